@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Threads: every one but main blocks all signals, so that only main reads them. */
+#ifndef MUSTER_BASE_THREAD_H
+#define MUSTER_BASE_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/* Starts fn(arg) with all signals blocked and this name (at most 15 bytes). 0 or -errno. */
+int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg);
+
+/* An eventfd that several threads may wake and one waits on. */
+struct waker {
+    int fd; /* poll for reading */
+};
+int waker_init(struct waker *w); /* 0 or -errno */
+void waker_wake(struct waker *w);  /* any thread; async-signal-safe */
+void waker_drain(struct waker *w); /* the waiting thread */
+void waker_close(struct waker *w);
+
+#endif
