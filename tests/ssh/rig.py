@@ -48,6 +48,7 @@ SIGKILL, sshd dies with it (PDEATHSIG) and a small guard process removes the res
 
 import argparse
 import ctypes
+import fcntl
 import os
 import pwd
 import shutil
@@ -60,6 +61,8 @@ import threading
 import time
 
 HOST = "127.0.0.1"
+RUN_SSHD = "/run/sshd"
+RUN_LOCK = "/run/sshd.muster-lock"
 PASSPHRASE = "rig passphrase"
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -127,6 +130,40 @@ def account_is_locked(user):
         return False
 
 
+def take_run_sshd():
+    """As root sshd wants /run/sshd. Where the system has none we make it, and who made or uses ours
+    holds a shared lock on a file beside it (the demo fleet does the same), so that the last one
+    removes it and none loses it while in use. Returns the lock's descriptor, or None."""
+    if os.geteuid() != 0 or (os.path.isdir(RUN_SSHD) and not os.path.exists(RUN_LOCK)):
+        return None
+    while True:
+        fd = os.open(RUN_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        try:
+            if os.stat(RUN_LOCK).st_ino == os.fstat(fd).st_ino:
+                break
+        except FileNotFoundError:
+            pass
+        os.close(fd)    # the last user removed it between our open and our lock
+    os.makedirs(RUN_SSHD, 0o755, exist_ok=True)
+    return fd
+
+
+def drop_run_sshd(fds):
+    """Remove /run/sshd when the lock shows that nobody else uses it and no system sshd started."""
+    for fd in fds:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        try:
+            if not os.path.exists("/run/sshd.pid"):
+                os.rmdir(RUN_SSHD)
+            os.unlink(RUN_LOCK)
+        except OSError:
+            pass
+
+
 def free_ports(count):
     """COUNT free ports, all held until the last is known, so that they differ."""
     held = [socket.socket() for _ in range(count)]
@@ -159,13 +196,14 @@ class Rig:
         self._children = []
         self._sockets = []
         self._guard = None
-        self._made_run_sshd = False
+        self._run_lock = None
 
     # -- life ----------------------------------------------------------------------------------
 
     def start(self):
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.dir = tempfile.mkdtemp(prefix="muster-rig-")
+        self._run_lock = take_run_sshd()
         self._start_guard()
         try:
             self._make_keys()
@@ -190,12 +228,6 @@ class Rig:
             self._kill_all(ours)
             self._sshd = None
             self._children = []
-        if self._made_run_sshd:
-            try:
-                os.rmdir("/run/sshd")
-            except OSError:
-                pass
-            self._made_run_sshd = False
         if self.dir is not None:
             shutil.rmtree(self.dir, ignore_errors=True)
             self.dir = None
@@ -203,6 +235,9 @@ class Rig:
             self._guard.stdin.close()
             self._guard.wait()
             self._guard = None
+        if self._run_lock is not None:
+            os.close(self._run_lock)
+            self._run_lock = None
 
     def __enter__(self):
         return self.start()
@@ -262,17 +297,16 @@ class Rig:
                 f"pids = rig.marked(mark) | rig.named({self.dir!r})\n"
                 "[os.kill(p, 9) for p in pids]\n"
                 f"shutil.rmtree({self.dir!r}, ignore_errors=True)\n")
+        lock = [] if self._run_lock is None else [self._run_lock]
+        code += f"rig.drop_run_sshd({lock!r})\n"
         self._guard = subprocess.Popen([sys.executable, "-B", "-c", code], stdin=subprocess.PIPE,
-                                       start_new_session=True)
+                                       start_new_session=True, pass_fds=lock)
 
     # -- the server ----------------------------------------------------------------------------
 
     def start_sshd(self):
         """Start (or start again) the server, on the ports it had before if it had some."""
         sshd = find_program("sshd")
-        if os.geteuid() == 0 and not os.path.isdir("/run/sshd"):
-            os.mkdir("/run/sshd", 0o755)
-            self._made_run_sshd = True
         for attempt in range(5):
             if self.fixed_port:
                 self.ports = [self.fixed_port]
