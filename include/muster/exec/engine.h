@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine: a FIFO queue over batches, a concurrency limit, reactors that run sessions, helpers
+ * for what blocks. It knows no store: it asks its sink to claim an execution, runs it only after
+ * engine_claimed(), and emits output and the end into the sink.
+ *
+ * Threads: any thread may call the functions below. Events leave on reactor threads, or on the
+ * caller's; the sink must not call back into the engine from emit() (engine_claimed comes later,
+ * from the writer's thread). */
+#ifndef MUSTER_EXEC_ENGINE_H
+#define MUSTER_EXEC_ENGINE_H
+
+#include "muster/base/vec.h"
+#include "muster/core/event.h"
+#include "muster/core/settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct engine;
+struct mclock;
+struct transport_ops;
+
+struct engine_config {
+    unsigned fanout;    /* executions at once over all batches; 1 to FANOUT_MAX */
+    unsigned max_queue; /* executions that may wait */
+    unsigned reactors;  /* 0: min(cores, 4). The simulation uses engine_sim_* with one */
+    unsigned handshakes_per_server; /* in progress for each address and port; 0: 8 */
+    int64_t stop_grace_ms;          /* between TERM and KILL; 0: 2000 */
+    uint64_t seed;                  /* of the retry jitter; 0: random */
+    const struct mclock *clock;     /* NULL: the system's */
+    /* NULL-terminated; must live as long as the engine. NULL: those of engine_transports(). */
+    const struct transport_ops *const *transports;
+};
+
+/* What runs on every node of a batch. */
+struct engine_batch {
+    int64_t number;
+    const char *command; /* the user's line, exact */
+    unsigned fanout;     /* of this batch; 0: the engine's */
+    uint64_t max_output; /* bytes a stream */
+    unsigned retries;    /* before the command can have started */
+    bool live;           /* emit OUTPUT while it runs (else only large outputs come in chunks) */
+    const char *ssh_config;      /* -F, or NULL */
+    const struct strv *ssh_options; /* -o KEY=VALUE as given, or NULL */
+};
+
+/* One execution. `base` lies under ssh_config, `over` (groups, node, then flags) over it. */
+struct engine_job {
+    uint32_t position;
+    const char *node;
+    const struct settings *base, *over;
+};
+
+struct engine *engine_new(const struct engine_config *cfg, const struct event_sink *sink,
+                          struct err *e); /* NULL on -ERR_INTERNAL: descriptors, threads */
+/* Cancels nothing: call it when idle, or everything still running is torn down without an event.
+ * Joins all threads. NULL allowed. */
+void engine_free(struct engine *e);
+
+/* Room for n executions, before anything is written. 0 or -ERR_QUEUE_FULL whose text says how many
+ * run, wait, and the limit. Waiting + n - free slots may not pass max_queue. The reservation is
+ * used by engine_submit or given back by engine_unreserve. */
+int engine_reserve(struct engine *e, size_t n, struct err *err);
+void engine_unreserve(struct engine *e, size_t n);
+/* Queues a batch (copies everything). Dispatch begins at once: claims go to the sink in order. */
+void engine_submit(struct engine *e, const struct engine_batch *b, const struct engine_job *jobs,
+                   size_t n);
+/* The answer to EVENT_CLAIM: granted after the row was committed as running; not granted when the
+ * row was no longer queued, and then nothing more is emitted for it. */
+void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool granted);
+/* Drops what is queued without an event (the store has moved those rows), and stops what runs: TERM,
+ * then KILL after the grace time; each ends with REASON_CANCELLED, "Cancelled by user" and what
+ * became of the process. Returns how many were running (claimed ones count). */
+size_t engine_cancel(struct engine *e, int64_t batch);
+/* Stops dispatch for good (the store failed); what runs goes on. */
+void engine_stop_dispatch(struct engine *e);
+/* Tears down every session at once, with a FINISH of REASON_LOST each; used to leave at once. */
+void engine_abort(struct engine *e);
+
+struct engine_counts {
+    size_t queued, claimed, running;
+};
+void engine_counts(struct engine *e, struct engine_counts *c);
+
+/* The transports of this build: ssh, local, NULL. */
+const struct transport_ops *const *engine_transports(void);
+
+/* Once in main, before any thread: libssh2_init. 0 or -ERR_INTERNAL. */
+int engine_global_init(struct err *e);
+/* "libssh2 1.10.0" and the like, for --version; static. */
+const char *engine_library_version(void);
+
+/* The simulation: with engine_config.clock virtual and reactors == 1, engine_new starts no thread
+ * and the caller turns the loop. Returns false when nothing is left to do at any time. */
+struct clock_virtual;
+struct engine *engine_new_sim(const struct engine_config *cfg, struct clock_virtual *clock,
+                              const struct event_sink *sink);
+bool engine_sim_turn(struct engine *e); /* runs what is due; else moves the clock to the next timer */
+
+#endif

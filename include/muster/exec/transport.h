@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A transport: a vtable of non-blocking steps that starts one command on one node. Every function
+ * runs on the session's reactor thread and returns at once; what blocks goes to session_help().
+ * The session (exec/session) owns deadlines, retries, output caps, cancel's TERM-then-KILL and the
+ * final event; the transport owns descriptors and protocol. */
+#ifndef MUSTER_EXEC_TRANSPORT_H
+#define MUSTER_EXEC_TRANSPORT_H
+
+#include "muster/base/vec.h"
+#include "muster/core/settings.h"
+#include "muster/core/state.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct session;
+struct mclock;
+
+/* Why step() is called; several may come at once. */
+enum wake {
+    WAKE_START = 1,  /* first call of an attempt */
+    WAKE_FD = 2,     /* a watched descriptor is ready */
+    WAKE_TIMER = 4,  /* session_timer() is due */
+    WAKE_HELP = 8,   /* session_help()'s work is done */
+    WAKE_ROOM = 16,  /* output that was refused may be tried again */
+    WAKE_SLOT = 32   /* session_want_handshake() has been granted */
+};
+
+struct transport_ops {
+    const char *name;
+    /* Begins an attempt: allocates the private state. No I/O here. Never NULL. */
+    void *(*open)(struct session *s);
+    /* Goes on as far as it can without blocking. Ends by session_end() at most once per attempt;
+     * after that only close() is called. */
+    void (*step)(void *priv, unsigned wake);
+    /* The process group on the node shall get this signal (SIGTERM or SIGKILL). The transport says
+     * what came of it by session_stopped(), as soon as it knows. May be called in any phase. */
+    void (*stop)(void *priv, int sig);
+    /* Tears down at once whatever is there, without blocking, and frees priv. A helper's work that
+     * is still under way is left to session_help's rules. */
+    void (*close)(void *priv);
+};
+
+/* --- what a transport may ask of its session; all on the reactor's thread --- */
+
+const char *session_node(const struct session *s);
+const char *session_command(const struct session *s);  /* the user's line, exact */
+const char *session_token(const struct session *s);    /* random, for the line that tells the pid */
+const struct settings *session_base(const struct session *s);
+const struct settings *session_over(const struct session *s);
+const char *session_ssh_config(const struct session *s);          /* -F or NULL */
+const struct strv *session_ssh_options(const struct session *s);  /* -o, or NULL */
+int64_t session_batch(const struct session *s);
+const struct mclock *session_clock(const struct session *s);
+
+/* The line that the node's login shell gets (design.md, section 5): exports MUSTER_NODE, MUSTER_HOST,
+ * MUSTER_USER, prints TOKEN and the pid on stderr, and has the user's own shell run the line.
+ * Caller frees. */
+char *session_wrapped_command(const struct session *s, const char *host, const char *user);
+
+/* The facts as used, for the record; may be called again. Copies; NULL keeps what was set. */
+void session_set_endpoint(struct session *s, const char *host, int port, const char *user);
+
+/* Level-triggered watch of one descriptor; events are EPOLLIN/EPOLLOUT. At most 4 a session.
+ * Unwatch before close(2). */
+void session_watch(struct session *s, int fd, uint32_t events);
+void session_unwatch(struct session *s, int fd);
+void session_timer(struct session *s, int64_t in_ms); /* one; replaces; -1: none */
+
+/* Runs work(arg) on a helper thread; then step(WAKE_HELP) comes, unless the session has gone: then
+ * only free_arg(arg) is called. One at a time a session. arg is the helper's while it works. */
+void session_help(struct session *s, void (*work)(void *arg), void (*free_arg)(void *arg),
+                  void *arg);
+
+/* Asks for one of the handshake places of this server ("host:port"); WAKE_SLOT comes when granted
+ * (maybe before this returns true: then it is granted at once). Given back by session_handshake_done
+ * or at close. */
+bool session_want_handshake(struct session *s, const char *server);
+void session_handshake_done(struct session *s);
+
+/* The command's limits from the inventory or ssh_config replace the session's when set. -1: keep. */
+void session_set_timeouts(struct session *s, int64_t connect_ms, int64_t command_ms);
+
+/* The command may have started from now on: the connect deadline ends, the command's begins, and a
+ * failure after this is REASON_LOST and never retried. Call it right before the request is sent. */
+void session_started(struct session *s);
+
+/* Output bytes, in order for each stream. Returns how many were taken: fewer means pause: stop
+ * reading, keep the rest, WAKE_ROOM comes. The cap is applied inside (what is past it counts as
+ * taken). The token line is taken out of stderr inside; session_pid() then knows the pid. */
+size_t session_output(struct session *s, int stream, const void *p, size_t n);
+int64_t session_pid(const struct session *s); /* remote pid (and process group), 0: not known yet */
+
+/* Ends the attempt. */
+void session_end_exit(struct session *s, int exit_code);
+void session_end_signal(struct session *s, const char *signal); /* "TERM", without SIG */
+/* reason: UNREACHABLE, UNSUPPORTED, HOSTKEY, AUTH, LOST, INTERNAL. `retry`: another attempt may help
+ * (only honoured before session_started). The text is one line for people: what failed, and what to
+ * do. After session_started every reason but HOSTKEY, AUTH, INTERNAL becomes LOST. */
+void session_end_failed(struct session *s, enum reason reason, bool retry, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* The answer to stop(): what became of the process. REMOTE_STOPPED ends the session; REMOTE_RUNNING
+ * after SIGTERM makes the session call stop(SIGKILL) after the grace time; REMOTE_UNKNOWN ends it. */
+void session_stopped(struct session *s, enum remote_process what);
+
+extern const struct transport_ops transport_ssh;
+extern const struct transport_ops transport_local;
+
+#endif

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The service: what muster does, for both faces. It holds the configuration, the fleet, and, once
+ * something is to be written or run, the writer and the engine.
+ *
+ * Threads: every function is for the main thread, unless it says otherwise. Reading is done with a
+ * reader of the caller's own (store/reader.h) on service_db_path(). */
+#ifndef MUSTER_SERVICE_SERVICE_H
+#define MUSTER_SERVICE_SERVICE_H
+
+#include "muster/base/vec.h"
+#include "muster/core/batch.h"
+#include "muster/core/fleet.h"
+#include "muster/core/settings.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct config;
+struct reader;
+struct service;
+struct target_set;
+struct json;
+
+struct service_options {
+    const char *db_path;       /* --db; NULL: MUSTER_DB, else the default */
+    const struct strv *inventories; /* -i; NULL or empty: MUSTER_INVENTORY, else the default */
+    const char *ssh_config;    /* -F: also the source of ssh_config names; NULL: the user's */
+    unsigned engine_fanout;    /* of the engine when it starts; 0: config, else FANOUT_DEFAULT */
+    unsigned max_queue;        /* 0: config, else QUEUE_MAX_DEFAULT */
+    bool read_only;            /* refuse every change: -ERR_FORBIDDEN */
+};
+
+/* Reads the configuration; touches neither the inventory nor the database yet. NULL on an error in
+ * the configuration (-ERR_VALIDATION). Call service_settle() after it where a database may hold
+ * batches of dead processes. */
+struct service *service_open(const struct service_options *o, struct err *e);
+/* Tears down: what still runs is left as `lost` (running) and `skipped` (queued); so wait with
+ * service_idle() first where that is not meant. NULL allowed. */
+void service_close(struct service *s);
+
+const struct config *service_config(const struct service *s);
+const char *service_db_path(const struct service *s);
+/* The fleet, loaded at first use and again when a file behind it has changed. Valid until the next
+ * call of service_fleet or service_reload. NULL on an error (a broken file that was named). */
+const struct fleet *service_fleet(struct service *s, struct err *e);
+void service_reload(struct service *s); /* the next service_fleet reads everything again */
+/* Settles the batches of dead owners, where there are any. 0, also when there is no database. */
+int service_settle(struct service *s, struct err *e);
+
+/* Becomes readable when something of this process was committed. Drain with service_wake_drain. */
+int service_wake_fd(struct service *s);
+void service_wake_drain(struct service *s);
+
+/* --- targets --- */
+
+struct target_request {
+    const char *targets;  /* -w; NULL: none */
+    const char *exclude;  /* -x */
+    struct strv groups;   /* -g: group names, each an '@'-less name or a comma list */
+    struct strv exclude_groups; /* -X */
+    bool all;             /* -a */
+    bool any_host;        /* --any-host (or the config key) */
+    bool stdin_taken;
+};
+/* Evaluates targets (see core/target.h); @BATCH:WHAT goes to the store. out is left cleared on an
+ * error: -ERR_VALIDATION, -ERR_INVALID_NODES, -ERR_NOT_FOUND, -ERR_STORE. An empty result is
+ * -ERR_VALIDATION ("no target ..."). */
+int service_targets(struct service *s, const struct target_request *t, struct target_set *out,
+                    struct err *e);
+
+/* --- create --- */
+
+struct batch_request {
+    enum action_type type;
+    const char *action;           /* the command line, 1 to COMMAND_MAX bytes */
+    /* The targets: either evaluated (nodes and groups as in struct target_set) ... */
+    const char *const *node_ids;  /* direct nodes, in order; duplicates fold */
+    size_t n_node_ids;
+    const char *const *group_ids; /* groups, expanded after the direct nodes */
+    size_t n_group_ids;
+    bool any_host;
+    const struct strv *warnings;  /* to keep with the batch, or NULL */
+    /* The run. 0, NULL or -1: as configured or per node. */
+    unsigned fanout;
+    struct settings over;         /* the flags: user, port, identity, timeouts, .. */
+    int retries;                  /* -1: config */
+    uint64_t max_output;          /* 0: config */
+    const char *label;
+    const char *ssh_config;
+    const struct strv *ssh_options;
+    bool live;                    /* output is committed while it runs */
+    bool subst;                   /* %n %h %u %% in the command */
+    int64_t rerun_of;
+    bool confirmed;               /* the user has agreed to what service_review() named */
+};
+void batch_request_init(struct batch_request *r);
+void batch_request_clear(struct batch_request *r); /* frees `over` only: the rest is borrowed */
+
+/* What a request would do, before it is made. */
+struct batch_review {
+    struct strv nodes;     /* expanded, in order */
+    char *folded;          /* whole */
+    struct strv groups;    /* groups given by name */
+    struct strv warnings;  /* unknown groups, .. */
+    struct strv protected_groups; /* protected ones that its nodes are in */
+    bool confirm;          /* a `confirm` rule matches the command */
+    unsigned fanout;
+};
+/* Validates all (targets known, command not empty, limits, deny rules) and expands; writes nothing.
+ * 0, -ERR_VALIDATION, -ERR_INVALID_NODES, -ERR_FORBIDDEN. */
+int service_review(struct service *s, const struct batch_request *r, struct batch_review *out,
+                   struct err *e);
+void batch_review_clear(struct batch_review *r);
+
+struct batch_created {
+    int64_t number;
+    char id[37];
+    size_t target_count;
+    struct strv nodes; /* expandedNodeIds, in order */
+    struct strv warnings;
+};
+/* Reviews, reserves room in the queue, writes the batch, submits it. Returns within 200 ms for
+ * 10,000 targets, before anything has run to its end. The engine and the writer are started when
+ * needed. Errors as service_review, and -ERR_QUEUE_FULL, -ERR_STORE; then nothing is written. */
+int batch_create(struct service *s, const struct batch_request *r, struct batch_created *out,
+                 struct err *e);
+void batch_created_clear(struct batch_created *c);
+/* {batchId, number, executionIds, targetCount, expandedNodeIds, warnings}; caller frees. */
+struct json *batch_created_json(const struct batch_created *c);
+
+/* --- the rest --- */
+
+struct cancel_answer {
+    int64_t number;
+    char id[37];
+    size_t cancelled; /* queued ones moved and running ones asked to stop */
+    bool ended;       /* nothing changed */
+    char message[160];
+};
+/* From this or another process. Returns at once; the processes stop within the grace time. */
+int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, struct err *e);
+struct json *cancel_answer_json(const struct cancel_answer *a);
+
+enum rerun_which { RERUN_FAILED, RERUN_SKIPPED, RERUN_ALL, RERUN_REASON };
+/* Fills a request for a new batch with the old one's action and options on the chosen nodes (failed
+ * means failed without the skipped). What it points to lives in *hold; free it after the create with
+ * rerun_hold_free. -ERR_NOT_FOUND; -ERR_VALIDATION when no node is left. */
+struct rerun_hold;
+int batch_rerun_request(struct service *s, int64_t number, enum rerun_which which,
+                        enum reason reason, struct batch_request *out, struct rerun_hold **hold,
+                        struct err *e);
+void rerun_hold_free(struct rerun_hold *h);
+
+/* {batch, executions, progress}. f NULL: all; limit 0: all. Written to fd in pieces, one execution at
+ * a time, ended by a newline. `created` (or NULL): its members come first, in the same document. */
+struct exec_filter;
+int batch_status_write(struct service *s, int64_t number, const struct exec_filter *f, int sort,
+                       bool reverse, size_t offset, size_t limit,
+                       const struct batch_created *created, int fd, struct err *e);
+
+enum export_format { EXPORT_JSON, EXPORT_CSV };
+/* Writes {batch, executions, exportedAt} or CSV to path (never a half file under the final name: a
+ * temporary beside it is renamed), or to fd when path is NULL. f NULL: all. The default name is
+ * batch-NUMBER-results.csv or .json. */
+int batch_export(struct service *s, int64_t number, enum export_format format,
+                 const struct exec_filter *f, const char *path, int fd, struct err *e);
+char *batch_export_name(int64_t number, enum export_format format); /* caller frees */
+
+/* True when nothing of this process is queued, running or uncommitted. */
+bool service_idle(struct service *s);
+/* Why dispatch has stopped (the store failed), or NULL. Valid until the next call. */
+const char *service_trouble(struct service *s);
+/* Leaves at once: every session is torn down and committed as lost, queued ones as skipped. */
+void service_abort(struct service *s);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The app: the state that all views share (the open batch, the selection, the action form, toasts,
+ * prompts) and the loop. It needs no terminal: app_key() and app_draw() are all that a test calls.
+ * Main thread only. */
+#ifndef MUSTER_UI_APP_H
+#define MUSTER_UI_APP_H
+
+#include "muster/core/batch.h"
+#include "muster/ui/field.h"
+#include "muster/ui/key.h"
+#include "muster/ui/surface.h"
+#include "muster/ui/view.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+struct fleet;
+struct mclock;
+struct nodeset;
+struct reader;
+struct service;
+
+enum pane { PANE_TARGETS, PANE_ACTION, PANE_PROGRESS, PANE_RESULTS, PANE_HISTORY, PANE_COUNT };
+#define OVERLAY_MAX 8
+
+/* The selection: a set of node names, not of rows. A group picked whole is kept as a group too. */
+struct selection {
+    struct nodeset *nodes;
+    struct nodeset *groups; /* groups picked whole whose members are all still picked */
+};
+
+/* The action form: text as typed; checked by service_review(). */
+struct form {
+    struct field command, user, fanout, connect_timeout, command_timeout, label;
+};
+
+struct app {
+    struct service *service;
+    struct reader *reader;
+    const struct mclock *clock;
+    const struct fleet *fleet; /* as of now; NULL: it could not be read (fleet_error) */
+    char *fleet_error;
+    bool read_only;
+
+    struct view *panes[PANE_COUNT];
+    enum pane focus;
+    bool zoomed;
+    bool unseen_failures;
+    struct view *overlays[OVERLAY_MAX]; /* the last one is on top and has the keys */
+    size_t n_overlays;
+
+    struct selection sel;
+    struct form form;
+
+    int64_t batch;           /* number of the open one, 0: none */
+    struct batch open;       /* as last read */
+    int64_t node_position;   /* what the output overlay shows */
+    char *node_name;         /* what the node overlay shows */
+    struct batch_request *pending; /* what the review overlay shows, or NULL */
+    void *pending_hold;      /* what `pending` borrows from */
+
+    char toast[256];
+    int64_t toast_until_ms;
+    int64_t data_generation; /* moves when the store changed */
+    bool dirty, quit, repaint, suspend;
+    /* --- the rest is the app's own --- */
+    struct app_private *priv;
+};
+
+struct app *app_new(struct service *s, const struct mclock *clock, bool read_only,
+                    struct err *e);
+void app_free(struct app *a);
+/* Handles a key: prompt, then overlay, then pane, then the app itself. */
+void app_key(struct app *a, const struct key *k);
+/* Reads what changed in the store, settles toasts. Returns ms until it wants to be called again. */
+int64_t app_tick(struct app *a);
+/* Loads what is visible and draws everything. */
+void app_draw(struct app *a, struct surface *s);
+
+/* --- for views --- */
+void app_focus(struct app *a, enum pane p);
+void app_open_batch(struct app *a, int64_t number); /* Progress while it runs, else Results */
+void app_push(struct app *a, const struct view_ops *ops);
+void app_pop(struct app *a);
+/* A message for 5 s in the status row, kept in the messages. */
+void app_toast(struct app *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void app_toast_err(struct app *a, const struct err *e);
+const char *app_message(const struct app *a, size_t i); /* newest first; NULL past the end */
+/* Asks a question on the status row. done(app, text) gets what was typed on Enter (text NULL when it
+ * was closed by Esc). */
+void app_ask(struct app *a, const char *question, const char *initial,
+             void (*done)(struct app *a, const char *text));
+/* Starts the review of what the form and the selection say (x), or of a rerun. */
+void app_review_form(struct app *a);
+void app_review_rerun(struct app *a, int64_t number);
+void app_cancel_batch(struct app *a, int64_t number); /* asks first */
+void app_export_batch(struct app *a, int64_t number);
+void app_delete_batch(struct app *a, int64_t number);
+
+/* Runs the screen on this terminal until the user leaves. Returns the exit status. */
+int ui_main(struct service *s, bool read_only, struct err *e);
+/* "ncurses 6.4.20221231"; static. */
+const char *ui_library_version(void);
+
+#endif
