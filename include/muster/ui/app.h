@@ -8,6 +8,7 @@
 #include "muster/core/batch.h"
 #include "muster/ui/field.h"
 #include "muster/ui/key.h"
+#include "muster/ui/selection.h"
 #include "muster/ui/surface.h"
 #include "muster/ui/view.h"
 
@@ -17,18 +18,11 @@
 struct err;
 struct fleet;
 struct mclock;
-struct nodeset;
 struct reader;
 struct service;
 
 enum pane { PANE_TARGETS, PANE_ACTION, PANE_PROGRESS, PANE_RESULTS, PANE_HISTORY, PANE_COUNT };
 #define OVERLAY_MAX 8
-
-/* The selection: a set of node names, not of rows. A group picked whole is kept as a group too. */
-struct selection {
-    struct nodeset *nodes;
-    struct nodeset *groups; /* groups picked whole whose members are all still picked */
-};
 
 /* The action form: text as typed; checked by service_review(). */
 struct form {
@@ -57,8 +51,9 @@ struct app {
     struct batch open;       /* as last read */
     int64_t node_position;   /* what the output overlay shows */
     char *node_name;         /* what the node overlay shows */
-    struct batch_request *pending; /* what the review overlay shows, or NULL */
-    void *pending_hold;      /* what `pending` borrows from */
+    /* What the review overlay shows, or NULL. The app frees it, and what it borrows from, when that
+     * overlay closes. */
+    struct batch_request *pending;
 
     char toast[256];
     int64_t toast_until_ms;
