@@ -40,8 +40,8 @@ struct target_set {
 /* Evaluates. 0, or -ERR_VALIDATION (syntax, a bad regex, an unreadable file: the text names the
  * place), -ERR_INVALID_NODES (details: every unknown name, one a line; the text names --any-host),
  * or what results() returned. An unknown group is a warning, but -ERR_VALIDATION when no target is
- * left because of it. No target left for another reason is not an error here. On an error *out
- * is left cleared. */
+ * left because of it. No target left for another reason is not an error here. *out was initialised
+ * or cleared before; on an error it is left cleared. */
 int target_eval(const struct target_env *env, const char *expr, struct target_set *out,
                 struct err *e);
 /* All nodes of explicit inventories (`-a`). */

@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* JSON by json-c. A struct json is json-c's object under another name; JSON's null is NULL, as
+ * json-c has it. */
+#include "muster/core/json.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/clock.h"
+#include "muster/base/err.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/strmap.h"
+#include "muster/base/text.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* Some of our names are types of json-c: there they get other names. */
+#define json_type jsonc_type
+#define json_object jsonc_object
+#define json_bool jsonc_bool
+#include <json-c/json.h>
+#undef json_type
+#undef json_object
+#undef json_bool
+
+#define DEPTH_MAX 64
+
+static struct jsonc_object *in(const struct json *j)
+{
+    return (struct jsonc_object *) (uintptr_t) j;
+}
+
+static struct json *out(struct jsonc_object *o)
+{
+    return (struct json *) o;
+}
+
+/* json-c returns NULL for want of memory alone. */
+static struct jsonc_object *sure(struct jsonc_object *o)
+{
+    if (!o)
+        abort();
+    return o;
+}
+
+struct json *json_object(void)
+{
+    return out(sure(json_object_new_object()));
+}
+
+struct json *json_array(void)
+{
+    return out(sure(json_object_new_array()));
+}
+
+void json_free(struct json *j)
+{
+    json_object_put(in(j));
+}
+
+void json_put(struct json *obj, const char *key, struct json *value)
+{
+    if (json_object_object_add(in(obj), key, in(value)))
+        abort();
+}
+
+/* Text as a JSON string. A name or a command may hold bytes that are not UTF-8, which JSON cannot:
+ * each becomes U+FFFD. */
+static struct jsonc_object *string(const char *s, size_t n)
+{
+    struct jsonc_object *value;
+    struct strbuf fixed;
+
+    if (n > INT_MAX)
+        n = INT_MAX;
+    if (utf8_valid(s, n))
+        return sure(json_object_new_string_len(s, (int) n));
+    strbuf_init(&fixed, INT_MAX);
+    while (n) {
+        uint32_t cp;
+        size_t len = utf8_decode(s, n, &cp);
+
+        if (len)
+            strbuf_add(&fixed, s, len);
+        else
+            strbuf_adds(&fixed, "\xef\xbf\xbd");
+        len += !len;
+        s += len;
+        n -= len;
+    }
+    value = sure(json_object_new_string_len(fixed.s, (int) fixed.len));
+    strbuf_free(&fixed);
+    return value;
+}
+
+void json_put_str(struct json *obj, const char *key, const char *s)
+{
+    json_put(obj, key, s ? out(string(s, strlen(s))) : NULL);
+}
+
+void json_put_bytes(struct json *obj, const char *key, const char *p, size_t n)
+{
+    json_put(obj, key, out(string(p, n)));
+}
+
+void json_put_int(struct json *obj, const char *key, int64_t n)
+{
+    json_put(obj, key, out(sure(json_object_new_int64(n))));
+}
+
+void json_put_bool(struct json *obj, const char *key, bool b)
+{
+    json_put(obj, key, out(sure(json_object_new_boolean(b))));
+}
+
+void json_put_null(struct json *obj, const char *key)
+{
+    json_put(obj, key, NULL);
+}
+
+void json_put_time(struct json *obj, const char *key, int64_t wall_ms)
+{
+    char buf[32];
+
+    json_put_str(obj, key, wall_ms > 0 ? clock_iso8601(wall_ms, buf) : NULL);
+}
+
+void json_add(struct json *arr, struct json *value)
+{
+    if (json_object_array_add(in(arr), in(value)))
+        abort();
+}
+
+void json_add_str(struct json *arr, const char *s)
+{
+    json_add(arr, s ? out(string(s, strlen(s))) : NULL);
+}
+
+const char *json_text(struct json *j, size_t *len)
+{
+    size_t n;
+    const char *s = json_object_to_json_string_length(
+        in(j), JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
+
+    if (!s)
+        abort();
+    if (len)
+        *len = n;
+    return s;
+}
+
+/* Sets the error at a place of the text. */
+static int fail_at(const char *text, size_t at, const char *what, struct err *e)
+{
+    unsigned long line = 1, col = 1;
+
+    for (size_t i = 0; i < at; i++) {
+        if (text[i] == '\n') {
+            line++;
+            col = 1;
+        } else if (((unsigned char) text[i] & 0xc0) != 0x80) {
+            col++;
+        }
+    }
+    return err_set(e, ERR_VALIDATION, "line %lu, column %lu: %s", line, col, what);
+}
+
+/* The keys seen so far in each object that is open; arrays have NULL. */
+struct key_check {
+    struct strmap *open[DEPTH_MAX + 1];
+    int depth;
+};
+
+/* Looks at the string from text[at] to text[end], quotes included; text[end] is what follows. */
+static const char *check_key(struct strmap *seen, const char *text, size_t at, size_t end)
+{
+    struct jsonc_object *key;
+    const char *wrong = NULL;
+    char *quoted = x_strndup(text + at, end - at);
+
+    key = json_tokener_parse(quoted);
+    if (!key || strlen(json_object_get_string(key)) != (size_t) json_object_get_string_len(key))
+        wrong = "a key holds a NUL";
+    else if (!strmap_set_num(seen, json_object_get_string(key), 0))
+        wrong = "this key stands twice in its object";
+    json_object_put(key);
+    free(quoted);
+    return wrong;
+}
+
+/* json-c lets the last of several equal keys win. The text is known to be valid JSON here, so
+ * braces and strings are all there is to look at. */
+static int check_keys(const char *text, size_t n, struct err *e)
+{
+    struct key_check c = {{NULL}, 0};
+    const char *wrong = NULL;
+    size_t at = 0;
+
+    for (size_t i = 0; i < n && !wrong; i++) {
+        size_t end;
+
+        if (text[i] == '{' || text[i] == '[') {
+            c.open[c.depth++] = text[i] == '{' ? strmap_new() : NULL;
+        } else if (text[i] == '}' || text[i] == ']') {
+            strmap_free(c.open[--c.depth]);
+        } else if (text[i] == '"') {
+            at = i;
+            for (i++; text[i] != '"'; i++)
+                i += text[i] == '\\';
+            end = i + 1;
+            while (end < n && strchr(" \t\r\n", text[end]))
+                end++;
+            if (end < n && text[end] == ':')
+                wrong = check_key(c.open[c.depth - 1], text, at, i + 1);
+        }
+    }
+    while (c.depth > 0)
+        strmap_free(c.open[--c.depth]);
+    return wrong ? fail_at(text, at, wrong, e) : 0;
+}
+
+static size_t skip_blanks(const char *text, size_t n, size_t at)
+{
+    while (at < n && memchr(" \t\r\n", text[at], 4))
+        at++;
+    return at;
+}
+
+static struct jsonc_object *parse_strict(const char *text, size_t n, struct err *e)
+{
+    struct json_tokener *tok = json_tokener_new_ex(DEPTH_MAX);
+    struct jsonc_object *o;
+    enum json_tokener_error rc;
+    size_t end;
+
+    if (!tok)
+        abort();
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
+                                    JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    o = json_tokener_parse_ex(tok, text, (int) n);
+    rc = json_tokener_get_error(tok);
+    /* A number at the very end may go on for all that the tokener knows. */
+    if (rc == json_tokener_continue) {
+        end = n;
+        o = json_tokener_parse_ex(tok, "", 1);
+        rc = json_tokener_get_error(tok);
+    } else {
+        end = json_tokener_get_parse_end(tok);
+    }
+    if (rc == json_tokener_success) {
+        end = skip_blanks(text, n, end);
+        if (end < n)
+            fail_at(text, end, "something follows the end of the document", e);
+        else if (!o)
+            fail_at(text, 0, "the document is null", e);
+    } else if (rc == json_tokener_continue || rc == json_tokener_error_parse_eof) {
+        fail_at(text, n, "the text ends too early", e);
+    } else {
+        fail_at(text, end, json_tokener_error_desc(rc), e);
+    }
+    json_tokener_free(tok);
+    if (rc == json_tokener_success && end == n)
+        return o;
+    json_object_put(o);
+    return NULL;
+}
+
+struct json *json_parse(const char *text, size_t n, struct err *e)
+{
+    const char *nul = memchr(text, '\0', n);
+    struct jsonc_object *o;
+
+    if (n > INT_MAX - 1) {
+        err_set(e, ERR_VALIDATION, "the JSON text is larger than 2 GiB");
+        return NULL;
+    }
+    if (nul) {
+        fail_at(text, (size_t) (nul - text), "a NUL byte stands in the text", e);
+        return NULL;
+    }
+    if (skip_blanks(text, n, 0) == n) {
+        err_set(e, ERR_VALIDATION, "line 1, column 1: the document is empty");
+        return NULL;
+    }
+    o = parse_strict(text, n, e);
+    if (o && check_keys(text, n, e)) {
+        json_object_put(o);
+        o = NULL;
+    }
+    return out(o);
+}
+
+enum json_type json_type(const struct json *j)
+{
+    switch (json_object_get_type(in(j))) {
+    case json_type_boolean:
+        return JSON_BOOL;
+    case json_type_int:
+        return JSON_INT;
+    case json_type_double:
+        return JSON_NUMBER;
+    case json_type_string:
+        return JSON_STRING;
+    case json_type_array:
+        return JSON_ARRAY;
+    case json_type_object:
+        return JSON_OBJECT;
+    case json_type_null:
+        break;
+    }
+    return JSON_NULL;
+}
+
+struct json *json_get(const struct json *obj, const char *key)
+{
+    struct jsonc_object *value = NULL;
+
+    if (json_type(obj) != JSON_OBJECT || !json_object_object_get_ex(in(obj), key, &value))
+        return NULL;
+    return out(value);
+}
+
+const char *json_str(const struct json *j)
+{
+    return json_type(j) == JSON_STRING ? json_object_get_string(in(j)) : NULL;
+}
+
+int64_t json_int(const struct json *j)
+{
+    enum json_type type = json_type(j);
+
+    return type == JSON_INT || type == JSON_NUMBER ? json_object_get_int64(in(j)) : 0;
+}
+
+bool json_bool(const struct json *j)
+{
+    return json_type(j) == JSON_BOOL && json_object_get_boolean(in(j));
+}
+
+size_t json_len(const struct json *arr)
+{
+    return json_type(arr) == JSON_ARRAY ? json_object_array_length(in(arr)) : 0;
+}
+
+struct json *json_at(const struct json *arr, size_t i)
+{
+    return i < json_len(arr) ? out(json_object_array_get_idx(in(arr), i)) : NULL;
+}
+
+int json_each(const struct json *obj, int (*fn)(const char *key, struct json *value, void *ctx),
+              void *ctx)
+{
+    struct json_object_iterator it, end;
+    int rc = 0;
+
+    if (json_type(obj) != JSON_OBJECT)
+        return 0;
+    it = json_object_iter_begin(in(obj));
+    end = json_object_iter_end(in(obj));
+    while (!rc && !json_object_iter_equal(&it, &end)) {
+        rc = fn(json_object_iter_peek_name(&it), out(json_object_iter_peek_value(&it)), ctx);
+        json_object_iter_next(&it);
+    }
+    return rc;
+}
