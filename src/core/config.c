@@ -131,8 +131,8 @@ static int read_TIME(const struct place *p, int64_t *out)
                      p->info->low > 0
                          ? "a time above 0 and up to 1 day: 15, 500ms, 2m, 1h (seconds are meant "
                            "where no unit stands)"
-                         : "a time up to 30 days, or 0 for no limit: 90, 500ms, 2m, 1h (seconds are "
-                           "meant where no unit stands)");
+                         : "a time up to 30 days, or 0 for no limit: 90, 500ms, 2m, 1h (seconds "
+                           "are meant where no unit stands)");
     *out = ms;
     return 0;
 }
@@ -245,9 +245,9 @@ static int unknown_key(const char *path, const struct yaml_node *key, struct err
         strbuf_addf(&all, "%s%s", i ? ", " : "", names[i]);
     }
     near = suggest_nearest(key->scalar, names, CONFIG_COUNT);
-    rc = err_set(e, ERR_VALIDATION, "%s: line %u: unknown key \"%.60s\"%s%s%s; allowed: %s", path,
-                 key->line, shown, near ? "; did you mean \"" : "", near ? near : "",
-                 near ? "\"?" : "", all.s);
+    rc = err_set(e, ERR_VALIDATION, "%s: line %u: unknown key \"%.60s\"; %s%s%s: %s", path,
+                 key->line, shown, near ? "did you mean \"" : "", near ? near : "",
+                 near ? "\"? Allowed" : "allowed", all.s);
     strbuf_free(&all);
     return rc;
 }

@@ -96,7 +96,7 @@ int merge_fleet(struct build *b, struct fleet **out, struct err *e);
 /* Checks one name: not empty, no spaces, nothing invisible, none of the signs that target
  * expressions use. `what` is "node" or "group". */
 int name_check(const char *what, const char *name, struct err *e);
-/* Adds the names that a list of range patterns writes ("a,web[01-20]"; commas or spaces between). */
+/* Adds the names that a list of range patterns writes ("a,web[01-20]"; commas or spaces). */
 int names_expand(struct nodeset *out, const char *text, struct err *e);
 /* Cuts the next pattern of such a list from *p: caller frees; NULL at the end. */
 char *names_next(const char **p);

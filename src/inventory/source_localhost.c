@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The source "localhost": this machine, always there, so that muster works with no set-up at all. */
+/* The source "localhost": this machine, always there, so that muster works with no set-up. */
 #include "source.h"
 
 #include "muster/base/err.h"

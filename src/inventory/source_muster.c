@@ -95,11 +95,12 @@ static int read_setting(const struct reader *r, const char *where, enum setting_
 {
     const char *key = setting_key(id);
     bool list = setting_type(id) == SETTING_TYPE_LIST;
-    size_t n = value->kind == YAML_SEQUENCE && list ? value->n : 1;
+    bool many = list && value->kind == YAML_SEQUENCE;
+    size_t n = many ? value->n : 1;
 
     en->any_set = true;
     for (size_t i = 0; i < n; i++) {
-        const struct yaml_node *one = value->kind == YAML_SEQUENCE && list ? value->items[i] : value;
+        const struct yaml_node *one = many ? value->items[i] : value;
         int rc;
         if (one->kind != YAML_SCALAR || yaml_is_null(one))
             return fail(r, value, "%s: \"%s\" is to be %s, but is %s", where, key,
@@ -119,8 +120,8 @@ static int read_vars(const struct reader *r, const char *where, const struct yam
     if (yaml_is_null(vars))
         return 0;
     if (vars->kind != YAML_MAPPING)
-        return fail(r, vars, "%s: \"vars\" is to be a mapping of names and values, but is %s", where,
-                    kind_name(vars));
+        return fail(r, vars, "%s: \"vars\" is to be a mapping of names and values, but is %s",
+                    where, kind_name(vars));
     for (size_t i = 0; i < vars->n; i++) {
         const struct yaml_node *value = vars->items[i];
         if (*vars->keys[i]->scalar == '\0')
@@ -223,8 +224,8 @@ static int read_members(const struct reader *r, const char *where, const struct 
     if (list->kind == YAML_SCALAR)
         return add_nodes(r, list, list->scalar, NULL, group);
     if (list->kind == YAML_MAPPING)
-        return fail(r, list, "%s: \"nodes\" is to be names or ranges, but is a mapping; settings of "
-                             "nodes stand under the \"nodes\" at the top",
+        return fail(r, list, "%s: \"nodes\" is to be names or ranges, but is a mapping; settings "
+                             "of nodes stand under the \"nodes\" at the top",
                     where);
     for (size_t i = 0; !rc && i < list->n; i++) {
         if (list->items[i]->kind != YAML_SCALAR)
@@ -371,8 +372,8 @@ static int muster_load(struct build *b, const struct source_input *in, struct er
     if (!root)
         return -ERR_VALIDATION;
     if (root->kind != YAML_MAPPING)
-        rc = fail(&r, root, "an inventory is a mapping with defaults, nodes and groups, but this is "
-                            "%s",
+        rc = fail(&r, root, "an inventory is a mapping with defaults, nodes and groups, but this "
+                            "is %s",
                   kind_name(root));
     for (size_t i = 0; !rc && i < root->n; i++) {
         bool known = false;

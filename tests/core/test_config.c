@@ -170,9 +170,9 @@ static void errors(void **state)
     struct fixture *f = *state;
 
     expect_error(f, "user: x\n\nfan_out: 3\n",
-                 "line 3: unknown key \"fan_out\"; did you mean \"fanout\"?; allowed: fanout, "
-                 "connect_timeout, command_timeout, retries, max_output, max_queue, user, any_host, "
-                 "read_only, log_level, deny, confirm");
+                 "line 3: unknown key \"fan_out\"; did you mean \"fanout\"? Allowed: fanout, "
+                 "connect_timeout, command_timeout, retries, max_output, max_queue, user, "
+                 "any_host, read_only, log_level, deny, confirm");
     expect_error(f, "colour: 3\n",
                  "line 1: unknown key \"colour\"; allowed: fanout, connect_timeout, "
                  "command_timeout, retries, max_output, max_queue, user, any_host, read_only, "
@@ -183,8 +183,8 @@ static void errors(void **state)
     expect_error(f, "fanout: [1]\n",
                  "line 1: fanout is to be a number from 1 to 10000, but is a list");
     expect_error(f, "connect_timeout: 0\n",
-                 "line 1: connect_timeout is to be a time above 0 and up to 1 day: 15, 500ms, 2m, 1h "
-                 "(seconds are meant where no unit stands), not \"0\"");
+                 "line 1: connect_timeout is to be a time above 0 and up to 1 day: 15, 500ms, 2m, "
+                 "1h (seconds are meant where no unit stands), not \"0\"");
     expect_error(f, "max_output: lots\n",
                  "line 1: max_output is to be a size up to 1024G: 4096, 100k, 10M, 1G, not "
                  "\"lots\"");

@@ -77,10 +77,11 @@ static void settings_from_outer_to_inner(void **state)
     struct fixture *f = *state;
     const struct fleet_node *n;
 
-    fixture_write(f, "x.yaml", "defaults: {vars: {a: default, b: default, c: default, d: default}}\n"
+    fixture_write(f, "x.yaml", "defaults: {vars: {a: def, b: def, c: def, d: def}}\n"
                                "groups:\n"
                                "  a-inner: {nodes: n1, user: inner, vars: {c: inner, d: inner}}\n"
-                               "  m-mid: {groups: a-inner, user: mid, port: 2, vars: {c: mid, b: mid}}\n"
+                               "  m-mid: {groups: a-inner, user: mid, port: 2,\n"
+                               "          vars: {c: mid, b: mid}}\n"
                                "  z-outer: {groups: [m-mid, a-inner], user: outer, port: 1,\n"
                                "            connect_timeout: 3, vars: {b: outer, a: outer}}\n"
                                "nodes: {n1: {vars: {d: own}, identity: [k1, k2]}}\n");
@@ -148,8 +149,8 @@ static void errors_of_shape(void **state)
                  "line 2: node \"a\" is to be a mapping of settings (or nothing), but is one "
                  "value");
     expect_error(f, "nodes:\n  a:\n    prot: 5\n",
-                 "line 3: unknown key \"prot\" in node \"a\"; did you mean \"port\"? Allowed: vars, "
-                 "host, port, user, identity, transport, known_hosts, strict_host_key, "
+                 "line 3: unknown key \"prot\" in node \"a\"; did you mean \"port\"? Allowed: "
+                 "vars, host, port, user, identity, transport, known_hosts, strict_host_key, "
                  "connect_timeout, command_timeout");
     expect_error(f, "defaults: [a]\n",
                  "line 1: \"defaults\" is to be a mapping of settings, but is a list");
@@ -180,8 +181,8 @@ static void errors_of_values(void **state)
                  "line 2: node \"a\": strict_host_key: \"no\" is not allowed: give yes or "
                  "accept-new");
     expect_error(f, "nodes:\n  a: {identity: [x, [y]]}\n",
-                 "line 2: node \"a\": \"identity\" is to be one value or a list of values, but is a "
-                 "list");
+                 "line 2: node \"a\": \"identity\" is to be one value or a list of values, but is "
+                 "a list");
     expect_error(f, "nodes:\n  a: {host: -oProxyCommand=x}\n",
                  "line 2: node \"a\": host: \"-oProxyCommand=x\" is not allowed: give a name "
                  "without blanks that does not start with '-'");

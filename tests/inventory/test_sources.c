@@ -128,15 +128,15 @@ static void hosts_errors(void **state)
     expect_hosts_error(f, "a\n\nb:0\n",
                        "line 3: port: \"0\" is not allowed: give a number from 1 to 65535");
     expect_hosts_error(f, "10.0.0.1 alias\n",
-                       "line 1: one host a line is allowed ([user@]host[:port]), but after it comes "
-                       "\"alias\"");
+                       "line 1: one host a line is allowed ([user@]host[:port]), but after it "
+                       "comes \"alias\"");
     expect_hosts_error(f, "@b\n", "line 1: no user before \"@b\"");
     expect_hosts_error(f, ":22\n", "line 1: no host before the port");
     expect_hosts_error(f, "[::1]22\n",
                        "line 1: \"[::1]22\" is no host: after \"]\" only \":PORT\" may follow");
     expect_hosts_error(f, "a b c\nx=y\n",
-                       "line 1: one host a line is allowed ([user@]host[:port]), but after it comes "
-                       "\"b c\"");
+                       "line 1: one host a line is allowed ([user@]host[:port]), but after it "
+                       "comes \"b c\"");
     expect_hosts_error(f, "x=y\n",
                        "line 1: \"x=y\" cannot be a node name: \"=\" has a meaning of its own in "
                        "targets");
@@ -177,9 +177,9 @@ static void which_files(void **state)
     assert_non_null(strstr(f->err.msg, missing));
     assert_int_equal(fixture_load(f, f->home, NULL), -ERR_VALIDATION);
     assert_int_equal(fixture_load(f, "ansible:/x", NULL), -ERR_VALIDATION);
-    assert_string_equal(f->err.msg, "inventory \"ansible:/x\": there is no file of that name, and no "
-                                    "inventory type \"ansible\"; the types are muster, ssh_config, "
-                                    "hosts");
+    assert_string_equal(f->err.msg, "inventory \"ansible:/x\": there is no file of that name, and "
+                                    "no inventory type \"ansible\"; the types are muster, "
+                                    "ssh_config, hosts");
     fixture_write(f, ".config/muster/inventory.yaml", "nope: 1");
     assert_int_equal(fixture_load(f, NULL), -ERR_VALIDATION);
     assert_ptr_equal(strstr(f->err.msg, "the default inventory is broken: "), f->err.msg);
@@ -195,7 +195,8 @@ static void merging(void **state)
     fixture_write(f, ".ssh/config", "Host web1 jump\n");
     fixture_write(f, "a.yaml", "defaults: {user: ua, port: 1}\n"
                                "nodes: {web1: {port: 11, vars: {x: a, y: a}}, only-a: }\n"
-                               "groups: {web: {nodes: [web1, only-a], user: ga}, top: {groups: web}}\n");
+                               "groups: {web: {nodes: [web1, only-a], user: ga},\n"
+                               "         top: {groups: web}}\n");
     fixture_write(f, "b.yaml", "defaults: {user: ub}\n"
                                "nodes: {web1: {vars: {x: b}}}\n"
                                "groups: {web: {nodes: [web2, web1], protected: yes,\n"
@@ -280,7 +281,7 @@ static void more_sources_than_bits(void **state)
     struct inventory_options opts = INVENTORY_OPTIONS_INIT;
 
     for (int i = 0; i < 40; i++) {
-        char name[16], text[32];
+        char name[32], text[32];
         snprintf(name, sizeof name, "f%d.yaml", i);
         snprintf(text, sizeof text, "nodes: [n%d, all]", i);
         strv_push(&opts.files, fixture_write(f, name, text));
@@ -290,6 +291,46 @@ static void more_sources_than_bits(void **state)
     assert_int_equal(node_of(f, "n3")->sources, 1 << 3);
     assert_int_equal(node_of(f, "n39")->sources, UINT32_C(1) << 31);
     strv_clear(&opts.files);
+}
+
+/* A small generator of its own, so that a failure comes back in every run. */
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+/* Damaged files give a fleet or an error that names the file, and never anything else. */
+static void damaged_files(void **state)
+{
+    static const char *const texts[] = {
+        "defaults: {user: ops, port: 22}\nnodes:\n  'web[01-09]': {host: '%n.x', vars: {a: [1]}}\n"
+        "groups:\n  g: {nodes: [web01, 'b[1-3/2]'], groups: {h: {nodes: x, protected: true}}}\n",
+        "ops@web[01-03]:2222 # c\n[2001:db8::1]:22\na,b[1-2]\n10.0.0.1:1\n10.0.0.1:2\n",
+        "Host a \"b c\" d\nInclude x* ~/y\nMatch host z\nHost = e !f g*\n"};
+    static const char *const types[] = {"muster", "hosts", "ssh_config"};
+    static const char signs[] = "[]{}:,'\"@!%#\n -*&\\/\t\x01\xff" "09az";
+    struct fixture *f = *state;
+    uint32_t seed = 7;
+    size_t broken = 0, whole = 0;
+
+    for (int round = 0; round < 900; round++) {
+        CLEANUP_FREE char *text = x_strdup(texts[round % 3]);
+        CLEANUP_FREE char *spec = NULL;
+        size_t n = strlen(text);
+        const char *path;
+        for (int i = 0; i < 1 + round % 4; i++)
+            text[next_random(&seed) % n] = signs[next_random(&seed) % (sizeof signs - 1)];
+        path = fixture_write(f, "damaged", text);
+        spec = x_asprintf("%s:%s", types[round % 3], path);
+        if (fixture_load(f, spec, NULL) == 0) {
+            whole++;
+        } else {
+            broken++;
+            assert_non_null(strstr(f->err.msg, path));
+        }
+    }
+    assert_true(broken > 100 && whole > 100);
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_setup, fixture_teardown)
@@ -302,6 +343,7 @@ int main(void)
         TEST(hosts_errors),     TEST(which_files),
         TEST(merging),          TEST(localhost_that_is_reached_by_ssh),
         TEST(changes_are_seen), TEST(more_sources_than_bits),
+        TEST(damaged_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ struct fleet;
 struct inventory_watch; /* the files that one load read or looked for; a value, any thread */
 
 struct inventory_options {
-    struct strv files;      /* -i, each "PATH" or "TYPE:PATH"; not empty: replaces the default ones */
+    struct strv files;      /* -i, each "PATH" or "TYPE:PATH"; any replaces the default ones */
     const char *ssh_config; /* NULL: ~/.ssh/config; "none": no such source; -F gives another */
     const char *config_dir; /* where inventory.yaml lives; NULL: io_config_dir() */
 };
