@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the engine see of it. Lock order: engine, places, a reactor's inbox; the
+ * sink's own lock is a leaf below all of them. */
+#ifndef MUSTER_EXEC_ENGINE_PRIV_H
+#define MUSTER_EXEC_ENGINE_PRIV_H
+
+#include "helpers.h"
+#include "places.h"
+#include "queue.h"
+#include "reactor.h"
+
+#include "muster/base/clock.h"
+#include "muster/core/event.h"
+
+#include <pthread.h>
+
+struct engine {
+    /* unchanged after engine_new */
+    struct event_sink sink;
+    const struct mclock *clock;
+    struct clock_virtual *sim; /* NULL: threads */
+    const struct transport_ops *const *transports;
+    void **shared; /* of each transport: what its shared_new() made, or NULL */
+    void **shared; /* of each transport, where it has shared_new */
+    int64_t stop_grace_ms;
+    uint64_t seed;
+    struct helpers *helpers;
+    struct places *places;
+    struct reactor *reactors;
+    unsigned n_reactors;
+
+    pthread_mutex_t lock; /* guards the rest */
+    pthread_cond_t idle;  /* nothing runs any more */
+    struct queue queue;
+    size_t *load; /* sessions of each reactor */
+    bool stopped; /* no dispatch */
+    bool aborted; /* what is granted now ends at once */
+};
+
+/* A job's session has ended, its event is out: frees the slot and the job. Reactor's thread. */
+void engine_ended(struct engine *e, struct job *job);
+
+#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* FIFO over batches, slots, reservations. */
+#include "queue.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+
+#include <string.h>
+
+void queue_init(struct queue *q, size_t fanout, size_t max_queue)
+{
+    memset(q, 0, sizeof *q);
+    link_init(&q->batches);
+    q->fanout = fanout;
+    q->max_queue = max_queue;
+}
+
+static void job_clear(struct job *job)
+{
+    free(job->node);
+    job->node = NULL;
+    settings_clear(&job->base);
+    settings_clear(&job->over);
+}
+
+static void batch_free(struct run_batch *b)
+{
+    link_remove(&b->link);
+    for (size_t i = 0; i < b->n; i++)
+        job_clear(&b->jobs[i]);
+    free(b->jobs);
+    free(b->command);
+    free(b->ssh_config);
+    strv_clear(&b->ssh_options);
+    free(b);
+}
+
+void queue_clear(struct queue *q)
+{
+    while (!link_empty(&q->batches))
+        batch_free(LINK_OF(q->batches.next, struct run_batch, link));
+}
+
+int queue_reserve(struct queue *q, size_t n, struct err *e)
+{
+    size_t busy = q->claimed + q->running;
+    size_t free_slots = busy < q->fanout ? q->fanout - busy : 0;
+    size_t waiting = q->waiting + q->reserved;
+
+    if (waiting + n > q->max_queue + free_slots)
+        return err_set(e, ERR_QUEUE_FULL,
+                       "the queue has no room for %zu more: %zu running, %zu queued, limit %zu; "
+                       "wait until a batch has ended, cancel one, or raise --max-queue",
+                       n, busy, waiting, q->max_queue);
+    q->reserved += n;
+    return 0;
+}
+
+void queue_unreserve(struct queue *q, size_t n)
+{
+    q->reserved -= n < q->reserved ? n : q->reserved;
+}
+
+void queue_add(struct queue *q, const struct engine_batch *b, const struct engine_job *jobs,
+               size_t n)
+{
+    queue_unreserve(q, n);
+    if (!n)
+        return;
+    struct run_batch *batch = x_calloc(1, sizeof *batch);
+    batch->number = b->number;
+    batch->command = x_strdup(b->command ? b->command : "");
+    batch->max_output = b->max_output;
+    batch->retries = b->retries;
+    batch->live = b->live;
+    batch->ssh_config = x_strdup(b->ssh_config);
+    batch->has_options = b->ssh_options != NULL;
+    if (b->ssh_options)
+        strv_copy(&batch->ssh_options, b->ssh_options);
+    batch->fanout = b->fanout;
+    batch->n = n;
+    batch->jobs = x_calloc(n, sizeof *batch->jobs);
+    link_init(&batch->claimed);
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = &batch->jobs[i];
+        link_init(&job->link);
+        job->batch = batch;
+        job->position = jobs[i].position;
+        job->node = x_strdup(jobs[i].node);
+        settings_init(&job->base);
+        settings_init(&job->over);
+        if (jobs[i].base)
+            settings_merge(&job->base, jobs[i].base);
+        if (jobs[i].over)
+            settings_merge(&job->over, jobs[i].over);
+    }
+    link_append(&q->batches, &batch->link);
+    q->waiting += n;
+}
+
+struct job *queue_claim(struct queue *q)
+{
+    if (!q->waiting || q->claimed + q->running >= q->fanout)
+        return NULL;
+    for (struct link *l = q->batches.next; l != &q->batches; l = l->next) {
+        struct run_batch *b = LINK_OF(l, struct run_batch, link);
+        if (b->next == b->n || (b->fanout && b->in_slots >= b->fanout))
+            continue;
+        struct job *job = &b->jobs[b->next++];
+        link_append(&b->claimed, &job->link);
+        b->in_slots++;
+        q->waiting--;
+        q->claimed++;
+        return job;
+    }
+    return NULL;
+}
+
+static struct run_batch *find_batch(struct queue *q, int64_t number)
+{
+    for (struct link *l = q->batches.next; l != &q->batches; l = l->next) {
+        struct run_batch *b = LINK_OF(l, struct run_batch, link);
+        if (b->number == number)
+            return b;
+    }
+    return NULL;
+}
+
+struct job *queue_find_claimed(struct queue *q, int64_t number, uint32_t position)
+{
+    struct run_batch *b = find_batch(q, number);
+    if (!b)
+        return NULL;
+    /* Answers come in the order of the claims, so it is the first one nearly always. */
+    for (struct link *l = b->claimed.next; l != &b->claimed; l = l->next) {
+        struct job *job = LINK_OF(l, struct job, link);
+        if (job->position == position)
+            return job;
+    }
+    return NULL;
+}
+
+void queue_start(struct queue *q, struct job *job)
+{
+    link_remove(&job->link);
+    q->claimed--;
+    q->running++;
+}
+
+void queue_end(struct queue *q, struct job *job, bool was_running)
+{
+    struct run_batch *b = job->batch;
+
+    link_remove(&job->link);
+    if (was_running)
+        q->running--;
+    else
+        q->claimed--;
+    job_clear(job);
+    if (--b->in_slots == 0 && b->next == b->n)
+        batch_free(b);
+}
+
+size_t queue_cancel(struct queue *q, int64_t number)
+{
+    struct run_batch *b = find_batch(q, number);
+    if (!b)
+        return 0;
+    size_t in_slots = b->in_slots;
+    b->cancelled = true;
+    q->waiting -= b->n - b->next;
+    b->next = b->n;
+    if (!in_slots)
+        batch_free(b);
+    return in_slots;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The queue: batches in the order of their coming, the slots of the fanout, what is claimed and
+ * what runs. A plain structure, guarded by the engine's lock. */
+#ifndef MUSTER_EXEC_QUEUE_H
+#define MUSTER_EXEC_QUEUE_H
+
+#include "list.h"
+
+#include "muster/core/settings.h"
+#include "muster/exec/engine.h"
+
+/* One execution. Made by queue_add, gone with its batch; its content is freed as it ends. */
+struct job {
+    struct link link; /* in its batch's list of claimed ones */
+    struct run_batch *batch;
+    uint32_t position;
+    char *node;
+    struct settings base, over;
+    unsigned reactor; /* that runs it */
+};
+
+/* A batch, until its last job has ended. All but the fields of the queue stay unchanged, so
+ * reactors read them without the lock. */
+struct run_batch {
+    int64_t number;
+    char *command;
+    uint64_t max_output;
+    unsigned retries;
+    bool live;
+    char *ssh_config;         /* or NULL */
+    struct strv ssh_options;
+    bool has_options;
+
+    /* the queue's */
+    struct link link;
+    unsigned fanout; /* 0: no limit of its own */
+    struct job *jobs;
+    size_t n, next;  /* jobs[next..n) wait */
+    size_t in_slots; /* claimed and running */
+    struct link claimed;
+    bool cancelled;
+};
+
+struct queue {
+    struct link batches;
+    size_t fanout, max_queue;
+    size_t waiting, reserved, claimed, running;
+};
+
+void queue_init(struct queue *q, size_t fanout, size_t max_queue);
+void queue_clear(struct queue *q); /* frees everything; nothing may run any more */
+int queue_reserve(struct queue *q, size_t n, struct err *e);
+void queue_unreserve(struct queue *q, size_t n);
+void queue_add(struct queue *q, const struct engine_batch *b, const struct engine_job *jobs,
+               size_t n);
+/* The next job that may have a slot, now claimed; NULL when there is none. In order, but a batch
+ * that fills its own fanout lets later ones pass. */
+struct job *queue_claim(struct queue *q);
+struct job *queue_find_claimed(struct queue *q, int64_t batch, uint32_t position);
+void queue_start(struct queue *q, struct job *job); /* claimed -> running */
+void queue_end(struct queue *q, struct job *job, bool was_running); /* frees slot and job */
+/* Drops what waits of this batch. Returns how many of it are claimed or running. */
+size_t queue_cancel(struct queue *q, int64_t batch);
+
+#endif
