@@ -40,11 +40,16 @@ struct transport_ops {
     /* Tears down at once whatever is there, without blocking, and frees priv. A helper's work that
      * is still under way is left to session_help's rules. */
     void (*close)(void *priv);
+    /* Optional, both or none: what all sessions of an engine share (caches; guarded by its own
+     * locks, since reactors and helpers use it). Made with the engine, freed after its threads. */
+    void *(*shared_new)(void);
+    void (*shared_free)(void *shared);
 };
 
 /* --- what a transport may ask of its session; all on the reactor's thread --- */
 
 const char *session_node(const struct session *s);
+void *session_shared(const struct session *s); /* what shared_new() made, or NULL */
 const char *session_command(const struct session *s);  /* the user's line, exact */
 const char *session_token(const struct session *s);    /* random, for the line that tells the pid */
 const struct settings *session_base(const struct session *s);
