@@ -83,25 +83,6 @@ static void shared_drop(struct engine *e)
     free(e->shared);
 }
 
-static void make_shared(struct engine *e)
-{
-    size_t n = 0;
-    while (e->transports[n])
-        n++;
-    e->shared = x_calloc(n + 1, sizeof *e->shared);
-    for (size_t i = 0; i < n; i++)
-        if (e->transports[i]->shared_new)
-            e->shared[i] = e->transports[i]->shared_new();
-}
-
-static void free_shared(struct engine *e)
-{
-    for (size_t i = 0; e->transports[i]; i++)
-        if (e->shared[i])
-            e->transports[i]->shared_free(e->shared[i]);
-    free(e->shared);
-}
-
 static struct engine *engine_create(const struct engine_config *cfg, struct clock_virtual *sim,
                                     const struct event_sink *sink, struct err *err)
 {
@@ -122,7 +103,6 @@ static struct engine *engine_create(const struct engine_config *cfg, struct cloc
     queue_init(&e->queue, fanout, cfg->max_queue);
     e->places = places_new(cfg->handshakes_per_server ? cfg->handshakes_per_server
                                                       : HANDSHAKES_DEFAULT);
-    make_shared(e);
     unsigned n = sim ? 1 : reactors_for(cfg);
     e->load = x_calloc(n, sizeof *e->load);
     e->reactors = x_calloc(n, sizeof *e->reactors);
@@ -173,7 +153,6 @@ void engine_free(struct engine *e)
     queue_clear(&e->queue);
     shared_drop(e);
     places_free(e->places);
-    free_shared(e);
     pthread_cond_destroy(&e->idle);
     pthread_mutex_destroy(&e->lock);
     free(e->reactors);

@@ -20,7 +20,6 @@ struct engine {
     const struct mclock *clock;
     struct clock_virtual *sim; /* NULL: threads */
     const struct transport_ops *const *transports;
-    void **shared; /* of each transport: what its shared_new() made, or NULL */
     void **shared; /* of each transport, where it has shared_new */
     int64_t stop_grace_ms;
     uint64_t seed;

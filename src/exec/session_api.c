@@ -23,16 +23,6 @@ const char *session_node(const struct session *s)
 
 void *session_shared(const struct session *s)
 {
-    const struct engine *e = s->reactor->engine;
-
-    for (size_t i = 0; e->transports[i]; i++)
-        if (e->transports[i] == s->ops)
-            return e->shared[i];
-    return NULL;
-}
-
-void *session_shared(const struct session *s)
-{
     return s->shared;
 }
 
