@@ -25,6 +25,9 @@ void reader_close(struct reader *r);
  * 3 us: PRAGMA data_version. */
 bool reader_changed(struct reader *r);
 
+/* A process that ran a batch has died: writer_recover() would settle it. */
+bool reader_has_dead_owner(struct reader *r);
+
 /* "last" (the newest), a number with or without '#', a full id, or an id's beginning of at least 8
  * digits when only one has it. */
 int reader_resolve(struct reader *r, const char *name, int64_t *number, struct err *e);

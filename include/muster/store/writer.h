@@ -87,4 +87,8 @@ int writer_cancel(struct writer *w, int64_t number, struct cancel_result *out, s
  * -ERR_FORBIDDEN when it still runs. */
 int writer_delete(struct writer *w, int64_t number, struct err *e);
 
+/* For verbs that only read: settles the batches of dead owners (see reader_has_dead_owner), with no
+ * writer left open. *settled counts executions. Call it outside of a writer's thread. */
+int writer_recover(const char *path, size_t *settled, struct err *e);
+
 #endif
