@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct err;
+struct exec_filter;
 struct fleet;
 struct mclock;
 struct reader;
@@ -49,7 +50,8 @@ struct app {
 
     int64_t batch;           /* number of the open one, 0: none */
     struct batch open;       /* as last read */
-    int64_t node_position;   /* what the output overlay shows */
+    int64_t node_batch;      /* what the output overlay shows: a batch (0: the open one) .. */
+    int64_t node_position;   /* .. and a position in it */
     char *node_name;         /* what the node overlay shows */
     /* What the review overlay shows, or NULL. The app frees it, and what it borrows from, when that
      * overlay closes. */
@@ -91,6 +93,8 @@ void app_review_form(struct app *a);
 void app_review_rerun(struct app *a, int64_t number);
 void app_cancel_batch(struct app *a, int64_t number); /* asks first */
 void app_export_batch(struct app *a, int64_t number);
+/* Only what the filter lets through (its `node` is ignored); it is copied. */
+void app_export_filtered(struct app *a, int64_t number, const struct exec_filter *f);
 void app_delete_batch(struct app *a, int64_t number);
 
 /* Runs the screen on this terminal until the user leaves. Returns the exit status. */

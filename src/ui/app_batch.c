@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the screen asks of the service about whole batches: review, rerun, cancel, export, delete, and
+ * what becomes of them on quitting. */
+#include "app_private.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/core/nodeset.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void app_pending_clear(struct app *a)
+{
+    struct pending_hold *h = a->priv->hold;
+
+    a->pending = NULL;
+    a->priv->hold = NULL;
+    if (!h)
+        return;
+    batch_request_clear(&h->request);
+    strv_clear(&h->nodes);
+    strv_clear(&h->groups);
+    free(h->command);
+    free(h->label);
+    rerun_hold_free(h->rerun);
+    free(h);
+}
+
+static struct pending_hold *hold_new(struct app *a)
+{
+    app_pending_clear(a);
+    a->priv->hold = x_calloc(1, sizeof *a->priv->hold);
+    batch_request_init(&a->priv->hold->request);
+    return a->priv->hold;
+}
+
+static void review(struct app *a)
+{
+    /* A screen shows output as it comes. */
+    a->priv->hold->request.live = true;
+    a->pending = &a->priv->hold->request;
+    app_push(a, &view_review);
+}
+
+/* --- from the form --- */
+
+/* A time of the form: "" leaves it to the node. */
+static bool form_time(struct app *a, const struct field *f, const char *what, int64_t least,
+                      int64_t *out)
+{
+    if (f->len == 0)
+        return true;
+    if (text_parse_duration(f->text, out) && *out >= least)
+        return true;
+    app_toast(a, "%s: `%s` is no time: write seconds, or 90s, 5m, 1h", what, f->text);
+    return false;
+}
+
+static bool form_fanout(struct app *a, const struct field *f, unsigned *out)
+{
+    char *end = NULL;
+
+    if (f->len == 0)
+        return true;
+    errno = 0;
+    unsigned long n = strtoul(f->text, &end, 10);
+    if (f->text[0] >= '0' && f->text[0] <= '9' && !*end && !errno && n >= 1 && n <= FANOUT_MAX) {
+        *out = (unsigned) n;
+        return true;
+    }
+    app_toast(a, "fanout: `%s` is not a number from 1 to %d", f->text, FANOUT_MAX);
+    return false;
+}
+
+static bool form_fields(struct app *a, struct batch_request *r)
+{
+    const struct form *f = &a->form;
+    struct err e = ERR_INIT;
+
+    if (!form_fanout(a, &f->fanout, &r->fanout) ||
+        !form_time(a, &f->connect_timeout, "connect timeout", 1, &r->over.connect_timeout_ms) ||
+        !form_time(a, &f->command_timeout, "command timeout", 0, &r->over.command_timeout_ms))
+        return false;
+    if (f->user.len > 0 && setting_set(&r->over, SETTING_USER, f->user.text, &e) != 0) {
+        app_toast_err(a, &e);
+        err_clear(&e);
+        return false;
+    }
+    return true;
+}
+
+static void nodeset_to_strv(const struct nodeset *s, struct strv *v)
+{
+    for (size_t i = 0; i < nodeset_count(s); i++)
+        strv_push(v, nodeset_at(s, i));
+}
+
+void app_review_form(struct app *a)
+{
+    if (selection_count(&a->sel) == 0) {
+        app_toast(a, "no target: pick nodes or groups with Space");
+        app_focus(a, PANE_TARGETS);
+        return;
+    }
+    if (a->form.command.text[strspn(a->form.command.text, " \t\n")] == '\0') {
+        app_toast(a, "no command: e edits it");
+        app_focus(a, PANE_ACTION);
+        return;
+    }
+    struct pending_hold *h = hold_new(a);
+    struct batch_request *r = &h->request;
+    if (!form_fields(a, r)) {
+        app_pending_clear(a);
+        app_focus(a, PANE_ACTION);
+        return;
+    }
+    h->command = x_strdup(a->form.command.text);
+    h->label = a->form.label.len ? x_strdup(a->form.label.text) : NULL;
+    nodeset_to_strv(a->sel.nodes, &h->nodes);
+    nodeset_to_strv(a->sel.groups, &h->groups);
+    r->type = ACTION_TYPE_COMMAND;
+    r->action = h->command;
+    r->label = h->label;
+    r->node_ids = (const char *const *) h->nodes.v;
+    r->n_node_ids = h->nodes.n;
+    r->group_ids = (const char *const *) h->groups.v;
+    r->n_group_ids = h->groups.n;
+    r->expanded = true;
+    review(a);
+}
+
+/* --- rerun --- */
+
+static void rerun_chosen(struct app *a, char key)
+{
+    struct err e = ERR_INIT;
+    enum rerun_which which = key == 'a' ? RERUN_ALL : key == 'f' ? RERUN_FAILED : RERUN_SKIPPED;
+
+    if (key == 0)
+        return;
+    struct pending_hold *h = hold_new(a);
+    if (batch_rerun_request(a->service, a->priv->ask_number, which, REASON_NONE, &h->request,
+                            &h->rerun, &e) != 0) {
+        app_pending_clear(a);
+        app_toast_err(a, &e);
+        err_clear(&e);
+        return;
+    }
+    review(a);
+}
+
+/* Reads the batch a question is about. False, with a toast, when it cannot be. */
+static bool read_asked(struct app *a, int64_t number, struct batch *b)
+{
+    struct err e = ERR_INIT;
+
+    a->priv->ask_number = number;
+    if (reader_batch(a->reader, number, b, &e) == 0)
+        return true;
+    app_toast_err(a, &e);
+    err_clear(&e);
+    return false;
+}
+
+static void choose_free(struct app *a, char *question, const char *keys,
+                        void (*chosen)(struct app *, char))
+{
+    app_choose(a, question, keys, chosen);
+    free(question);
+}
+
+void app_review_rerun(struct app *a, int64_t number)
+{
+    struct batch b;
+
+    if (!read_asked(a, number, &b))
+        return;
+    unsigned skipped = b.stats.by_reason[REASON_SKIPPED];
+    char *q = x_asprintf("Rerun #%lld: a all %u, f failed %u, s skipped %u?", (long long) number,
+                         b.stats.total, b.stats.failed - skipped, skipped);
+    choose_free(a, q, "afs", rerun_chosen);
+    batch_clear(&b);
+}
+
+/* --- cancel --- */
+
+static void cancel_chosen(struct app *a, char key)
+{
+    struct cancel_answer answer;
+    struct err e = ERR_INIT;
+
+    if (key == 0)
+        return;
+    if (batch_cancel(a->service, a->priv->ask_number, &answer, &e) != 0) {
+        app_toast_err(a, &e);
+        err_clear(&e);
+        return;
+    }
+    if (!answer.ended)
+        a->priv->tell_cancel = a->priv->ask_number;
+    app_toast(a, "%s", answer.message);
+}
+
+void app_cancel_batch(struct app *a, int64_t number)
+{
+    struct batch b;
+
+    if (!read_asked(a, number, &b))
+        return;
+    if (b.status != BATCH_RUNNING)
+        app_toast(a, "#%lld has ended: there is nothing to cancel", (long long) number);
+    else
+        choose_free(a, x_asprintf("Cancel batch #%lld (%u running, %u queued)? y/n",
+                                  (long long) number, b.stats.running, b.stats.queued),
+                    "y", cancel_chosen);
+    batch_clear(&b);
+}
+
+void app_tell_cancel(struct app *a)
+{
+    struct exec_filter f = EXEC_FILTER_ANY;
+    struct execution *x = NULL;
+    size_t n = 0, by[REMOTE_COUNT] = {0};
+
+    a->priv->tell_cancel = 0;
+    f.reason_mask = 1U << REASON_CANCELLED;
+    if (reader_executions(a->reader, a->batch, &f, SORT_POSITION, false, 0, BATCH_TARGETS_MAX, &x,
+                          &n, NULL, NULL) != 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        by[x[i].remote]++;
+    executions_free(x, n);
+    app_toast(a, "#%lld cancelled: %zu stopped, %zu still running, %zu unknown, %zu never started",
+              (long long) a->batch, by[REMOTE_STOPPED], by[REMOTE_RUNNING], by[REMOTE_UNKNOWN],
+              by[REMOTE_NONE]);
+}
+
+/* --- export --- */
+
+static bool export_format_of(const char *path, enum export_format *f)
+{
+    const char *dot = strrchr(path, '.');
+
+    if (dot && strcasecmp(dot, ".csv") == 0)
+        *f = EXPORT_CSV;
+    else if (dot && strcasecmp(dot, ".json") == 0)
+        *f = EXPORT_JSON;
+    else
+        return false;
+    return true;
+}
+
+static void export_write(struct app *a)
+{
+    struct app_private *p = a->priv;
+    enum export_format format;
+    struct err e = ERR_INIT;
+
+    if (!export_format_of(p->ask_path, &format))
+        return;
+    if (batch_export(a->service, p->ask_number, format,
+                     p->export_filtered ? &p->export_filter : NULL, p->ask_path, -1, &e) == 0)
+        app_toast(a, "written: %s", p->ask_path);
+    else
+        app_toast_err(a, &e);
+    err_clear(&e);
+}
+
+static void overwrite_chosen(struct app *a, char key)
+{
+    if (key == 'y')
+        export_write(a);
+    else
+        app_toast(a, "not exported: %s stays as it is", a->priv->ask_path);
+}
+
+static void ask_path(struct app *a, const char *initial);
+
+static void path_given(struct app *a, const char *text)
+{
+    struct app_private *p = a->priv;
+    enum export_format format;
+
+    if (!text || !*text)
+        return;
+    if (!export_format_of(text, &format)) {
+        app_toast(a, "`%s` ends in neither .json nor .csv: that says what is written", text);
+        ask_path(a, text);
+        return;
+    }
+    free(p->ask_path);
+    p->ask_path = io_expand_tilde(text);
+    if (access(p->ask_path, F_OK) == 0)
+        choose_free(a, x_asprintf("%s exists. Overwrite it? y/n", p->ask_path), "y",
+                    overwrite_chosen);
+    else
+        export_write(a);
+}
+
+static void ask_path(struct app *a, const char *initial)
+{
+    app_ask(a, a->priv->export_filtered ? "Export what is filtered to (.csv, .json):"
+                                        : "Export all to (.csv, .json):",
+            initial, path_given);
+}
+
+void app_export_filtered(struct app *a, int64_t number, const struct exec_filter *f)
+{
+    struct app_private *p = a->priv;
+    struct batch b;
+
+    if (!read_asked(a, number, &b))
+        return;
+    batch_clear(&b);
+    free(p->export_text);
+    p->export_text = NULL;
+    p->export_filtered = f != NULL;
+    if (f) {
+        p->export_filter = *f;
+        p->export_text = x_strdup(f->text);
+        p->export_filter.text = p->export_text;
+        p->export_filter.node = NULL;
+    }
+    char *name = batch_export_name(number, EXPORT_CSV);
+    ask_path(a, name);
+    free(name);
+}
+
+void app_export_batch(struct app *a, int64_t number)
+{
+    app_export_filtered(a, number, NULL);
+}
+
+/* --- delete --- */
+
+static void delete_chosen(struct app *a, char key)
+{
+    struct err e = ERR_INIT;
+    int64_t number = a->priv->ask_number;
+
+    if (key == 0)
+        return;
+    if (batch_delete(a->service, number, &e) == 0)
+        app_toast(a, "#%lld and its results are deleted", (long long) number);
+    else
+        app_toast_err(a, &e);
+    err_clear(&e);
+}
+
+void app_delete_batch(struct app *a, int64_t number)
+{
+    struct batch b;
+
+    if (!read_asked(a, number, &b))
+        return;
+    if (b.status == BATCH_RUNNING)
+        app_toast(a, "#%lld still runs: X cancels it, then it can be deleted", (long long) number);
+    else
+        choose_free(a, x_asprintf("Delete batch #%lld and the results of %u nodes? y/n",
+                                  (long long) number, b.stats.total),
+                    "y", delete_chosen);
+    batch_clear(&b);
+}
+
+/* --- quit --- */
+
+/* Cancels every batch that this process runs. */
+static void cancel_own(struct app *a)
+{
+    struct batch_filter f = BATCH_FILTER_ANY;
+    struct batch *b = NULL;
+    size_t n = 0;
+    struct err e = ERR_INIT;
+
+    f.status = BATCH_RUNNING;
+    if (reader_batches(a->reader, &f, 0, 0, 1000, &b, &n, NULL, &e) != 0) {
+        app_toast_err(a, &e);
+        err_clear(&e);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct cancel_answer answer;
+        if (b[i].owner == OWNER_SELF && batch_cancel(a->service, b[i].number, &answer, &e) != 0) {
+            app_toast_err(a, &e);
+            err_clear(&e);
+        }
+    }
+    batches_free(b, n);
+    a->priv->quit_when_idle = true;
+}
+
+static void quit_chosen(struct app *a, char key)
+{
+    if (key == 'l')
+        a->priv->leave = a->quit = true;
+    else if (key == 'c')
+        cancel_own(a);
+}
+
+void app_quit_ask(struct app *a)
+{
+    if (service_idle(a->service))
+        a->quit = true;
+    else
+        app_choose(a, "Batches of this muster still run: l leave them running, c cancel, s stay?",
+                   "lcs", quit_chosen);
+}

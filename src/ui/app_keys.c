@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a key to what happens: the prompt, then the overlay on top or the focused pane, then the app's
+ * own actions. */
+#include "app_private.h"
+
+#include "muster/base/clock.h"
+#include "muster/base/err.h"
+#include "muster/core/fleet.h"
+
+#include <string.h>
+
+static struct view *top_view(struct app *a)
+{
+    return a->n_overlays ? a->overlays[a->n_overlays - 1] : a->panes[a->focus];
+}
+
+/* A view that handled something loads again. It may be closed by now: then all are stale. */
+static void touched(struct app *a, const struct view *v)
+{
+    for (size_t i = 0; i < PANE_COUNT; i++)
+        if (a->panes[i] == v)
+            a->priv->stale_panes[i] = true;
+    for (size_t i = 0; i < a->n_overlays; i++)
+        if (a->overlays[i] == v)
+            a->priv->stale_overlays[i] = true;
+    a->dirty = true;
+}
+
+/* Several keys may come between two frames: a view acts on what it would show by now. */
+static void catch_up(struct app *a, struct view *v)
+{
+    struct app_private *p = a->priv;
+
+    for (size_t i = 0; i < PANE_COUNT + a->n_overlays; i++) {
+        size_t o = i - PANE_COUNT;
+        bool *stale = i < PANE_COUNT ? &p->stale_panes[i] : &p->stale_overlays[o];
+        struct rect *size = i < PANE_COUNT ? &p->pane_sizes[i] : &p->overlay_sizes[o];
+        if ((i < PANE_COUNT ? a->panes[i] : a->overlays[o]) != v || !*stale || size->w <= 0)
+            continue;
+        if (v->ops->load)
+            v->ops->load(v, size->w, size->h);
+        *stale = false;
+    }
+}
+
+/* A view over all others is opened, or closed when it is the one on top. */
+static void toggle_overlay(struct app *a, const struct view_ops *ops)
+{
+    if (a->n_overlays && a->overlays[a->n_overlays - 1]->ops == ops)
+        app_pop(a);
+    else
+        app_push(a, ops);
+}
+
+static void go_back(struct app *a, enum action act)
+{
+    if (a->n_overlays > 0)
+        app_pop(a);
+    else if (a->zoomed)
+        a->zoomed = false;
+    else if (a->focus != PANE_HISTORY)
+        app_focus(a, PANE_HISTORY);
+    else if (act == ACT_QUIT)
+        app_quit_ask(a);
+}
+
+static void reload(struct app *a)
+{
+    service_reload(a->service);
+    a->fleet = NULL; /* the service has let go of it */
+    app_refresh_fleet(a);
+    app_stale_all(a);
+    if (a->fleet)
+        app_toast(a, "inventory read: %zu hosts, %zu groups", a->fleet->n_nodes,
+                  a->fleet->n_groups);
+    else
+        app_toast(a, "inventory: %s", a->fleet_error);
+}
+
+static void batch_action(struct app *a, enum action act)
+{
+    if (a->batch == 0) {
+        app_toast(a, "no batch is open: 5 shows the history, Enter opens one");
+        return;
+    }
+    if (act == ACT_RERUN)
+        app_review_rerun(a, a->batch);
+    else if (act == ACT_CANCEL)
+        app_cancel_batch(a, a->batch);
+    else if (act == ACT_EXPORT)
+        app_export_batch(a, a->batch);
+}
+
+static void move_focus(struct app *a, enum action act)
+{
+    int f = (int) a->focus;
+
+    if (act == ACT_NEXT_PANE || act == ACT_PREV_PANE) {
+        if (a->n_overlays > 0)
+            return;
+        f = (f + (act == ACT_NEXT_PANE ? 1 : PANE_COUNT - 1)) % PANE_COUNT;
+    } else if (act == ACT_COMPOSE) {
+        f = PANE_TARGETS;
+        a->zoomed = false;
+    } else {
+        f = PANE_TARGETS + (int) act - ACT_PANE_TARGETS;
+    }
+    app_pop_all(a);
+    app_focus(a, (enum pane) f);
+}
+
+static void app_act(struct app *a, enum action act)
+{
+    switch (act) {
+    case ACT_NEXT_PANE:
+    case ACT_PREV_PANE:
+    case ACT_PANE_TARGETS:
+    case ACT_PANE_ACTION:
+    case ACT_PANE_PROGRESS:
+    case ACT_PANE_RESULTS:
+    case ACT_PANE_HISTORY:
+    case ACT_COMPOSE:
+        move_focus(a, act);
+        break;
+    case ACT_ZOOM:
+        a->zoomed = !a->zoomed;
+        app_stale_all(a);
+        break;
+    case ACT_RUN:
+        app_review_form(a);
+        break;
+    case ACT_RERUN:
+    case ACT_CANCEL:
+    case ACT_EXPORT:
+        batch_action(a, act);
+        break;
+    case ACT_RELOAD:
+        reload(a);
+        break;
+    case ACT_REPAINT:
+        a->repaint = true;
+        break;
+    case ACT_SUSPEND:
+        a->suspend = true;
+        break;
+    case ACT_MESSAGES:
+        toggle_overlay(a, &view_messages);
+        break;
+    case ACT_HELP:
+        toggle_overlay(a, &view_help);
+        break;
+    case ACT_BACK:
+    case ACT_QUIT:
+        go_back(a, act);
+        break;
+    default:
+        break;
+    }
+}
+
+static void dispatch(struct app *a, struct view *v, enum action act)
+{
+    /* Told apart before the view may change what is on top. */
+    bool mutates = action_row(act)->flags & AF_MUTATES;
+
+    if (mutates && a->read_only) {
+        app_toast(a, "read-only: muster was started so, and nothing can be run or changed");
+        return;
+    }
+    if (v->ops->act && v->ops->act(v, act) == VIEW_DONE) {
+        touched(a, v);
+        return;
+    }
+    app_act(a, act);
+}
+
+static void interrupt(struct app *a, struct view *v)
+{
+    struct key esc = {KEY_CODE_ESC, 0, false, NULL};
+
+    if (v->ops->takes_text && v->ops->takes_text(v)) {
+        v->ops->key(v, &esc);
+        touched(a, v);
+    } else if (a->n_overlays == 0 && a->focus == PANE_PROGRESS && a->batch && !a->read_only &&
+               a->open.status == BATCH_RUNNING) {
+        app_cancel_batch(a, a->batch);
+    } else {
+        app_toast(a, "q quits%s", a->priv->any_running ? "; the batch keeps running" : "");
+    }
+}
+
+static bool is_ctrl(const struct key *k, uint32_t c)
+{
+    return k->code == KEY_CODE_CHAR && k->ctrl && k->cp == c;
+}
+
+void app_key(struct app *a, const struct key *k)
+{
+    struct app_private *p = a->priv;
+    int64_t now = mono_ms(a->clock);
+
+    app_bury(a);
+    if (a->fleet)
+        app_refresh_fleet(a);
+    a->dirty = true;
+    p->poll_gap = POLL_MS;
+    if (p->poll_at > now)
+        p->poll_at = now;
+    if (k->code == KEY_CODE_RESIZE) {
+        app_stale_all(a);
+        return;
+    }
+    if (p->question.active) {
+        question_key(a, k);
+        return;
+    }
+    if (p->too_small) {
+        if (k->code == KEY_CODE_CHAR && !k->ctrl && k->cp == 'q')
+            app_quit_ask(a);
+        return;
+    }
+    struct view *v = top_view(a);
+    catch_up(a, v);
+    if (is_ctrl(k, 'c')) {
+        interrupt(a, v);
+        return;
+    }
+    if (v->ops->takes_text && v->ops->takes_text(v)) {
+        enum view_result r = v->ops->key(v, k);
+        touched(a, v);
+        /* What a field does not take is a command only when it cannot have been meant as text. */
+        if (r == VIEW_DONE || k->code == KEY_CODE_PASTE || (k->code == KEY_CODE_CHAR && !k->ctrl))
+            return;
+    }
+    enum action act = action_of_key(k, v->ops->ctx);
+    if (act != ACT_NONE)
+        dispatch(a, v, act);
+}

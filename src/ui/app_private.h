@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the app share. */
+#ifndef MUSTER_UI_APP_PRIVATE_H
+#define MUSTER_UI_APP_PRIVATE_H
+
+#include "muster/service/service.h"
+#include "muster/store/reader.h"
+#include "muster/ui/app.h"
+
+#define MESSAGES_MAX 200
+#define POLL_MS 100
+#define TOAST_MS 5000
+
+/* A question on the status row: a line of text, or one key out of some. */
+struct question {
+    bool active;
+    char *text;
+    char keys[8]; /* "" for a line of text */
+    struct field field;
+    void (*done)(struct app *a, const char *text);
+    void (*chosen)(struct app *a, char key); /* key 0: closed */
+};
+
+/* What `pending` borrows from. */
+struct pending_hold {
+    struct batch_request request;
+    struct strv nodes, groups;
+    char *command, *label;
+    struct rerun_hold *rerun;
+};
+
+/* What views are loaded for; when it moves, all are loaded again. */
+struct app_state {
+    int64_t batch, data_generation, node_batch, node_position;
+    uint64_t selection;
+    enum pane focus;
+    size_t n_overlays;
+};
+
+struct app_private {
+    struct question question;
+    char *messages[MESSAGES_MAX]; /* the newest last */
+    size_t n_messages;
+    char *who; /* "ops@bastion" */
+
+    int64_t poll_at, poll_gap; /* of the store, on the monotonic clock */
+    int64_t fleet_at;          /* when to look at the inventory's files again */
+    int64_t second_at;         /* when times on the screen move on */
+    bool woken;                /* this process committed something since the last poll */
+    bool any_running;          /* a batch, of any process */
+    bool run_visible;          /* Progress or Results was on the last screen */
+    char *trouble;             /* as last told */
+    char *reader_error;
+    int64_t fleet_loaded_ms;
+    size_t fleet_nodes;
+
+    struct app_state loaded;
+    bool too_small; /* the last screen was */
+    /* Overlays that were closed, until their own code has surely returned. */
+    struct view *closed[OVERLAY_MAX * 2];
+    size_t n_closed;
+    bool stale_panes[PANE_COUNT], stale_overlays[OVERLAY_MAX];
+    struct rect pane_sizes[PANE_COUNT], overlay_sizes[OVERLAY_MAX];
+
+    struct pending_hold *hold;
+    int64_t ask_number; /* the batch that the prompt is about */
+    char *ask_path;     /* of an export that would overwrite */
+    struct exec_filter export_filter;
+    char *export_text;
+    bool export_filtered;
+    int64_t tell_cancel; /* the batch whose cancel has still to be told */
+
+    bool leave;          /* quit, and let the batches run on */
+    bool quit_when_idle; /* they were cancelled; quit when they have stopped */
+};
+
+/* --- app.c --- */
+void app_refresh_fleet(struct app *a);
+void app_stale_all(struct app *a);
+void app_bury(struct app *a); /* frees what was closed */
+void app_pop_all(struct app *a);
+/* This process committed something (service_wake_fd). */
+void app_woken(struct app *a);
+const char *app_clock_text(int64_t wall_ms, const char *fmt, char *buf, size_t n);
+
+/* --- app_question.c --- */
+/* Asks for one of `keys`; chosen(app, 0) when it was closed. */
+void app_choose(struct app *a, const char *question, const char *keys,
+                void (*chosen)(struct app *a, char key));
+void question_key(struct app *a, const struct key *k);
+void question_close(struct app *a);
+void question_draw(struct app *a, struct surface *s, struct rect row);
+
+/* --- app_batch.c --- */
+void app_pending_clear(struct app *a);
+void app_quit_ask(struct app *a);
+/* Tells what a cancel did, once the batch has ended. */
+void app_tell_cancel(struct app *a);
+
+#endif

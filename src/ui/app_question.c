@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Questions on the status row. */
+#include "app_private.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void question_close(struct app *a)
+{
+    struct question *p = &a->priv->question;
+
+    p->active = false;
+    free(p->text);
+    p->text = NULL;
+    a->dirty = true;
+}
+
+static void question_open(struct app *a, const char *question, const char *keys, const char *initial)
+{
+    struct question *p = &a->priv->question;
+
+    question_close(a);
+    p->active = true;
+    p->text = x_strdup(question);
+    snprintf(p->keys, sizeof p->keys, "%s", keys);
+    p->done = NULL;
+    p->chosen = NULL;
+    field_set(&p->field, initial);
+}
+
+void app_ask(struct app *a, const char *question, const char *initial,
+             void (*done)(struct app *a, const char *text))
+{
+    question_open(a, question, "", initial);
+    a->priv->question.done = done;
+}
+
+void app_choose(struct app *a, const char *question, const char *keys,
+                void (*chosen)(struct app *a, char key))
+{
+    question_open(a, question, keys, NULL);
+    a->priv->question.chosen = chosen;
+}
+
+/* The answer may open the next prompt, so this one is closed before it is given. */
+static void answer(struct app *a, bool given, char key)
+{
+    struct question *p = &a->priv->question;
+    void (*done)(struct app *, const char *) = p->done;
+    void (*chosen)(struct app *, char) = p->chosen;
+    char *text = given && done ? x_strdup(p->field.text) : NULL;
+
+    question_close(a);
+    if (done)
+        done(a, text);
+    else if (chosen)
+        chosen(a, key);
+    free(text);
+    app_stale_all(a);
+}
+
+void question_key(struct app *a, const struct key *k)
+{
+    struct question *p = &a->priv->question;
+    bool ctrl_c = k->code == KEY_CODE_CHAR && k->ctrl && k->cp == 'c';
+
+    a->dirty = true;
+    if (k->code == KEY_CODE_ESC || ctrl_c) {
+        answer(a, false, 0);
+    } else if (p->done) {
+        if (k->code == KEY_CODE_ENTER)
+            answer(a, true, 0);
+        else
+            field_key(&p->field, k);
+    } else if (k->code == KEY_CODE_CHAR && !k->ctrl && k->cp > ' ' && k->cp < 0x7f) {
+        if (strchr(p->keys, (int) k->cp))
+            answer(a, true, (char) k->cp);
+        else if (k->cp == 'q' || k->cp == 'n')
+            answer(a, false, 0);
+    }
+}
+
+void question_draw(struct app *a, struct surface *s, struct rect row)
+{
+    struct question *p = &a->priv->question;
+    int w = (int) text_width(p->text) + 1, most = p->done ? row.w * 6 / 10 : row.w - 1;
+
+    if (w > most)
+        w = most;
+    surface_fill(s, row, ROLE_NORMAL, ' ');
+    surface_fit(s, row, row.x + 1, row.y, w - 1, ROLE_WARN, p->text, false);
+    if (p->done)
+        field_draw(&p->field, s, row, row.x + w + 1, row.y, row.w - w - 2, true);
+    else
+        surface_cursor(s, row.x + w + 1, row.y, true);
+}
