@@ -75,11 +75,11 @@ int service_targets(struct service *s, const struct target_request *t, struct ta
 struct batch_request {
     enum action_type type;
     const char *action;           /* the command line, 1 to COMMAND_MAX bytes */
-    /* The targets: either evaluated (nodes and groups as in struct target_set) ... */
     const char *const *node_ids;  /* direct nodes, in order; duplicates fold */
     size_t n_node_ids;
     const char *const *group_ids; /* groups, expanded after the direct nodes */
     size_t n_group_ids;
+    bool expanded; /* node_ids is the whole set already; group_ids are only kept for the record */
     bool any_host;
     const struct strv *warnings;  /* to keep with the batch, or NULL */
     /* The run. 0, NULL or -1: as configured or per node. */
@@ -91,9 +91,11 @@ struct batch_request {
     const char *ssh_config;
     const struct strv *ssh_options;
     bool live;                    /* output is committed while it runs */
-    bool subst;                   /* %n %h %u %% in the command */
     int64_t rerun_of;
     bool confirmed;               /* the user has agreed to what service_review() named */
+    /* Called once the batch is written and before anything of it is started; or NULL. */
+    void (*on_written)(void *ctx, int64_t number, size_t targets);
+    void *on_written_ctx;
 };
 void batch_request_init(struct batch_request *r);
 void batch_request_clear(struct batch_request *r); /* frees `over` only: the rest is borrowed */
@@ -142,6 +144,8 @@ struct cancel_answer {
 /* From this or another process. Returns at once; the processes stop within the grace time. */
 int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, struct err *e);
 struct json *cancel_answer_json(const struct cancel_answer *a);
+/* Deletes an ended batch. -ERR_NOT_FOUND, -ERR_FORBIDDEN when it still runs, -ERR_STORE. */
+int batch_delete(struct service *s, int64_t number, struct err *e);
 
 enum rerun_which { RERUN_FAILED, RERUN_SKIPPED, RERUN_ALL, RERUN_REASON };
 /* Fills a request for a new batch with the old one's action and options on the chosen nodes (failed
@@ -166,12 +170,18 @@ enum export_format { EXPORT_JSON, EXPORT_CSV };
  * batch-NUMBER-results.csv or .json. */
 int batch_export(struct service *s, int64_t number, enum export_format format,
                  const struct exec_filter *f, const char *path, int fd, struct err *e);
+/* One execution as a JSON object and a newline, to fd. */
+struct execution;
+int execution_write(struct reader *r, const char *batch_id, const struct execution *x, int fd,
+                    struct err *e);
 char *batch_export_name(int64_t number, enum export_format format); /* caller frees */
 
 /* True when nothing of this process is queued, running or uncommitted. */
 bool service_idle(struct service *s);
 /* Why dispatch has stopped (the store failed), or NULL. Valid until the next call. */
 const char *service_trouble(struct service *s);
+/* True when dispatch has stopped and nothing runs any more: what is queued will never start here. */
+bool service_stuck(struct service *s);
 /* Leaves at once: every session is torn down and committed as lost, queued ones as skipped. */
 void service_abort(struct service *s);
 

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the command line by getopt_long(3), from the tables of verbs and options. */
+#include "cli.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/core/suggest.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The reasons of the table, as a list of choices. */
+#define REASON_CHOICES                                                                         \
+    "exit|signal|timeout|unreachable|unsupported|hostkey|auth|lost|cancelled|skipped|internal"
+
+static const struct option_row rows[] = {
+#define OPTION(id, letter, name, kind, arg, low, high, verbs, help)                            \
+    {OPT_##id, letter, name, KIND_##kind, arg, low, high, verbs, help},
+#include "muster/cli/options.def"
+#undef OPTION
+};
+
+static const struct {
+    const char *name, *arguments, *summary;
+} verbs[] = {
+#define VERB(id, name, args, summary, fn) {name, args, summary},
+#include "muster/cli/verbs.def"
+#undef VERB
+    {"", "[options]", "the screen: history, targets, progress, results"},
+};
+
+const struct option_row *option_row(enum option_id id)
+{
+    return &rows[id];
+}
+
+const char *verb_name(enum verb v)
+{
+    return verbs[v].name;
+}
+
+const char *verb_arguments(enum verb v)
+{
+    return verbs[v].arguments;
+}
+
+const char *verb_summary(enum verb v)
+{
+    return verbs[v].summary;
+}
+
+int verb_find(const char *name)
+{
+    for (int v = 0; v < VERB_SCREEN; v++)
+        if (strcmp(verbs[v].name, name) == 0)
+            return v;
+    return -1;
+}
+
+const struct option_row *option_find(enum verb v, const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if ((rows[i].verbs & (1u << v)) && strcmp(rows[i].name, name) == 0)
+            return &rows[i];
+    return NULL;
+}
+
+static const struct option_row *find_letter(enum verb v, int letter)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if ((rows[i].verbs & (1u << v)) && rows[i].letter == letter)
+            return &rows[i];
+    return NULL;
+}
+
+/* --- values --- */
+
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t n = strlen(value);
+    for (const char *p = choices; *p; p += strcspn(p, "|") + (p[strcspn(p, "|")] == '|')) {
+        if (strcspn(p, "|") == n && memcmp(p, value, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int set_number(struct cli *c, const struct option_row *o, const char *shown,
+                      const char *value, struct err *e)
+{
+    int64_t n = 0;
+    bool ok = true;
+    if (o->kind == KIND_NUMBER) {
+        char *end;
+        errno = 0;
+        n = strtoll(value, &end, 10);
+        ok = *value && *end == '\0' && errno == 0;
+    } else if (o->kind == KIND_TIME) {
+        ok = text_parse_duration(value, &n);
+    } else {
+        uint64_t size = 0;
+        ok = text_parse_size(value, &size) && size <= INT64_MAX;
+        n = (int64_t) size;
+    }
+    if (ok && n >= o->low && n <= o->high) {
+        c->number[o->id] = n;
+        return 0;
+    }
+    if (o->kind == KIND_NUMBER)
+        return err_set(e, ERR_VALIDATION, "%s %s: a whole number from %lld to %lld is wanted", shown,
+                       value, (long long) o->low, (long long) o->high);
+    return err_set(e, ERR_VALIDATION, "%s %s: %s is wanted", shown, value,
+                   o->kind == KIND_TIME ? "a time such as 30, 500ms, 30s, 5m or 1h"
+                                        : "a size such as 65536, 512k, 10M or 1G");
+}
+
+int args_set(struct cli *c, const struct option_row *o, const char *shown, const char *value,
+             struct err *e)
+{
+    int rc = 0;
+    switch (o->kind) {
+    case KIND_FLAG:
+        break;
+    case KIND_NUMBER:
+    case KIND_TIME:
+    case KIND_SIZE:
+        rc = set_number(c, o, shown, value, e);
+        break;
+    case KIND_CHOICE:
+        if (!is_choice(o->arg, value))
+            rc = err_set(e, ERR_VALIDATION, "%s %s: one of %s is wanted", shown, value, o->arg);
+        break;
+    case KIND_LIST:
+        strv_push(&c->list[o->id], value);
+        break;
+    case KIND_TEXT:
+        if (*value == '\0')
+            rc = err_set(e, ERR_VALIDATION, "%s: the value is empty", shown);
+        break;
+    }
+    if (rc != 0)
+        return rc;
+    c->set[o->id] = true;
+    c->count[o->id]++;
+    if (value) {
+        free(c->text[o->id]);
+        c->text[o->id] = x_strdup(value);
+    }
+    return 0;
+}
+
+/* --- getopt --- */
+
+/* getopt's two tables for one verb; `+` stops at the first word that is no option. */
+static void make_tables(enum verb v, bool stop, struct option *longs, struct strbuf *shorts)
+{
+    strbuf_adds(shorts, stop ? "+:" : ":");
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (!(rows[i].verbs & (1u << v)))
+            continue;
+        int arg = rows[i].kind == KIND_FLAG ? no_argument : required_argument;
+        longs[n++] = (struct option){rows[i].name, arg, NULL, 256 + (int) i};
+        if (rows[i].letter) {
+            strbuf_addch(shorts, rows[i].letter);
+            strbuf_adds(shorts, arg == required_argument ? ":" : "");
+        }
+    }
+    longs[n] = (struct option){NULL, 0, NULL, 0};
+}
+
+static int unknown_option(const struct cli *c, char *const *argv, struct err *e)
+{
+    const char *verb = verb_name(c->verb);
+    const char *space = *verb ? " " : "";
+    if (optopt && optopt < 256)
+        return err_set(e, ERR_VALIDATION, "unknown option -%c (see muster%s%s -h)", optopt, space,
+                       verb);
+    return err_set(e, ERR_VALIDATION, "unknown option %s (see muster%s%s -h)", argv[optind - 1],
+                   space, verb);
+}
+
+/* Reads the options of c->verb from argv[1] on. Returns the index of the first word that is none. */
+static int parse_options(struct cli *c, int argc, char **argv, bool stop, struct err *e)
+{
+    struct option longs[ARRAY_LEN(rows) + 1];
+    struct strbuf shorts;
+    strbuf_init(&shorts, 0);
+    make_tables(c->verb, stop, longs, &shorts);
+    opterr = 0;
+    optind = 0; /* glibc: start anew */
+    int rc = 0, got;
+    while (rc == 0 && (got = getopt_long(argc, argv, shorts.s, longs, NULL)) != -1) {
+        if (got == '?') {
+            rc = unknown_option(c, argv, e);
+        } else if (got == ':') {
+            rc = err_set(e, ERR_VALIDATION, "%s wants a value", argv[optind - 1]);
+        } else {
+            const struct option_row *o = got >= 256 ? &rows[got - 256] : find_letter(c->verb, got);
+            char shown[40];
+            if (got < 256)
+                snprintf(shown, sizeof shown, "-%c", got);
+            else
+                snprintf(shown, sizeof shown, "--%s", o->name);
+            rc = args_set(c, o, shown, optarg, e);
+        }
+    }
+    strbuf_free(&shorts);
+    return rc != 0 ? rc : optind;
+}
+
+static int unknown_verb(const char *word, struct err *e)
+{
+    const char *names[VERB_SCREEN];
+    for (int v = 0; v < VERB_SCREEN; v++)
+        names[v] = verbs[v].name;
+    const char *near = suggest_nearest(word, names, ARRAY_LEN(names));
+    return err_set(e, ERR_VALIDATION, "unknown verb %s%s%s%s (muster help lists them)", word,
+                   near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
+int args_parse(struct cli *c, int argc, char **argv, struct err *e)
+{
+    c->verb = VERB_SCREEN;
+    int first = parse_options(c, argc, argv, true, e);
+    if (first < 0)
+        return first;
+    if (first >= argc)
+        return 0;
+    int v = verb_find(argv[first]);
+    if (v < 0)
+        return unknown_verb(argv[first], e);
+    c->verb = v;
+    /* A command line that follows is the user's, with options of its own. */
+    bool stop = v == VERB_RUN;
+    int rest = parse_options(c, argc - first, argv + first, stop, e);
+    if (rest < 0)
+        return rest;
+    for (int i = first + rest; i < argc; i++)
+        strv_push(&c->args, argv[i]);
+    return 0;
+}
+
+void args_clear(struct cli *c)
+{
+    for (size_t i = 0; i < OPT_COUNT; i++) {
+        free(c->text[i]);
+        c->text[i] = NULL;
+        strv_clear(&c->list[i]);
+    }
+    strv_clear(&c->args);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line from its words to a verb and an exit status. */
+#include "cli.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/io.h"
+#include "muster/base/log.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/core/config.h"
+#include "muster/core/doc.h"
+#include "muster/core/json.h"
+#include "muster/service/service.h"
+#include "muster/service/version.h"
+#include "muster/store/reader.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static verb_fn *const functions[] = {
+#define VERB(id, name, args, summary, fn) verb_##fn,
+#include "muster/cli/verbs.def"
+#undef VERB
+};
+
+bool cli_json(const struct cli *c)
+{
+    return c->set[OPT_JSON] ||
+           (c->set[OPT_FORMAT] && strncmp(c->text[OPT_FORMAT], "json", 4) == 0);
+}
+
+int cli_at_most(const struct cli *c, size_t n, struct err *e)
+{
+    if (c->args.n <= n)
+        return 0;
+    return err_set(e, ERR_VALIDATION, "one word too many: %s (usage: muster %s %s)", c->args.v[n],
+                   verb_name(c->verb), verb_arguments(c->verb));
+}
+
+static void open_log(struct cli *c, const struct service *s)
+{
+    CLEANUP_FREE char *dir = io_state_dir();
+    CLEANUP_FREE char *path = io_join(dir, "muster.log");
+    enum log_level level = service_config(s)->log_level;
+    int more = c->count[OPT_VERBOSE];
+    if (more)
+        level = more > 1 ? LOG_TRACE : LOG_DEBUG;
+    log_open(path, level); /* muster works on without one */
+}
+
+struct service *cli_service(struct cli *c, struct err *e)
+{
+    const struct service_options o = {
+        .db_path = c->text[OPT_DB],
+        .inventories = c->set[OPT_INVENTORY] ? &c->list[OPT_INVENTORY] : NULL,
+        .ssh_config = c->text[OPT_SSH_CONFIG],
+        .engine_fanout = (unsigned) c->number[OPT_FANOUT],
+        .max_queue = (unsigned) c->number[OPT_MAX_QUEUE],
+        .read_only = c->set[OPT_READ_ONLY],
+    };
+    struct service *s = service_open(&o, e);
+    if (!s)
+        return NULL;
+    open_log(c, s);
+    /* A database that can only be read is still worth reading; what writes says so itself. */
+    if (service_settle(s, e) != 0) {
+        log_warn("cli", "cannot settle: %s", e->msg);
+        err_clear(e);
+    }
+    return s;
+}
+
+int cli_batch(struct cli *c, struct reader *r, int64_t *number, struct err *e)
+{
+    return reader_resolve(r, c->args.n ? c->args.v[0] : "last", number, e);
+}
+
+/* --- errors --- */
+
+/* To standard error for people, and as a document for who asked for JSON. */
+static int report(const struct cli *c, struct err *e)
+{
+    if (cli_json(c)) {
+        struct json *j = doc_error(e);
+        size_t n;
+        const char *text = json_text(j, &n);
+        fwrite(text, 1, n, stdout);
+        putchar('\n');
+        json_free(j);
+    }
+    CLEANUP_FREE char *clean = text_clean(e->msg);
+    fprintf(stderr, "muster%s%s: %s\n", *verb_name(c->verb) ? " " : "", verb_name(c->verb), clean);
+    return err_exit_status(e->code);
+}
+
+static void print_version(const struct cli *c)
+{
+    CLEANUP_FREE char *text = version_text();
+    printf("%s%s\n", text, c->hooks->screen_library_version());
+}
+
+static int run_screen(struct cli *c, struct err *e)
+{
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+        return err_set(e, ERR_VALIDATION,
+                       "the screen needs a terminal; muster help lists the verbs for scripts");
+    struct service *s = cli_service(c, e);
+    if (!s)
+        return -(int) e->code;
+    int rc = c->hooks->screen(s, c->set[OPT_READ_ONLY], e);
+    service_close(s);
+    return rc;
+}
+
+static int dispatch(struct cli *c, struct err *e)
+{
+    if (c->set[OPT_HELP]) {
+        help_print(c->verb, STDOUT_FILENO);
+        return 0;
+    }
+    if (c->set[OPT_VERSION]) {
+        print_version(c);
+        return 0;
+    }
+    return c->verb == VERB_SCREEN ? run_screen(c, e) : functions[c->verb](c, e);
+}
+
+int cli_main(int argc, char **argv, const struct cli_hooks *hooks)
+{
+    /* Who reads our output may leave early (`| head`): the batch still goes on to its end. */
+    signal(SIGPIPE, SIG_IGN);
+    struct cli c = {.hooks = hooks, .verb = VERB_SCREEN};
+    struct err e = ERR_INIT;
+    int rc = args_parse(&c, argc, argv, &e);
+    if (rc == 0)
+        rc = dispatch(&c, &e);
+    if (rc < 0)
+        rc = report(&c, &e);
+    if (fflush(stdout) != 0 && rc == 0)
+        rc = 1;
+    err_clear(&e);
+    args_clear(&c);
+    log_close();
+    return rc;
+}

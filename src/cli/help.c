@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Help, made from the tables of verbs and options. */
+#include "cli.h"
+
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+#include "muster/core/state.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static void put_option(struct strbuf *b, const struct option_row *o)
+{
+    char left[64];
+    char letter[4] = "   ";
+    if (o->letter) {
+        letter[0] = '-';
+        letter[1] = o->letter;
+        letter[2] = ',';
+    }
+    bool choice = o->kind == KIND_CHOICE;
+    const char *arg = choice ? "WORD" : o->arg;
+    snprintf(left, sizeof left, "  %s --%s%s%s", letter, o->name, *arg ? " " : "", arg);
+    strbuf_addf(b, "%-32s %s", left, o->help);
+    if (choice)
+        strbuf_addf(b, "\n%-32s %s", "", o->arg);
+    strbuf_addch(b, '\n');
+}
+
+static void put_options(struct strbuf *b, enum verb v)
+{
+    strbuf_adds(b, "\nOptions:\n");
+    for (int i = 0; i < OPT_COUNT; i++)
+        if (option_row(i)->verbs & (1u << v))
+            put_option(b, option_row(i));
+}
+
+/* What the tables cannot say: a few lines for each verb that needs them. */
+static const char *notes(enum verb v)
+{
+    switch (v) {
+    case VERB_RUN:
+        return "\nTargets: web[01-20]  @group  a,b (union)  a!b (without)  a&b (both)  a^b (either)\n"
+               "  web*  /regex/  ^file  - (standard input)  @last:failed  @42:timeout  @42:rc=3\n"
+               "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment.\n"
+               "\nExit status: 0 all succeeded; 2 usage; 3 some timed out, were lost, cancelled or\n"
+               "  skipped; 4 some were unreachable, unsupported or refused; 5 some ended non-zero;\n"
+               "  7 queue full; 1 muster's own fault or the database; 130 after Ctrl-C.\n"
+               "\nExamples:\n"
+               "  muster run -w localhost -- uname -a\n"
+               "  muster run -w @web,db1 -b -- 'systemctl is-active nginx'\n"
+               "  muster run -w @last:failed -f 20 -u 60 -- apt-get -q update\n";
+    case VERB_NODES:
+        return "\nWithout TARGETS: groups and sources. With: one name a line, or -b folded.\n";
+    case VERB_RERUN:
+        return "\nBATCH is a number, an id, or last (also when left out).\n"
+               "\nExamples:\n  muster rerun last --failed\n  muster rerun 42 --reason timeout\n";
+    case VERB_STATUS:
+    case VERB_WATCH:
+    case VERB_RESULTS:
+    case VERB_CANCEL:
+    case VERB_EXPORT:
+        return "\nBATCH is a number, an id, or last (also when left out).\n";
+    default:
+        return "";
+    }
+}
+
+void help_print(enum verb v, int fd)
+{
+    struct strbuf b;
+    strbuf_init(&b, 0);
+    strbuf_addf(&b, "Usage: muster%s%s %s\n%s%s.\n", *verb_name(v) ? " " : "", verb_name(v),
+                v == VERB_SCREEN ? "[options] [VERB ...]" : verb_arguments(v),
+                v == VERB_SCREEN ? "Run one action on many hosts at once over SSH. Without a verb: "
+                                 : "",
+                verb_summary(v));
+    if (v == VERB_SCREEN) {
+        strbuf_adds(&b, "\nVerbs (muster VERB -h tells more):\n");
+        for (int i = 0; i < VERB_SCREEN; i++)
+            strbuf_addf(&b, "  %-10s %s\n", verb_name(i), verb_summary(i));
+    }
+    strbuf_adds(&b, notes(v));
+    put_options(&b, v);
+    io_write_all(fd, b.s, b.len);
+    strbuf_free(&b);
+}
+
+int verb_help(struct cli *c, struct err *e)
+{
+    int rc = cli_at_most(c, 1, e);
+    if (rc != 0)
+        return rc;
+    int v = VERB_SCREEN;
+    if (c->args.n) {
+        v = verb_find(c->args.v[0]);
+        if (v < 0)
+            return err_set(e, ERR_VALIDATION, "unknown verb %s (muster help lists them)",
+                           c->args.v[0]);
+    }
+    help_print(v, STDOUT_FILENO);
+    return 0;
+}

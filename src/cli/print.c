@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Printing results: labelled lines, folded classes, reasons. */
+#include "print.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/core/nodeset.h"
+#include "muster/store/reader.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define PAGE 200
+
+void printer_init(struct printer *p, struct reader *r, int64_t number, bool label)
+{
+    *p = (struct printer){.reader = r,
+                          .number = number,
+                          .label = label,
+                          .out_tty = isatty(STDOUT_FILENO),
+                          .err_tty = isatty(STDERR_FILENO)};
+}
+
+static void write_fd(struct printer *p, int fd, const char *s, size_t n)
+{
+    if (fd == STDOUT_FILENO && p->gone)
+        return;
+    if (io_write_all(fd, s, n) != 0 && fd == STDOUT_FILENO)
+        p->gone = true;
+}
+
+void print_text(struct printer *p, int fd, const char *s, size_t n)
+{
+    if (!(fd == STDOUT_FILENO ? p->out_tty : p->err_tty)) {
+        write_fd(p, fd, s, n);
+        return;
+    }
+    struct strbuf b;
+    strbuf_init(&b, 0);
+    text_sanitise(&b, s, n, TEXT_KEEP_NL | TEXT_EXPAND_TAB);
+    write_fd(p, fd, b.s, b.len);
+    strbuf_free(&b);
+}
+
+/* --- labelled lines --- */
+
+/* Cuts a stream into lines; a line longer than the buffer goes out in pieces. */
+struct lines {
+    struct printer *p;
+    int fd;
+    const char *label; /* or NULL */
+    struct strbuf buf; /* what is ready to go */
+    bool in_line;
+};
+
+static void lines_flush(struct lines *l)
+{
+    print_text(l->p, l->fd, l->buf.s, l->buf.len);
+    strbuf_reset(&l->buf);
+}
+
+static bool lines_piece(void *ctx, const void *data, size_t n)
+{
+    struct lines *l = ctx;
+    const char *s = data;
+    while (n) {
+        const char *nl = memchr(s, '\n', n);
+        size_t len = nl ? (size_t) (nl - s) + 1 : n;
+        if (!l->in_line && l->label)
+            strbuf_addf(&l->buf, "%s: ", l->label);
+        strbuf_add(&l->buf, s, len);
+        l->in_line = nl == NULL;
+        if (l->buf.len > 64 << 10)
+            lines_flush(l);
+        s += len;
+        n -= len;
+    }
+    return !(l->fd == STDOUT_FILENO && l->p->gone);
+}
+
+static int print_stream(struct printer *p, int fd, const char *label, int64_t id, struct err *e)
+{
+    struct lines l = {.p = p, .fd = fd, .label = label};
+    strbuf_init(&l.buf, 0);
+    int rc = reader_output(p->reader, id, 0, UINT64_MAX, lines_piece, &l, e);
+    if (l.in_line)
+        strbuf_addch(&l.buf, '\n'); /* the next node starts on a line of its own */
+    lines_flush(&l);
+    strbuf_free(&l.buf);
+    return rc;
+}
+
+/* What a failed execution is told by, in one line. */
+static void describe_failure(struct strbuf *b, const struct execution *x)
+{
+    if (x->error)
+        strbuf_adds(b, x->error);
+    else if (x->reason == REASON_EXIT)
+        strbuf_addf(b, "exited with code %d", x->exit_code);
+    else if (x->reason == REASON_SIGNAL)
+        strbuf_addf(b, "ended by signal %s", x->signal ? x->signal : "?");
+    else
+        strbuf_adds(b, reason_meaning(x->reason));
+    if (x->remote != REMOTE_NONE)
+        strbuf_addf(b, " (process on the node: %s)", remote_process_name(x->remote));
+}
+
+static void note(struct printer *p, const char *node, const char *text)
+{
+    struct strbuf b;
+    strbuf_init(&b, 0);
+    CLEANUP_FREE char *clean_node = text_clean(node);
+    CLEANUP_FREE char *clean = text_clean(text);
+    strbuf_addf(&b, "muster: %s: %s\n", clean_node, clean);
+    write_fd(p, STDERR_FILENO, b.s, b.len);
+    strbuf_free(&b);
+}
+
+static void print_truncated(struct printer *p, const struct execution *x)
+{
+    static const char *const names[] = {"stdout", "stderr"};
+    for (int i = 0; i < 2; i++) {
+        if (!x->truncated[i])
+            continue;
+        char size[24];
+        CLEANUP_FREE char *text =
+            x_asprintf("%s was truncated: the first %s were kept (--max-output moves the limit)",
+                       names[i], text_size(x->out_size[i], size));
+        note(p, x->node, text);
+    }
+}
+
+int print_execution(struct printer *p, const struct execution *x, struct err *e)
+{
+    CLEANUP_FREE char *name = text_clean(x->node);
+    const char *label = p->label ? name : NULL;
+    int rc = print_stream(p, STDOUT_FILENO, label, x->out_id[0], e);
+    if (rc == 0)
+        rc = print_stream(p, STDERR_FILENO, label, x->out_id[1], e);
+    if (rc != 0)
+        return rc;
+    print_truncated(p, x);
+    if (x->status == EXEC_FAILED && x->reason != REASON_SKIPPED) {
+        struct strbuf b;
+        strbuf_init(&b, 0);
+        describe_failure(&b, x);
+        note(p, x->node, b.s);
+        strbuf_free(&b);
+    }
+    return 0;
+}
+
+/* --- classes --- */
+
+static void class_header(struct printer *p, int fd, const struct output_class *c)
+{
+    static const char rule[] = "---------------\n";
+    struct strbuf b;
+    strbuf_init(&b, 0);
+    CLEANUP_FREE char *nodes = text_clean(c->nodes);
+    strbuf_addf(&b, "%s%s (%zu)", rule, nodes, c->count);
+    if (c->status == EXEC_FAILED) {
+        strbuf_addf(&b, " %s", reason_name(c->reason));
+        if (c->exit_code >= 0)
+            strbuf_addf(&b, " %d", c->exit_code);
+    }
+    strbuf_addf(&b, "\n%s", rule);
+    write_fd(p, fd, b.s, b.len);
+    strbuf_free(&b);
+}
+
+static int print_class(struct printer *p, const struct output_class *c, struct err *e)
+{
+    if (c->status == EXEC_FAILED && c->reason == REASON_SKIPPED)
+        return 0; /* the last lines name them */
+    bool has_out = c->out_id[0] != 0, has_err = c->out_id[1] != 0 || c->error;
+    int rc = 0;
+    if (has_out || !has_err) {
+        if (p->label)
+            class_header(p, STDOUT_FILENO, c);
+        rc = print_stream(p, STDOUT_FILENO, NULL, c->out_id[0], e);
+    }
+    if (rc == 0 && has_err) {
+        if (p->label)
+            class_header(p, STDERR_FILENO, c);
+        rc = print_stream(p, STDERR_FILENO, NULL, c->out_id[1], e);
+        if (c->error) {
+            CLEANUP_FREE char *clean = text_clean(c->error);
+            CLEANUP_FREE char *line = x_asprintf("muster: %s\n", clean);
+            write_fd(p, STDERR_FILENO, line, strlen(line));
+        }
+    }
+    return rc;
+}
+
+int print_classes(struct printer *p, struct err *e)
+{
+    for (size_t from = 0;; from += PAGE) {
+        struct output_class *c = NULL;
+        size_t n = 0;
+        int rc = reader_classes(p->reader, p->number, from, PAGE, &c, &n, NULL, e);
+        for (size_t i = 0; i < n && rc == 0; i++)
+            rc = print_class(p, &c[i], e);
+        classes_free(c, n);
+        if (rc != 0 || n < PAGE)
+            return rc;
+    }
+}
+
+/* --- the end of a run --- */
+
+int print_reasons(struct printer *p, const struct batch *b, struct err *e)
+{
+    for (int r = 1; r < REASON_COUNT; r++) {
+        if (!b->stats.by_reason[r])
+            continue;
+        struct nodeset *nodes = nodeset_new();
+        int rc = reader_nodes_by_result(p->reader, p->number, reason_name(r), nodes, e);
+        if (rc == 0) {
+            struct strbuf line;
+            strbuf_init(&line, 0);
+            strbuf_addf(&line, "%s %zu: ", reason_name(r), nodeset_count(nodes));
+            nodeset_fold(&line, nodes, 0);
+            CLEANUP_FREE char *clean = text_clean(line.s);
+            strbuf_reset(&line);
+            strbuf_addf(&line, "%s\n", clean);
+            write_fd(p, STDERR_FILENO, line.s, line.len);
+            strbuf_free(&line);
+        }
+        nodeset_free(nodes);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}

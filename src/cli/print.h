@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Results for people and for pipes: labelled lines, folded classes, the last lines of a run. Remote
+ * text is made harmless where it goes to a terminal, and left as it is in a pipe. */
+#ifndef MUSTER_SRC_CLI_PRINT_H
+#define MUSTER_SRC_CLI_PRINT_H
+
+#include "muster/core/batch.h"
+
+#include <stdbool.h>
+
+struct err;
+struct reader;
+
+struct printer {
+    struct reader *reader;
+    int64_t number;
+    bool label;    /* "node: " before each line */
+    bool out_tty, err_tty;
+    bool gone;     /* nobody reads standard output any more */
+};
+void printer_init(struct printer *p, struct reader *r, int64_t number, bool label);
+
+/* One ended execution: stdout to standard output, stderr to standard error, then a line with what
+ * went wrong, where something did. */
+int print_execution(struct printer *p, const struct execution *x, struct err *e);
+/* All classes, largest first, each under its folded node set. */
+int print_classes(struct printer *p, struct err *e);
+/* Each class of stdout against the largest one, by diff(1). */
+int print_diff(struct printer *p, struct err *e);
+/* "unreachable 3: web[07,11-12]" for each reason, on standard error. */
+int print_reasons(struct printer *p, const struct batch *b, struct err *e);
+
+/* Writes text to stdout or stderr (fd 1 or 2), sanitised when that is a terminal. */
+void print_text(struct printer *p, int fd, const char *s, size_t n);
+
+#endif

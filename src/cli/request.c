@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Building a request from flags or from a JSON document. */
+#include "request.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+#include "muster/core/json.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define DOCUMENT_MAX ((size_t) 16 << 20)
+
+/* ssh's -o takes KEY=VALUE or "KEY VALUE"; what it says of keys and host keys is a setting of ours too. */
+static int ssh_option(struct settings *over, const char *option, struct err *e)
+{
+    size_t n = strcspn(option, "= \t");
+    const char *value = option + n + strspn(option + n, "= \t");
+    if (n == 0 || *value == '\0')
+        return err_set(e, ERR_VALIDATION, "-o %s: KEY=VALUE is wanted, as in ssh_config", option);
+    if (n == 18 && strncasecmp(option, "UserKnownHostsFile", n) == 0)
+        return setting_set(over, SETTING_KNOWN_HOSTS, value, e);
+    if (n == 12 && strncasecmp(option, "IdentityFile", n) == 0)
+        return setting_set(over, SETTING_IDENTITY, value, e);
+    if (n == 21 && strncasecmp(option, "StrictHostKeyChecking", n) == 0)
+        return setting_set(over, SETTING_STRICT, value, e);
+    return 0;
+}
+
+int request_options(const struct cli *c, struct batch_request *r, struct err *e)
+{
+    int rc = 0;
+    if (c->set[OPT_LOGIN])
+        rc = setting_set(&r->over, SETTING_USER, c->text[OPT_LOGIN], e);
+    if (rc == 0 && c->set[OPT_PORT])
+        rc = setting_set(&r->over, SETTING_PORT, c->text[OPT_PORT], e);
+    for (size_t i = 0; i < c->list[OPT_IDENTITY].n && rc == 0; i++)
+        rc = setting_set(&r->over, SETTING_IDENTITY, c->list[OPT_IDENTITY].v[i], e);
+    for (size_t i = 0; i < c->list[OPT_SSH_OPTION].n && rc == 0; i++)
+        rc = ssh_option(&r->over, c->list[OPT_SSH_OPTION].v[i], e);
+    if (c->set[OPT_CONNECT_TIMEOUT])
+        r->over.connect_timeout_ms = c->number[OPT_CONNECT_TIMEOUT];
+    if (c->set[OPT_COMMAND_TIMEOUT])
+        r->over.command_timeout_ms = c->number[OPT_COMMAND_TIMEOUT];
+    if (c->set[OPT_RETRIES])
+        r->retries = (int) c->number[OPT_RETRIES];
+    if (c->set[OPT_MAX_OUTPUT])
+        r->max_output = (uint64_t) c->number[OPT_MAX_OUTPUT];
+    if (c->set[OPT_FANOUT])
+        r->fanout = (unsigned) c->number[OPT_FANOUT];
+    r->label = c->text[OPT_LABEL];
+    r->any_host = c->set[OPT_ANY_HOST];
+    r->ssh_config = c->text[OPT_SSH_CONFIG];
+    r->ssh_options = c->list[OPT_SSH_OPTION].n ? &c->list[OPT_SSH_OPTION] : NULL;
+    return rc;
+}
+
+/* --- the document --- */
+
+struct reading {
+    struct cli *cli;
+    struct request_document *d;
+    struct err *e;
+    bool given[OPT_COUNT]; /* on the command line */
+};
+
+static int read_names(const char *key, const struct json *v, struct strv *out, struct err *e)
+{
+    if (json_type(v) != JSON_ARRAY)
+        return err_set(e, ERR_VALIDATION, "\"%s\" must be an array of names", key);
+    for (size_t i = 0; i < json_len(v); i++) {
+        const char *name = json_str(json_at(v, i));
+        if (!name || !*name)
+            return err_set(e, ERR_VALIDATION, "\"%s\": item %zu is not a name", key, i + 1);
+        bool group = strcmp(key, "targetGroupIds") == 0;
+        strv_push(out, group && *name == '@' ? name + 1 : name);
+    }
+    return 0;
+}
+
+static int read_type(const struct json *v, struct batch_request *r, struct err *e)
+{
+    const char *name = json_str(v);
+    int t = name ? action_type_parse(name) : -1;
+    if (t < 0)
+        return err_set(e, ERR_VALIDATION, "\"type\" must be \"%s\"",
+                       action_type_name(ACTION_TYPE_COMMAND));
+    r->type = t;
+    return 0;
+}
+
+/* A flag's value, as it would be typed. */
+static int flag_value(struct reading *g, const struct option_row *o, const char *key,
+                      const struct json *v)
+{
+    CLEANUP_FREE char *shown = x_asprintf("\"%s\"", key);
+    if (o->kind == KIND_FLAG) {
+        if (json_type(v) != JSON_BOOL)
+            return err_set(g->e, ERR_VALIDATION, "%s must be true or false", shown);
+        return json_bool(v) ? args_set(g->cli, o, shown, NULL, g->e) : 0;
+    }
+    if (json_type(v) == JSON_STRING)
+        return args_set(g->cli, o, shown, json_str(v), g->e);
+    if (json_type(v) == JSON_INT) {
+        CLEANUP_FREE char *text = x_asprintf("%lld", (long long) json_int(v));
+        return args_set(g->cli, o, shown, text, g->e);
+    }
+    return err_set(g->e, ERR_VALIDATION, "%s must be a string%s", shown,
+                   o->kind == KIND_LIST ? " or an array of strings" : " or a whole number");
+}
+
+static int read_flag(struct reading *g, const char *key, const struct json *v)
+{
+    const struct option_row *o = option_find(VERB_RUN, key);
+    static const enum option_id never[] = {OPT_REQUEST, OPT_HELP, OPT_TARGETS, OPT_EXCLUDE,
+                                           OPT_GROUP, OPT_EXCLUDE_GROUP, OPT_ALL, OPT_DB,
+                                           OPT_INVENTORY, OPT_READ_ONLY, OPT_VERBOSE};
+    for (size_t i = 0; o && i < ARRAY_LEN(never); i++)
+        if (o->id == never[i])
+            o = NULL;
+    if (!o)
+        return err_set(g->e, ERR_VALIDATION,
+                       "unknown member \"%s\": a request has targetNodeIds, targetGroupIds, type, "
+                       "action, parameters and the options of run by their long names", key);
+    if (g->given[o->id])
+        return 0;
+    if (o->kind != KIND_LIST || json_type(v) != JSON_ARRAY)
+        return flag_value(g, o, key, v);
+    for (size_t i = 0; i < json_len(v); i++) {
+        int rc = flag_value(g, o, key, json_at(v, i));
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int read_member(const char *key, struct json *v, void *ctx)
+{
+    struct reading *g = ctx;
+    struct request_document *d = g->d;
+    if (strcmp(key, "targetNodeIds") == 0)
+        return read_names(key, v, &d->nodes, g->e);
+    if (strcmp(key, "targetGroupIds") == 0)
+        return read_names(key, v, &d->groups, g->e);
+    if (strcmp(key, "type") == 0)
+        return read_type(v, &d->request, g->e);
+    if (strcmp(key, "action") == 0) {
+        if (!json_str(v))
+            return err_set(g->e, ERR_VALIDATION, "\"action\" must be a string: the command line");
+        free(d->action);
+        d->action = x_strdup(json_str(v));
+        return 0;
+    }
+    if (strcmp(key, "parameters") == 0) {
+        bool empty = json_type(v) == JSON_NULL ||
+                     (json_type(v) == JSON_OBJECT && strcmp(json_text(v, NULL), "{}") == 0);
+        return empty ? 0 : err_set(g->e, ERR_VALIDATION, "\"parameters\": a command has none");
+    }
+    return read_flag(g, key, v);
+}
+
+static int parse(struct cli *c, const char *path, const struct strbuf *text,
+                 struct request_document *d, struct err *e)
+{
+    struct json *j = json_parse(text->s, text->len, e);
+    if (!j) {
+        err_prefix(e, "%s: ", path);
+        return -ERR_VALIDATION;
+    }
+    struct reading g = {.cli = c, .d = d, .e = e};
+    memcpy(g.given, c->set, sizeof g.given);
+    int rc = json_type(j) == JSON_OBJECT
+                 ? json_each(j, read_member, &g)
+                 : err_set(e, ERR_VALIDATION, "a request is a JSON object");
+    if (rc == 0 && !d->action)
+        rc = err_set(e, ERR_VALIDATION, "\"action\" is missing: the command line to run");
+    if (rc != 0)
+        err_prefix(e, "%s: ", path);
+    json_free(j);
+    return rc;
+}
+
+int request_read(struct cli *c, const char *path, struct request_document *d, struct err *e)
+{
+    batch_request_init(&d->request);
+    struct strbuf text;
+    strbuf_init(&text, DOCUMENT_MAX);
+    bool from_stdin = strcmp(path, "-") == 0;
+    int rc = from_stdin ? io_read_fd(STDIN_FILENO, DOCUMENT_MAX, &text, e)
+                        : io_read_file(path, DOCUMENT_MAX, &text, e);
+    if (rc == 0)
+        rc = parse(c, from_stdin ? "standard input" : path, &text, d, e);
+    strbuf_free(&text);
+    if (rc == 0)
+        rc = request_options(c, &d->request, e);
+    if (rc != 0)
+        return rc;
+    d->node_ids = x_array(NULL, d->nodes.n + 1, sizeof *d->node_ids);
+    for (size_t i = 0; i < d->nodes.n; i++)
+        d->node_ids[i] = d->nodes.v[i];
+    d->group_ids = x_array(NULL, d->groups.n + 1, sizeof *d->group_ids);
+    for (size_t i = 0; i < d->groups.n; i++)
+        d->group_ids[i] = d->groups.v[i];
+    d->request.action = d->action;
+    d->request.node_ids = d->node_ids;
+    d->request.n_node_ids = d->nodes.n;
+    d->request.group_ids = d->group_ids;
+    d->request.n_group_ids = d->groups.n;
+    return 0;
+}
+
+void request_document_clear(struct request_document *d)
+{
+    batch_request_clear(&d->request);
+    strv_clear(&d->nodes);
+    strv_clear(&d->groups);
+    free(d->node_ids);
+    free(d->group_ids);
+    free(d->action);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests for a batch from flags, and from a JSON document with the seed's members and the run flags by
+ * their long names. */
+#ifndef MUSTER_SRC_CLI_REQUEST_H
+#define MUSTER_SRC_CLI_REQUEST_H
+
+#include "cli.h"
+
+#include "muster/service/service.h"
+
+/* The options of the run (not targets, not the command) into r; r borrows from c. */
+int request_options(const struct cli *c, struct batch_request *r, struct err *e);
+
+struct request_document {
+    struct batch_request request;
+    struct strv nodes, groups;
+    const char **node_ids, **group_ids;
+    char *action;
+};
+/* Reads the document at path ("-": standard input). Its flags are set in c as if they had been
+ * given; a flag that was given on the command line stands over the document's. */
+int request_read(struct cli *c, const char *path, struct request_document *d, struct err *e);
+void request_document_clear(struct request_document *d);
+
+#endif

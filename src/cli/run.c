@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* muster run and muster rerun: from flags to a request, the questions, and the batch. */
+#include "follow.h"
+#include "request.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/core/json.h"
+#include "muster/core/nodeset.h"
+#include "muster/core/target.h"
+#include "muster/service/service.h"
+#include "muster/store/reader.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* --- questions --- */
+
+/* Reads an answer from the terminal. False when there is none. */
+static bool ask(const char *question, char *answer, size_t n)
+{
+    fprintf(stderr, "%s ", question);
+    if (!fgets(answer, (int) n, stdin))
+        return false;
+    answer[strcspn(answer, "\n")] = '\0';
+    return true;
+}
+
+static int expect(const struct cli *c, const struct batch_review *v, struct err *e)
+{
+    if (!c->set[OPT_EXPECT] || c->number[OPT_EXPECT] == (int64_t) v->nodes.n)
+        return 0;
+    return err_set(e, ERR_VALIDATION, "--expect %lld, but there are %zu targets: nothing was run",
+                   (long long) c->number[OPT_EXPECT], v->nodes.n);
+}
+
+static int ask_protected(const struct cli *c, const struct batch_review *v, struct err *e)
+{
+    if (c->set[OPT_EXPECT])
+        return 0;
+    char question[256], answer[32], want[32];
+    snprintf(want, sizeof want, "%zu", v->nodes.n);
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+        return err_set(e, ERR_FORBIDDEN,
+                       "@%s is protected: confirm with --expect %zu, the number of targets",
+                       v->protected_groups.v[0], v->nodes.n);
+    snprintf(question, sizeof question, "@%s is protected. Type the number of targets (%zu) to run:",
+             v->protected_groups.v[0], v->nodes.n);
+    if (ask(question, answer, sizeof answer) && strcmp(answer, want) == 0)
+        return 0;
+    return err_set(e, ERR_FORBIDDEN, "not confirmed: nothing was run");
+}
+
+static int ask_confirm(const struct cli *c, struct err *e)
+{
+    char answer[32];
+    if (c->set[OPT_YES])
+        return 0;
+    if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+        return err_set(e, ERR_VALIDATION, "a rule of the configuration asks to confirm this "
+                       "command, and there is no terminal to ask on: confirm with -y");
+    if (ask("A rule of the configuration asks to confirm this command. Run it? [y/N]", answer,
+            sizeof answer) &&
+        (strcmp(answer, "y") == 0 || strcmp(answer, "yes") == 0))
+        return 0;
+    return err_set(e, ERR_FORBIDDEN, "not confirmed: nothing was run");
+}
+
+static int confirm(const struct cli *c, const struct batch_review *v, struct err *e)
+{
+    int rc = expect(c, v, e);
+    if (rc == 0 && v->protected_groups.n)
+        rc = ask_protected(c, v, e);
+    if (rc == 0 && v->confirm)
+        rc = ask_confirm(c, e);
+    return rc;
+}
+
+/* --- --dry-run --- */
+
+static struct json *json_list(const struct strv *v)
+{
+    struct json *a = json_array();
+    for (size_t i = 0; i < v->n; i++)
+        json_add_str(a, v->v[i]);
+    return a;
+}
+
+static int dry_run(const struct cli *c, const struct batch_request *r,
+                   const struct batch_review *v)
+{
+    if (cli_json(c)) {
+        struct json *o = json_object();
+        json_put_bool(o, "dryRun", true);
+        json_put_str(o, "action", r->action);
+        json_put_int(o, "targetCount", (int64_t) v->nodes.n);
+        json_put(o, "expandedNodeIds", json_list(&v->nodes));
+        json_put(o, "targetGroups", json_list(&v->groups));
+        json_put(o, "protectedGroups", json_list(&v->protected_groups));
+        json_put_int(o, "fanout", v->fanout);
+        json_put(o, "warnings", json_list(&v->warnings));
+        puts(json_text(o, NULL));
+        json_free(o);
+        return 0;
+    }
+    CLEANUP_FREE char *nodes = text_clean(v->folded);
+    CLEANUP_FREE char *action = text_clean(r->action);
+    printf("would run on %zu node%s: %s\nfanout %u\ncommand: %s\n", v->nodes.n,
+           v->nodes.n == 1 ? "" : "s", nodes, v->fanout, action);
+    for (size_t i = 0; i < v->protected_groups.n; i++)
+        printf("protected: @%s (wants --expect %zu)\n", v->protected_groups.v[i], v->nodes.n);
+    return 0;
+}
+
+/* --- creating and following --- */
+
+static void announce(void *ctx, int64_t number, size_t targets)
+{
+    const struct cli *c = ctx;
+    if (!c->set[OPT_QUIET])
+        fprintf(stderr, "batch #%lld: %zu target%s\n", (long long) number, targets,
+                targets == 1 ? "" : "s");
+}
+
+static void print_warnings(const struct strv *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        CLEANUP_FREE char *clean = text_clean(w->v[i]);
+        fprintf(stderr, "muster: warning: %s\n", clean);
+    }
+}
+
+static int create_and_follow(struct cli *c, struct service *s, struct batch_request *r,
+                             int detached_fd, struct err *e)
+{
+    struct batch_created created;
+    r->on_written = announce;
+    r->on_written_ctx = c;
+    int rc = batch_create(s, r, &created, e);
+    if (rc != 0)
+        return rc;
+    struct follow f = {.cli = c,
+                       .service = s,
+                       .number = created.number,
+                       .own = true,
+                       .format = follow_format_of(c),
+                       .created = &created};
+    if (detached_fd >= 0) {
+        if (cli_json(c)) {
+            struct json *o = batch_created_json(&created);
+            puts(json_text(o, NULL));
+            json_free(o);
+        }
+        fflush(stdout);
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int fd = 0; fd < 3 && null >= 0; fd++)
+            dup2(null, fd);
+        char status = 0;
+        io_write_all(detached_fd, &status, 1); /* the parent returns now */
+        close(detached_fd);
+        f.format = FOLLOW_HUMAN;
+    }
+    rc = follow_run(&f, e);
+    batch_created_clear(&created);
+    return rc;
+}
+
+/* The process forks before it has a thread. The child reports when the batch is written; the parent
+ * returns with that. */
+static int detach(struct cli *c, struct service *s, struct batch_request *r, struct err *e)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return err_set(e, ERR_INTERNAL, "cannot make a pipe");
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0)
+        return err_set(e, ERR_INTERNAL, "cannot start a process");
+    if (pid == 0) {
+        close(fds[0]);
+        setsid();
+        return create_and_follow(c, s, r, fds[1], e);
+    }
+    close(fds[1]);
+    char status;
+    ssize_t got;
+    do
+        got = read(fds[0], &status, 1);
+    while (got < 0);
+    close(fds[0]);
+    if (got == 1)
+        return 0;
+    int how = 0;
+    waitpid(pid, &how, 0); /* it has said why on standard error */
+    return WIFEXITED(how) && WEXITSTATUS(how) ? WEXITSTATUS(how) : 1;
+}
+
+/* Review, questions, and then the batch. */
+static int launch(struct cli *c, struct service *s, struct batch_request *r, struct err *e)
+{
+    struct batch_review v;
+    int rc = service_review(s, r, &v, e);
+    if (rc != 0)
+        return rc;
+    print_warnings(&v.warnings);
+    if (c->set[OPT_DRY_RUN])
+        rc = expect(c, &v, e);
+    else
+        rc = confirm(c, &v, e);
+    if (rc == 0 && c->set[OPT_DRY_RUN]) {
+        rc = dry_run(c, r, &v);
+        batch_review_clear(&v);
+        return rc;
+    }
+    batch_review_clear(&v);
+    if (rc != 0)
+        return rc;
+    r->confirmed = true;
+    r->live = c->set[OPT_LIVE] || (!cli_json(c) && isatty(STDOUT_FILENO));
+    follow_block_signals();
+    return c->set[OPT_DETACH] ? detach(c, s, r, e) : create_and_follow(c, s, r, -1, e);
+}
+
+/* --- run --- */
+
+static char *join_command(const struct strv *args)
+{
+    return strv_join(args, " ");
+}
+
+/* The targets of the flags, evaluated. */
+static int flag_targets(struct cli *c, struct service *s, bool stdin_taken,
+                        struct target_set *out, struct err *e)
+{
+    const struct target_request t = {
+        .targets = c->text[OPT_TARGETS],
+        .exclude = c->text[OPT_EXCLUDE],
+        .groups = c->list[OPT_GROUP],
+        .exclude_groups = c->list[OPT_EXCLUDE_GROUP],
+        .all = c->set[OPT_ALL],
+        .any_host = c->set[OPT_ANY_HOST],
+        .stdin_taken = stdin_taken,
+    };
+    return service_targets(s, &t, out, e);
+}
+
+static const char **name_list(const struct strv *v)
+{
+    const char **out = x_array(NULL, v->n + 1, sizeof *out);
+    for (size_t i = 0; i < v->n; i++)
+        out[i] = v->v[i];
+    return out;
+}
+
+static int run_flags(struct cli *c, struct service *s, struct err *e)
+{
+    if (c->args.n == 0)
+        return err_set(e, ERR_VALIDATION,
+                       "no command: say what to run (muster run -w TARGETS -- COMMAND)");
+    struct target_set t;
+    int rc = flag_targets(c, s, false, &t, e);
+    if (rc != 0)
+        return rc;
+    struct batch_request r;
+    batch_request_init(&r);
+    CLEANUP_FREE char *command = join_command(&c->args);
+    struct strv nodes = STRV_INIT;
+    for (size_t i = 0; i < nodeset_count(t.nodes); i++)
+        strv_push(&nodes, nodeset_at(t.nodes, i));
+    CLEANUP_FREE const char **node_ids = name_list(&nodes);
+    CLEANUP_FREE const char **group_ids = name_list(&t.groups);
+    r.action = command;
+    r.node_ids = node_ids;
+    r.n_node_ids = nodes.n;
+    r.group_ids = group_ids;
+    r.n_group_ids = t.groups.n;
+    r.expanded = true;
+    r.warnings = &t.warnings;
+    rc = request_options(c, &r, e);
+    if (rc == 0)
+        rc = launch(c, s, &r, e);
+    batch_request_clear(&r);
+    strv_clear(&nodes);
+    target_set_clear(&t);
+    return rc;
+}
+
+static int run_document(struct cli *c, struct service *s, struct err *e)
+{
+    static const enum option_id others[] = {OPT_TARGETS, OPT_EXCLUDE, OPT_GROUP,
+                                            OPT_EXCLUDE_GROUP, OPT_ALL};
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (c->set[others[i]])
+            return err_set(e, ERR_VALIDATION, "--request names the targets itself: leave out --%s",
+                           option_row(others[i])->name);
+    if (c->args.n)
+        return err_set(e, ERR_VALIDATION, "--request names the command itself: leave out %s",
+                       c->args.v[0]);
+    struct request_document d = {0};
+    int rc = request_read(c, c->text[OPT_REQUEST], &d, e);
+    if (rc == 0)
+        rc = launch(c, s, &d.request, e);
+    request_document_clear(&d);
+    return rc;
+}
+
+int verb_run(struct cli *c, struct err *e)
+{
+    struct service *s = cli_service(c, e);
+    if (!s)
+        return -(int) e->code;
+    int rc = c->set[OPT_REQUEST] ? run_document(c, s, e) : run_flags(c, s, e);
+    service_close(s);
+    return rc;
+}
+
+/* --- rerun --- */
+
+static int which(const struct cli *c, enum rerun_which *out, enum reason *reason, struct err *e)
+{
+    int n = c->set[OPT_FAILED] + c->set[OPT_SKIPPED] + c->set[OPT_REASON] + c->set[OPT_RERUN_ALL];
+    if (n != 1)
+        return err_set(e, ERR_VALIDATION,
+                       "say which nodes: one of --failed, --skipped, --reason R or --all");
+    *reason = REASON_NONE;
+    *out = c->set[OPT_FAILED]    ? RERUN_FAILED
+           : c->set[OPT_SKIPPED] ? RERUN_SKIPPED
+           : c->set[OPT_REASON]  ? RERUN_REASON
+                                 : RERUN_ALL;
+    if (c->set[OPT_REASON])
+        *reason = (enum reason) reason_parse(c->text[OPT_REASON]);
+    return 0;
+}
+
+static int rerun(struct cli *c, struct service *s, struct err *e)
+{
+    enum rerun_which w;
+    enum reason reason;
+    int rc = which(c, &w, &reason, e);
+    if (rc != 0)
+        return rc;
+    struct reader *r = reader_open(service_db_path(s), e);
+    if (!r)
+        return -ERR_STORE;
+    int64_t number;
+    rc = cli_batch(c, r, &number, e);
+    reader_close(r);
+    if (rc != 0)
+        return rc;
+    struct batch_request req;
+    struct rerun_hold *hold;
+    rc = batch_rerun_request(s, number, w, reason, &req, &hold, e);
+    if (rc != 0)
+        return rc;
+    if (c->set[OPT_LABEL])
+        req.label = c->text[OPT_LABEL];
+    if (c->set[OPT_FANOUT])
+        req.fanout = (unsigned) c->number[OPT_FANOUT];
+    rc = launch(c, s, &req, e);
+    batch_request_clear(&req);
+    rerun_hold_free(hold);
+    return rc;
+}
+
+int verb_rerun(struct cli *c, struct err *e)
+{
+    int rc = cli_at_most(c, 1, e);
+    if (rc != 0)
+        return rc;
+    struct service *s = cli_service(c, e);
+    if (!s)
+        return -(int) e->code;
+    rc = rerun(c, s, e);
+    service_close(s);
+    return rc;
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs about one batch: status, watch, results, cancel, export. */
+#include "follow.h"
+#include "table.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/clock.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/core/json.h"
+#include "muster/service/service.h"
+#include "muster/store/reader.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PAGE 500
+
+/* What all of these need: a service, a reader, the batch that is meant. */
+struct session {
+    struct service *service;
+    struct reader *reader;
+    int64_t number;
+};
+
+static int session_open(struct cli *c, struct session *x, struct err *e)
+{
+    int rc = cli_at_most(c, 1, e);
+    if (rc != 0)
+        return rc;
+    x->service = cli_service(c, e);
+    if (!x->service)
+        return -(int) e->code;
+    x->reader = reader_open(service_db_path(x->service), e);
+    return x->reader ? cli_batch(c, x->reader, &x->number, e) : -ERR_STORE;
+}
+
+static int session_close(struct session *x, int rc)
+{
+    reader_close(x->reader);
+    service_close(x->service);
+    return rc;
+}
+
+/* The rows that --page and --page-size ask for; without either, all. */
+static void page_of(const struct cli *c, size_t *offset, size_t *limit)
+{
+    *offset = *limit = 0;
+    if (!c->set[OPT_PAGE] && !c->set[OPT_PAGE_SIZE])
+        return;
+    *limit = c->set[OPT_PAGE_SIZE] ? (size_t) c->number[OPT_PAGE_SIZE] : 50;
+    *offset = c->set[OPT_PAGE] ? (size_t) (c->number[OPT_PAGE] - 1) * *limit : 0;
+}
+
+/* --- status --- */
+
+static void print_head(const struct batch *b)
+{
+    char time[24];
+    CLEANUP_FREE char *action = text_clean(b->action);
+    CLEANUP_FREE char *targets = text_clean(b->targets);
+    printf("batch #%lld  %s  %u%%  %s\n", (long long) b->number, batch_status_name(b->status),
+           batch_progress(&b->stats),
+           text_duration(batch_duration_ms(b, wall_ms(clock_system())), time));
+    printf("command  %s\ntargets  %s\n", action, targets);
+    printf("total %u  queued %u  running %u  success %u  failed %u\n", b->stats.total,
+           b->stats.queued, b->stats.running, b->stats.success, b->stats.failed);
+    for (int r = 1, n = 0; r < REASON_COUNT; r++)
+        if (b->stats.by_reason[r])
+            printf("%s%s %u", n++ ? "  " : "failed:  ", reason_name(r), b->stats.by_reason[r]);
+    printf("%s", b->stats.failed ? "\n" : "");
+    if (b->owner == OWNER_ALIVE || b->owner == OWNER_OTHER_HOST)
+        printf("run by %s\n", b->owner_text ? b->owner_text : "another process");
+}
+
+static void status_row(struct table *t, const struct execution *x, int64_t now)
+{
+    char time[24], code[16] = "";
+    if (x->exit_code >= 0)
+        snprintf(code, sizeof code, "%d", x->exit_code);
+    struct strbuf why;
+    strbuf_init(&why, 0);
+    strbuf_adds(&why, x->error ? x->error : "");
+    if (x->remote != REMOTE_NONE)
+        strbuf_addf(&why, "%s(process: %s)", why.len ? " " : "", remote_process_name(x->remote));
+    const char *const cells[] = {x->node,
+                                 exec_status_name(x->status),
+                                 reason_name(x->reason),
+                                 code,
+                                 text_duration(execution_duration_ms(x, now), time),
+                                 why.s};
+    table_row(t, cells);
+    strbuf_free(&why);
+}
+
+static int print_rows(struct session *s, const struct exec_filter *f, int sort, size_t offset,
+                      size_t limit, struct err *e)
+{
+    struct table t = {.columns = 6};
+    static const char *const head[] = {"NODE", "STATUS", "REASON", "CODE", "TIME", "ERROR"};
+    table_row(&t, head);
+    int64_t now = wall_ms(clock_system());
+    int rc = 0;
+    for (size_t done = 0; rc == 0;) {
+        size_t want = limit && limit - done < PAGE ? limit - done : PAGE, n = 0;
+        struct execution *x = NULL;
+        if (want)
+            rc = reader_executions(s->reader, s->number, f, sort, false, offset + done, want, &x,
+                                   &n, NULL, e);
+        for (size_t i = 0; i < n; i++)
+            status_row(&t, &x[i], now);
+        executions_free(x, n);
+        done += n;
+        if (n == 0 || n < want)
+            break;
+    }
+    if (rc == 0)
+        table_print(&t);
+    table_free(&t);
+    return rc;
+}
+
+static int status(struct cli *c, struct session *s, struct err *e)
+{
+    struct exec_filter f = EXEC_FILTER_ANY;
+    if (c->set[OPT_STATUS])
+        f.status_mask = 1u << exec_status_parse(c->text[OPT_STATUS]);
+    int sort = c->set[OPT_SORT] ? exec_sort_parse(c->text[OPT_SORT]) : SORT_NAME;
+    size_t offset, limit;
+    page_of(c, &offset, &limit);
+    if (c->set[OPT_JSON])
+        return batch_status_write(s->service, s->number, &f, sort, false, offset, limit, NULL,
+                                  STDOUT_FILENO, e);
+    struct batch b;
+    int rc = reader_batch(s->reader, s->number, &b, e);
+    if (rc != 0)
+        return rc;
+    print_head(&b);
+    batch_clear(&b);
+    return print_rows(s, &f, sort, offset, limit, e);
+}
+
+int verb_status(struct cli *c, struct err *e)
+{
+    struct session s = {0};
+    int rc = session_open(c, &s, e);
+    return session_close(&s, rc == 0 ? status(c, &s, e) : rc);
+}
+
+/* --- watch --- */
+
+int verb_watch(struct cli *c, struct err *e)
+{
+    struct session s = {0};
+    int rc = session_open(c, &s, e);
+    if (rc == 0) {
+        struct follow f = {
+            .cli = c, .service = s.service, .number = s.number, .format = FOLLOW_HUMAN};
+        follow_block_signals();
+        rc = follow_run(&f, e);
+    }
+    return session_close(&s, rc);
+}
+
+/* --- results --- */
+
+static int one_node(struct cli *c, struct session *s, struct printer *p, struct err *e)
+{
+    const struct exec_filter f = {.node = c->text[OPT_NODE]};
+    struct execution *x = NULL;
+    size_t n = 0;
+    int rc = reader_executions(s->reader, s->number, &f, SORT_POSITION, false, 0, 1, &x, &n, NULL,
+                               e);
+    if (rc == 0 && n == 0)
+        rc = err_set(e, ERR_VALIDATION, "node %s is not in batch #%lld", c->text[OPT_NODE],
+                     (long long) s->number);
+    if (rc == 0) {
+        p->label = false;
+        rc = print_execution(p, &x[0], e);
+    }
+    executions_free(x, n);
+    return rc;
+}
+
+static int all_nodes(struct session *s, struct printer *p, struct err *e)
+{
+    static const struct exec_filter any = EXEC_FILTER_ANY;
+    for (size_t from = 0;; from += PAGE) {
+        struct execution *x = NULL;
+        size_t n = 0;
+        int rc = reader_executions(s->reader, s->number, &any, SORT_NAME, false, from, PAGE, &x,
+                                   &n, NULL, e);
+        for (size_t i = 0; i < n && rc == 0; i++)
+            rc = print_execution(p, &x[i], e);
+        executions_free(x, n);
+        if (rc != 0 || n < PAGE)
+            return rc;
+    }
+}
+
+static int results(struct cli *c, struct session *s, struct err *e)
+{
+    struct printer p;
+    printer_init(&p, s->reader, s->number, !c->set[OPT_NO_LABEL]);
+    if (c->set[OPT_NODE])
+        return one_node(c, s, &p, e);
+    if (c->set[OPT_DIFF])
+        return print_diff(&p, e);
+    int rc = c->set[OPT_FOLD] ? print_classes(&p, e) : all_nodes(s, &p, e);
+    if (rc != 0)
+        return rc;
+    struct batch b;
+    rc = reader_batch(s->reader, s->number, &b, e);
+    if (rc == 0) {
+        rc = print_reasons(&p, &b, e);
+        if (b.status == BATCH_RUNNING)
+            fprintf(stderr, "batch #%lld still runs: %u of %u have ended\n", (long long) b.number,
+                    b.stats.success + b.stats.failed, b.stats.total);
+        batch_clear(&b);
+    }
+    return rc;
+}
+
+int verb_results(struct cli *c, struct err *e)
+{
+    struct session s = {0};
+    int rc = session_open(c, &s, e);
+    return session_close(&s, rc == 0 ? results(c, &s, e) : rc);
+}
+
+/* --- cancel --- */
+
+static int cancel(struct cli *c, struct session *s, struct err *e)
+{
+    struct cancel_answer a;
+    int rc = batch_cancel(s->service, s->number, &a, e);
+    if (rc != 0)
+        return rc;
+    if (c->set[OPT_JSON]) {
+        struct json *j = cancel_answer_json(&a);
+        puts(json_text(j, NULL));
+        json_free(j);
+    } else if (!c->set[OPT_QUIET]) {
+        puts(a.message);
+    }
+    return 0;
+}
+
+int verb_cancel(struct cli *c, struct err *e)
+{
+    struct session s = {0};
+    int rc = session_open(c, &s, e);
+    return session_close(&s, rc == 0 ? cancel(c, &s, e) : rc);
+}
+
+/* --- export --- */
+
+static int export_batch(struct cli *c, struct session *s, struct err *e)
+{
+    bool csv = c->set[OPT_EXPORT_FORMAT] && strcmp(c->text[OPT_EXPORT_FORMAT], "csv") == 0;
+    enum export_format format = csv ? EXPORT_CSV : EXPORT_JSON;
+    CLEANUP_FREE char *name = c->set[OPT_OUTPUT] ? x_strdup(c->text[OPT_OUTPUT])
+                                                 : batch_export_name(s->number, format);
+    bool to_stdout = strcmp(name, "-") == 0;
+    int rc = batch_export(s->service, s->number, format, NULL, to_stdout ? NULL : name,
+                          STDOUT_FILENO, e);
+    if (rc == 0 && !to_stdout && !c->set[OPT_QUIET])
+        fprintf(stderr, "batch #%lld written to %s\n", (long long) s->number, name);
+    return rc;
+}
+
+int verb_export(struct cli *c, struct err *e)
+{
+    struct session s = {0};
+    int rc = session_open(c, &s, e);
+    return session_close(&s, rc == 0 ? export_batch(c, &s, e) : rc);
+}

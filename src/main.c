@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where it starts: what must happen once and before any thread, then the command line. */
+#include "muster/base/err.h"
+#include "muster/cli/cli.h"
+#include "muster/exec/engine.h"
+#include "muster/ui/app.h"
+
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+int main(int argc, char **argv)
+{
+    /* Keys pass through this memory: no core dump holds them, and no other process of this user
+     * attaches to it. */
+    const struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+#ifndef MUSTER_SANITIZED
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
+    struct err e = ERR_INIT;
+    if (engine_global_init(&e) != 0) {
+        fprintf(stderr, "muster: %s\n", e.msg);
+        err_clear(&e);
+        return 1;
+    }
+    const struct cli_hooks hooks = {
+        .screen = ui_main,
+        .screen_library_version = ui_library_version,
+        .libexec_dir = MUSTER_LIBEXEC_DIR,
+    };
+    return cli_main(argc, argv, &hooks);
+}

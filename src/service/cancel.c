@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Cancelling: the request is recorded in the store, so that it works from any process; the owner of
+ * the batch stops what runs. */
+#include "service.h"
+
+#include "muster/base/err.h"
+#include "muster/core/json.h"
+#include "muster/exec/engine.h"
+#include "muster/store/reader.h"
+#include "muster/store/writer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int batch_id(const struct service *s, int64_t number, char *id, struct err *e)
+{
+    struct reader *r = reader_open(s->db_path, e);
+    if (!r)
+        return -ERR_STORE;
+    struct batch b;
+    int rc = reader_batch(r, number, &b, e);
+    if (rc == 0) {
+        memcpy(id, b.id, sizeof b.id);
+        batch_clear(&b);
+    }
+    reader_close(r);
+    return rc;
+}
+
+static void describe(const struct cancel_result *res, struct cancel_answer *out)
+{
+    if (res->ended)
+        snprintf(out->message, sizeof out->message,
+                 "batch #%lld has ended already: nothing was changed", (long long) out->number);
+    else if (res->owner_dead)
+        snprintf(out->message, sizeof out->message,
+                 "batch #%lld: its process is gone; %zu queued and %zu running were settled",
+                 (long long) out->number, res->queued, res->running);
+    else
+        snprintf(out->message, sizeof out->message,
+                 "batch #%lld: %zu queued cancelled, %zu running are being stopped",
+                 (long long) out->number, res->queued, res->running);
+}
+
+int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    int rc = service_may_change(s, e);
+    if (rc == 0)
+        rc = batch_id(s, number, out->id, e);
+    if (rc != 0)
+        return rc;
+    struct writer *w = service_writer(s, e);
+    if (!w)
+        return -ERR_STORE;
+    struct cancel_result res = {0};
+    rc = writer_cancel(w, number, &res, e);
+    if (rc != 0)
+        return rc;
+    if (res.owned_here && s->engine)
+        engine_cancel(s->engine, number);
+    out->number = number;
+    out->cancelled = res.ended ? 0 : res.queued + res.running;
+    out->ended = res.ended;
+    describe(&res, out);
+    return 0;
+}
+
+int batch_delete(struct service *s, int64_t number, struct err *e)
+{
+    int rc = service_may_change(s, e);
+    if (rc != 0)
+        return rc;
+    struct writer *w = service_writer(s, e);
+    return w ? writer_delete(w, number, e) : -ERR_STORE;
+}
+
+struct json *cancel_answer_json(const struct cancel_answer *a)
+{
+    struct json *o = json_object();
+    json_put_str(o, "batchId", a->id);
+    json_put_int(o, "number", a->number);
+    json_put_int(o, "cancelledCount", (int64_t) a->cancelled);
+    json_put_str(o, "message", a->message);
+    return o;
+}

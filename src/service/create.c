@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Creating a batch: validate all, expand groups, fold duplicates, reserve room, write, submit. */
+#include "service.h"
+
+#include "create.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/base/log.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/core/json.h"
+#include "muster/core/nodeset.h"
+#include "muster/exec/engine.h"
+#include "muster/store/writer.h"
+
+#include <string.h>
+
+void batch_request_init(struct batch_request *r)
+{
+    memset(r, 0, sizeof *r);
+    r->type = ACTION_TYPE_COMMAND;
+    r->retries = -1;
+    settings_init(&r->over);
+}
+
+void batch_request_clear(struct batch_request *r)
+{
+    settings_clear(&r->over);
+}
+
+void batch_review_clear(struct batch_review *r)
+{
+    strv_clear(&r->nodes);
+    strv_clear(&r->groups);
+    strv_clear(&r->warnings);
+    strv_clear(&r->protected_groups);
+    free(r->folded);
+    memset(r, 0, sizeof *r);
+}
+
+void batch_created_clear(struct batch_created *c)
+{
+    strv_clear(&c->nodes);
+    strv_clear(&c->warnings);
+    memset(c, 0, sizeof *c);
+}
+
+/* --- validation --- */
+
+static int check_command(const char *line, struct err *e)
+{
+    if (!line || line[strspn(line, " \t\n")] == '\0')
+        return err_set(e, ERR_VALIDATION, "no command: say what to run (after -- on a command line)");
+    size_t n = strlen(line);
+    if (n > COMMAND_MAX)
+        return err_set(e, ERR_VALIDATION,
+                       "the command has %zu bytes; at most %d are possible: put it into a script",
+                       n, COMMAND_MAX);
+    if (!utf8_valid(line, n))
+        return err_set(e, ERR_VALIDATION, "the command is not valid UTF-8");
+    return 0;
+}
+
+static int check_limits(const struct service *s, const struct batch_request *r, struct err *e)
+{
+    if (r->fanout > FANOUT_MAX)
+        return err_set(e, ERR_VALIDATION, "fanout %u: 1 to %d are possible", r->fanout, FANOUT_MAX);
+    if (r->retries > 100)
+        return err_set(e, ERR_VALIDATION, "retries %d: 0 to 100 are possible", r->retries);
+    const char *deny = config_rules_match(&s->config.deny, r->action);
+    if (deny)
+        return err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this command (deny: %s)",
+                       deny);
+    return 0;
+}
+
+/* --- expansion --- */
+
+static int add_nodes(const struct fleet *f, bool any, const char *const *ids, size_t n,
+                     struct nodeset *out, struct err *e)
+{
+    struct strbuf unknown;
+    strbuf_init(&unknown, 0);
+    size_t bad = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!fleet_node(f, ids[i]) && !any) {
+            strbuf_addf(&unknown, "%s%s", bad++ ? "\n" : "", ids[i]);
+            continue;
+        }
+        nodeset_add(out, ids[i]);
+    }
+    if (!bad) {
+        strbuf_free(&unknown);
+        return 0;
+    }
+    CLEANUP_FREE char *list = strbuf_steal(&unknown);
+    CLEANUP_FREE char *line = x_strdup(list);
+    for (char *p = line; (p = strchr(p, '\n')) != NULL;)
+        *p = ',';
+    int rc = err_set(e, ERR_INVALID_NODES,
+                     "unknown node%s: %s (muster nodes lists them; --any-host takes any name)",
+                     bad == 1 ? "" : "s", line);
+    err_details(e, X_STEAL(list));
+    return rc;
+}
+
+static void add_groups(const struct fleet *f, const struct batch_request *r, struct nodeset *out,
+                       struct batch_review *v)
+{
+    for (size_t i = 0; i < r->n_group_ids; i++) {
+        const char *name = r->group_ids[i];
+        const struct fleet_group *g = fleet_group(f, name);
+        if (!g) {
+            strv_push_own(&v->warnings, x_asprintf("unknown group: @%s", name));
+            continue;
+        }
+        if (!strv_has(&v->groups, name))
+            strv_push(&v->groups, name);
+        for (size_t j = 0; !r->expanded && j < g->n_all; j++)
+            nodeset_add(out, f->nodes[g->all[j]].name);
+    }
+}
+
+static void find_protected(const struct fleet *f, const struct nodeset *nodes,
+                           struct batch_review *v)
+{
+    for (size_t i = 0; i < f->n_groups; i++) {
+        const struct fleet_group *g = &f->groups[i];
+        for (size_t j = 0; g->is_protected && j < g->n_all; j++)
+            if (nodeset_has(nodes, f->nodes[g->all[j]].name)) {
+                strv_push(&v->protected_groups, g->name);
+                break;
+            }
+    }
+}
+
+static int expand(struct service *s, const struct batch_request *r, struct batch_review *v,
+                  struct err *e)
+{
+    const struct fleet *f = service_fleet(s, e);
+    if (!f)
+        return -ERR_VALIDATION;
+    struct nodeset *nodes = nodeset_new();
+    int rc = add_nodes(f, r->any_host || s->config.any_host, r->node_ids, r->n_node_ids, nodes, e);
+    if (rc == 0) {
+        add_groups(f, r, nodes, v);
+        size_t n = nodeset_count(nodes);
+        if (n == 0)
+            rc = err_set(e, ERR_VALIDATION, v->warnings.n ? "no target: %s" : "no target: pick at "
+                         "least one node or group%s", v->warnings.n ? v->warnings.v[0] : "");
+        else if (n > BATCH_TARGETS_MAX)
+            rc = err_set(e, ERR_VALIDATION, "%zu targets: at most %d a batch are possible", n,
+                         BATCH_TARGETS_MAX);
+    }
+    if (rc == 0) {
+        find_protected(f, nodes, v);
+        for (size_t i = 0; i < nodeset_count(nodes); i++)
+            strv_push(&v->nodes, nodeset_at(nodes, i));
+        struct strbuf b;
+        strbuf_init(&b, 0);
+        nodeset_fold(&b, nodes, 0);
+        v->folded = strbuf_steal(&b);
+    }
+    nodeset_free(nodes);
+    return rc;
+}
+
+int service_review(struct service *s, const struct batch_request *r, struct batch_review *out,
+                   struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    int rc = check_command(r->action, e);
+    if (rc == 0)
+        rc = check_limits(s, r, e);
+    if (rc == 0 && r->warnings)
+        for (size_t i = 0; i < r->warnings->n; i++)
+            strv_push(&out->warnings, r->warnings->v[i]);
+    if (rc == 0)
+        rc = expand(s, r, out, e);
+    if (rc != 0) {
+        batch_review_clear(out);
+        return rc;
+    }
+    out->confirm = config_rules_match(&s->config.confirm, r->action) != NULL;
+    out->fanout = r->fanout ? r->fanout : s->fanout;
+    return 0;
+}
+
+/* --- writing and submitting --- */
+
+static int write_batch(struct service *s, const struct batch_request *r,
+                       const struct batch_review *v, struct batch_ref *ref, struct err *e)
+{
+    struct writer *w = service_writer(s, e);
+    if (!w)
+        return -ERR_STORE;
+    CLEANUP_FREE char *parameters = parameters_encode(r);
+    const struct batch_new b = {
+        .type = r->type,
+        .action = r->action,
+        .parameters = parameters,
+        .target_groups = (const char *const *) v->groups.v,
+        .n_target_groups = v->groups.n,
+        .user_id = io_user_name(),
+        .label = r->label,
+        .rerun_of = r->rerun_of,
+        .fanout = v->fanout,
+        .warnings = (const char *const *) v->warnings.v,
+        .n_warnings = v->warnings.n,
+        .nodes = (const char *const *) v->nodes.v,
+        .n_nodes = v->nodes.n,
+    };
+    return writer_create(w, &b, ref, e);
+}
+
+/* What lies under ssh_config for a node: the inventory's defaults, then the configuration's. */
+static void base_settings(const struct service *s, const struct fleet_node *node,
+                          struct settings *out)
+{
+    settings_init(out);
+    if (s->config.user)
+        out->user = x_strdup(s->config.user);
+    if (s->config.is_set[CONFIG_CONNECT_TIMEOUT])
+        out->connect_timeout_ms = s->config.connect_timeout_ms;
+    out->command_timeout_ms = s->config.command_timeout_ms;
+    if (node)
+        settings_merge(out, &node->base);
+}
+
+static void submit(struct service *s, const struct batch_request *r, const struct batch_review *v,
+                   const struct batch_ref *ref)
+{
+    size_t n = v->nodes.n;
+    struct engine_job *jobs = x_calloc(n, sizeof *jobs);
+    struct settings *sets = x_calloc(n * 2, sizeof *sets);
+    for (size_t i = 0; i < n; i++) {
+        const struct fleet_node *node = fleet_node(s->fleet, v->nodes.v[i]);
+        struct settings *base = &sets[2 * i], *over = &sets[2 * i + 1];
+        base_settings(s, node, base);
+        settings_init(over);
+        if (node)
+            settings_merge(over, &node->over);
+        settings_merge(over, &r->over);
+        jobs[i] = (struct engine_job){
+            .position = (uint32_t) i, .node = v->nodes.v[i], .base = base, .over = over};
+    }
+    const struct engine_batch b = {
+        .number = ref->number,
+        .command = r->action,
+        .fanout = v->fanout,
+        .max_output = r->max_output ? r->max_output : s->config.max_output,
+        .retries = r->retries >= 0 ? (unsigned) r->retries : s->config.retries,
+        .live = r->live,
+        .ssh_config = r->ssh_config ? r->ssh_config : s->ssh_config,
+        .ssh_options = r->ssh_options,
+    };
+    engine_submit(s->engine, &b, jobs, n);
+    for (size_t i = 0; i < 2 * n; i++)
+        settings_clear(&sets[i]);
+    free(sets);
+    free(jobs);
+}
+
+static int confirmed(const struct batch_request *r, const struct batch_review *v, struct err *e)
+{
+    if (r->confirmed)
+        return 0;
+    if (v->protected_groups.n)
+        return err_set(e, ERR_FORBIDDEN, "@%s is protected: confirm with --expect %zu, the number "
+                       "of targets", v->protected_groups.v[0], v->nodes.n);
+    if (v->confirm)
+        return err_set(e, ERR_FORBIDDEN, "a rule of the configuration asks to confirm this command: "
+                       "confirm with -y");
+    return 0;
+}
+
+int batch_create(struct service *s, const struct batch_request *r, struct batch_created *out,
+                 struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    struct batch_review v = {0};
+    int rc = service_may_change(s, e);
+    if (rc == 0)
+        rc = service_review(s, r, &v, e);
+    if (rc == 0)
+        rc = confirmed(r, &v, e);
+    if (rc != 0) {
+        batch_review_clear(&v);
+        return rc;
+    }
+    struct engine *engine = service_engine(s, v.fanout, e);
+    if (!engine) {
+        batch_review_clear(&v);
+        return s->writer ? -ERR_INTERNAL : -ERR_STORE;
+    }
+    if (v.fanout > s->fanout) {
+        strv_push_own(&v.warnings, x_asprintf("fanout %u is above the %u at which this process "
+                                              "runs its other batches", v.fanout, s->fanout));
+        v.fanout = s->fanout;
+    }
+    rc = engine_reserve(engine, v.nodes.n, e);
+    if (rc != 0) {
+        batch_review_clear(&v);
+        return rc;
+    }
+    struct batch_ref ref;
+    rc = write_batch(s, r, &v, &ref, e);
+    if (rc != 0) {
+        engine_unreserve(engine, v.nodes.n);
+        batch_review_clear(&v);
+        return rc;
+    }
+    if (r->on_written)
+        r->on_written(r->on_written_ctx, ref.number, v.nodes.n);
+    submit(s, r, &v, &ref);
+    log_line(LOG_INFO, "service", ref.number, NULL, "%zu targets, fanout %u: %s", v.nodes.n,
+             v.fanout, r->action);
+    out->number = ref.number;
+    memcpy(out->id, ref.id, sizeof out->id);
+    out->target_count = v.nodes.n;
+    out->nodes = v.nodes;
+    out->warnings = v.warnings;
+    v.nodes = (struct strv) STRV_INIT;
+    v.warnings = (struct strv) STRV_INIT;
+    batch_review_clear(&v);
+    return 0;
+}
+
+void batch_created_members(const struct batch_created *c, struct json *o)
+{
+    json_put_str(o, "batchId", c->id);
+    json_put_int(o, "number", c->number);
+    struct json *ids = json_array(), *nodes = json_array(), *warnings = json_array();
+    char id[64];
+    for (size_t i = 0; i < c->nodes.n; i++) {
+        json_add_str(ids, execution_id(c->id, (uint32_t) i, id));
+        json_add_str(nodes, c->nodes.v[i]);
+    }
+    for (size_t i = 0; i < c->warnings.n; i++)
+        json_add_str(warnings, c->warnings.v[i]);
+    json_put(o, "executionIds", ids);
+    json_put_int(o, "targetCount", (int64_t) c->target_count);
+    json_put(o, "expandedNodeIds", nodes);
+    json_put(o, "warnings", warnings);
+}
+
+struct json *batch_created_json(const struct batch_created *c)
+{
+    struct json *o = json_object();
+    batch_created_members(c, o);
+    return o;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The options of a run that matter again when it is rerun: as JSON in the store, and back. */
+#ifndef MUSTER_SRC_SERVICE_CREATE_H
+#define MUSTER_SRC_SERVICE_CREATE_H
+
+struct batch_created;
+struct batch_request;
+struct err;
+struct json;
+struct rerun_hold;
+
+/* A JSON object text; caller frees. No secret is ever in a request. */
+char *parameters_encode(const struct batch_request *r);
+/* Into r; what it points to is kept in hold. */
+int parameters_decode(const char *text, struct batch_request *r, struct rerun_hold *hold,
+                      struct err *e);
+/* Puts the members of a create answer into an object. */
+void batch_created_members(const struct batch_created *c, struct json *o);
+
+#endif

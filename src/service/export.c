@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Documents about a batch: the status answer, the JSON export and CSV. Written one execution at a time,
+ * and the outputs piece by piece, so that 50 MB of output on one node take no 50 MB here. */
+#include "create.h"
+#include "service.h"
+#include "stream.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/clock.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/core/doc.h"
+#include "muster/core/json.h"
+#include "muster/store/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE 500
+/* CSV is for people: a spreadsheet shows 32,767 characters of a cell. */
+#define CSV_STREAM_MAX ((size_t) 1 << 20)
+
+/* A document under way. */
+struct document {
+    struct reader *reader;
+    int64_t number;
+    struct batch batch;
+    struct out out;
+};
+
+static int document_open(struct document *d, struct service *s, int64_t number, int fd,
+                         struct err *e)
+{
+    memset(d, 0, sizeof *d);
+    d->number = number;
+    out_init(&d->out, fd);
+    d->reader = reader_open(s->db_path, e);
+    if (!d->reader)
+        return -ERR_STORE;
+    return reader_batch(d->reader, number, &d->batch, e);
+}
+
+static int document_close(struct document *d, int rc, struct err *e)
+{
+    if (rc == 0)
+        rc = out_flush(&d->out, e);
+    out_free(&d->out);
+    reader_close(d->reader);
+    batch_clear(&d->batch);
+    return rc;
+}
+
+/* --- JSON --- */
+
+static void put_json(struct document *d, struct json *j)
+{
+    size_t n;
+    const char *text = json_text(j, &n);
+    out_add(&d->out, text, n);
+}
+
+/* The execution's object, with the streams put in before its last two braces: `result` is its last
+ * member. */
+static int put_execution(struct document *d, const struct execution *x, struct err *e)
+{
+    struct json *j = doc_execution(d->batch.id, x, NULL);
+    size_t n;
+    const char *text = json_text(j, &n);
+    int rc = 0;
+    if (exec_is_final(x->status) && n > 2 && memcmp(text + n - 2, "}}", 2) == 0) {
+        out_add(&d->out, text, n - 2);
+        rc = out_json_stream(&d->out, d->reader, "stdout", x->out_id[0], e);
+        if (rc == 0)
+            rc = out_json_stream(&d->out, d->reader, "stderr", x->out_id[1], e);
+        out_adds(&d->out, "}}");
+    } else {
+        out_add(&d->out, text, n);
+    }
+    json_free(j);
+    return rc;
+}
+
+int execution_write(struct reader *r, const char *batch_id, const struct execution *x, int fd,
+                    struct err *e)
+{
+    struct document d = {.reader = r, .number = x->batch};
+    snprintf(d.batch.id, sizeof d.batch.id, "%s", batch_id);
+    out_init(&d.out, fd);
+    int rc = put_execution(&d, x, e);
+    out_adds(&d.out, "\n");
+    if (rc == 0)
+        rc = out_flush(&d.out, e);
+    out_free(&d.out);
+    return rc;
+}
+
+typedef int put_fn(struct document *d, const struct execution *x, struct err *e);
+
+/* Calls put for each execution of the page, with a separator between. */
+static int each_execution(struct document *d, const struct exec_filter *f, int sort, bool reverse,
+                          size_t offset, size_t limit, const char *separator, put_fn *put,
+                          struct err *e)
+{
+    static const struct exec_filter any = EXEC_FILTER_ANY;
+    size_t done = 0;
+    for (;;) {
+        size_t want = limit && limit - done < PAGE ? limit - done : PAGE, n = 0;
+        if (want == 0)
+            return 0;
+        struct execution *x = NULL;
+        int rc = reader_executions(d->reader, d->number, f ? f : &any, sort, reverse,
+                                   offset + done, want, &x, &n, NULL, e);
+        for (size_t i = 0; i < n && rc == 0; i++) {
+            if (done + i > 0)
+                out_adds(&d->out, separator);
+            rc = put(d, &x[i], e);
+            if (rc == 0 && out_failed(&d->out))
+                rc = out_flush(&d->out, e);
+        }
+        executions_free(x, n);
+        done += n;
+        if (rc != 0 || n < want)
+            return rc;
+    }
+}
+
+static int put_batch(struct document *d, struct err *e)
+{
+    struct strv nodes = STRV_INIT;
+    int rc = reader_nodes(d->reader, d->number, &nodes, e);
+    if (rc == 0) {
+        struct json *b = doc_batch(&d->batch, (const char *const *) nodes.v, nodes.n);
+        out_adds(&d->out, "\"batch\":");
+        put_json(d, b);
+        json_free(b);
+    }
+    strv_clear(&nodes);
+    return rc;
+}
+
+int batch_status_write(struct service *s, int64_t number, const struct exec_filter *f, int sort,
+                       bool reverse, size_t offset, size_t limit,
+                       const struct batch_created *created, int fd, struct err *e)
+{
+    struct document d;
+    int rc = document_open(&d, s, number, fd, e);
+    if (rc != 0)
+        return document_close(&d, rc, e);
+    out_adds(&d.out, "{");
+    if (created) {
+        struct json *o = json_object();
+        batch_created_members(created, o);
+        size_t n;
+        const char *text = json_text(o, &n);
+        out_add(&d.out, text + 1, n - 2); /* its members, without the braces */
+        out_adds(&d.out, ",");
+        json_free(o);
+    }
+    rc = put_batch(&d, e);
+    out_adds(&d.out, ",\"executions\":[");
+    if (rc == 0)
+        rc = each_execution(&d, f, sort, reverse, offset, limit, ",", put_execution, e);
+    out_addf(&d.out, "],\"progress\":%u}\n", batch_progress(&d.batch.stats));
+    return document_close(&d, rc, e);
+}
+
+static int write_json(struct document *d, const struct exec_filter *f, struct err *e)
+{
+    char now[32];
+    out_adds(&d->out, "{");
+    int rc = put_batch(d, e);
+    out_adds(&d->out, ",\"executions\":[");
+    if (rc == 0)
+        rc = each_execution(d, f, SORT_NAME, false, 0, 0, ",", put_execution, e);
+    out_addf(&d->out, "],\"exportedAt\":\"%s\"}\n",
+             clock_iso8601(wall_ms(clock_system()), now));
+    return rc;
+}
+
+/* --- CSV --- */
+
+static int csv_stream(struct document *d, const struct execution *x, int i, char **p, size_t *n,
+                      struct err *e)
+{
+    if (x->out_size[i] <= CSV_STREAM_MAX)
+        return reader_output_all(d->reader, x->out_id[i], CSV_STREAM_MAX, p, n, e);
+    char *part = NULL;
+    int rc = reader_output_all(d->reader, x->out_id[i], CSV_STREAM_MAX, &part, n, e);
+    if (rc != 0)
+        return rc;
+    struct strbuf b;
+    char size[24];
+    strbuf_init(&b, 0);
+    strbuf_add(&b, part, *n);
+    strbuf_addf(&b, "\n[cut here: %s in all; the JSON export has the whole]",
+                text_size(x->out_size[i], size));
+    free(part);
+    *n = b.len;
+    *p = strbuf_steal(&b);
+    return 0;
+}
+
+static int put_csv(struct document *d, const struct execution *x, struct err *e)
+{
+    CLEANUP_FREE char *out = NULL;
+    CLEANUP_FREE char *errs = NULL;
+    struct doc_output o = {{NULL, NULL}, {0, 0}};
+    int rc = csv_stream(d, x, 0, &out, &o.len[0], e);
+    if (rc == 0)
+        rc = csv_stream(d, x, 1, &errs, &o.len[1], e);
+    if (rc != 0)
+        return rc;
+    o.data[0] = out;
+    o.data[1] = errs;
+    struct strbuf row;
+    strbuf_init(&row, 0);
+    doc_csv_row(&row, x, &o);
+    out_add(&d->out, row.s, row.len);
+    strbuf_free(&row);
+    return 0;
+}
+
+static int write_csv(struct document *d, const struct exec_filter *f, struct err *e)
+{
+    struct strbuf head;
+    strbuf_init(&head, 0);
+    doc_csv_header(&head);
+    out_add(&d->out, head.s, head.len);
+    strbuf_free(&head);
+    return each_execution(d, f, SORT_NAME, false, 0, 0, "", put_csv, e);
+}
+
+/* --- export --- */
+
+char *batch_export_name(int64_t number, enum export_format format)
+{
+    return x_asprintf("batch-%lld-results.%s", (long long) number,
+                      format == EXPORT_CSV ? "csv" : "json");
+}
+
+static int write_to(struct service *s, int64_t number, enum export_format format,
+                    const struct exec_filter *f, int fd, struct err *e)
+{
+    struct document d;
+    int rc = document_open(&d, s, number, fd, e);
+    if (rc == 0)
+        rc = format == EXPORT_CSV ? write_csv(&d, f, e) : write_json(&d, f, e);
+    return document_close(&d, rc, e);
+}
+
+int batch_export(struct service *s, int64_t number, enum export_format format,
+                 const struct exec_filter *f, const char *path, int fd, struct err *e)
+{
+    if (!path)
+        return write_to(s, number, format, f, fd, e);
+    CLEANUP_FREE char *tmp = x_asprintf("%s.XXXXXX", path);
+    int tmp_fd = mkostemp(tmp, O_CLOEXEC);
+    if (tmp_fd < 0)
+        return err_set(e, ERR_VALIDATION, "cannot write %s: %s", path, strerror(errno));
+    int rc = write_to(s, number, format, f, tmp_fd, e);
+    if (rc == 0 && (fsync(tmp_fd) != 0 || rename(tmp, path) != 0))
+        rc = err_set(e, ERR_VALIDATION, "cannot write %s: %s", path, strerror(errno));
+    close(tmp_fd);
+    if (rc != 0)
+        unlink(tmp);
+    return rc;
+}

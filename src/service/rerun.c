@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running a batch again: its action and options from the store, on the nodes that are asked for. */
+#include "create.h"
+#include "service.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/core/json.h"
+#include "muster/core/nodeset.h"
+#include "muster/store/reader.h"
+
+#include <string.h>
+
+struct rerun_hold {
+    struct batch batch;
+    struct nodeset *nodes;
+    const char **ids;
+    const char **groups;
+    struct strv ssh_options;
+    char *ssh_config;
+};
+
+void rerun_hold_free(struct rerun_hold *h)
+{
+    if (!h)
+        return;
+    batch_clear(&h->batch);
+    nodeset_free(h->nodes);
+    strv_clear(&h->ssh_options);
+    free(h->ssh_config);
+    free(h->groups);
+    free(h->ids);
+    free(h);
+}
+
+/* --- the parameters --- */
+
+static void put_list(struct json *o, const char *key, const struct strv *v)
+{
+    if (!v || !v->n)
+        return;
+    struct json *a = json_array();
+    for (size_t i = 0; i < v->n; i++)
+        json_add_str(a, v->v[i]);
+    json_put(o, key, a);
+}
+
+static void get_list(const struct json *o, const char *key, struct strv *out)
+{
+    const struct json *a = json_get(o, key);
+    for (size_t i = 0; a && i < json_len(a); i++)
+        if (json_str(json_at(a, i)))
+            strv_push(out, json_str(json_at(a, i)));
+}
+
+char *parameters_encode(const struct batch_request *r)
+{
+    struct json *o = json_object();
+    for (int id = 0; id < SETTING_COUNT; id++) {
+        if (!setting_is_set(&r->over, id))
+            continue;
+        if (setting_type(id) == SETTING_TYPE_LIST) {
+            put_list(o, setting_key(id), id == SETTING_IDENTITY ? &r->over.identity
+                                                                : &r->over.known_hosts);
+            continue;
+        }
+        CLEANUP_FREE char *text = setting_get(&r->over, id);
+        json_put_str(o, setting_key(id), text);
+    }
+    if (r->fanout)
+        json_put_int(o, "fanout", r->fanout);
+    if (r->retries >= 0)
+        json_put_int(o, "retries", r->retries);
+    if (r->max_output)
+        json_put_int(o, "maxOutput", (int64_t) r->max_output);
+    if (r->any_host)
+        json_put_bool(o, "anyHost", true);
+    if (r->live)
+        json_put_bool(o, "live", true);
+    if (r->ssh_config)
+        json_put_str(o, "sshConfig", r->ssh_config);
+    put_list(o, "sshOptions", r->ssh_options);
+    char *text = x_strdup(json_text(o, NULL));
+    json_free(o);
+    return text;
+}
+
+int parameters_decode(const char *text, struct batch_request *r, struct rerun_hold *hold,
+                      struct err *e)
+{
+    if (!text)
+        return 0;
+    struct json *o = json_parse(text, strlen(text), e);
+    if (!o)
+        return -ERR_STORE;
+    int rc = 0;
+    for (int id = 0; id < SETTING_COUNT && rc == 0; id++) {
+        const struct json *v = json_get(o, setting_key(id));
+        if (v && json_type(v) == JSON_ARRAY)
+            get_list(o, setting_key(id),
+                     id == SETTING_IDENTITY ? &r->over.identity : &r->over.known_hosts);
+        else if (v && json_str(v))
+            rc = setting_set(&r->over, id, json_str(v), e);
+    }
+    r->fanout = (unsigned) json_int(json_get(o, "fanout"));
+    if (json_get(o, "retries"))
+        r->retries = (int) json_int(json_get(o, "retries"));
+    r->max_output = (uint64_t) json_int(json_get(o, "maxOutput"));
+    r->any_host = json_get(o, "anyHost") && json_bool(json_get(o, "anyHost"));
+    r->live = json_get(o, "live") && json_bool(json_get(o, "live"));
+    hold->ssh_config = x_strdup(json_str(json_get(o, "sshConfig")));
+    r->ssh_config = hold->ssh_config;
+    get_list(o, "sshOptions", &hold->ssh_options);
+    r->ssh_options = hold->ssh_options.n ? &hold->ssh_options : NULL;
+    json_free(o);
+    return rc;
+}
+
+/* --- the request --- */
+
+static const char *which_text(enum rerun_which which, enum reason reason)
+{
+    switch (which) {
+    case RERUN_FAILED:
+        return "failed";
+    case RERUN_SKIPPED:
+        return reason_name(REASON_SKIPPED);
+    case RERUN_REASON:
+        return reason_name(reason);
+    case RERUN_ALL:
+        break;
+    }
+    return NULL;
+}
+
+static int fill(struct reader *r, int64_t number, const char *what, struct batch_request *out,
+                struct rerun_hold *h, struct err *e)
+{
+    int rc = reader_batch(r, number, &h->batch, e);
+    if (rc != 0)
+        return rc;
+    if (h->batch.status == BATCH_RUNNING)
+        return err_set(e, ERR_VALIDATION,
+                       "batch #%lld still runs: wait for its end, or cancel it first",
+                       (long long) number);
+    rc = reader_nodes_by_result(r, number, what, h->nodes, e);
+    if (rc != 0)
+        return rc;
+    size_t n = nodeset_count(h->nodes);
+    if (n == 0)
+        return err_set(e, ERR_VALIDATION, "batch #%lld has no %s node: nothing to run again",
+                       (long long) number, what ? what : "such");
+    rc = parameters_decode(h->batch.parameters, out, h, e);
+    if (rc != 0)
+        return rc;
+    h->ids = x_array(NULL, n, sizeof *h->ids);
+    for (size_t i = 0; i < n; i++)
+        h->ids[i] = nodeset_at(h->nodes, i);
+    /* The groups are for the record only where all of them run again. */
+    size_t groups = what ? 0 : h->batch.target_groups.n;
+    h->groups = x_array(NULL, groups + 1, sizeof *h->groups);
+    for (size_t i = 0; i < groups; i++)
+        h->groups[i] = h->batch.target_groups.v[i];
+    out->type = h->batch.type;
+    out->action = h->batch.action;
+    out->label = h->batch.label;
+    out->rerun_of = number;
+    out->node_ids = h->ids;
+    out->n_node_ids = n;
+    out->group_ids = h->groups;
+    out->n_group_ids = groups;
+    out->expanded = true;
+    return 0;
+}
+
+int batch_rerun_request(struct service *s, int64_t number, enum rerun_which which,
+                        enum reason reason, struct batch_request *out, struct rerun_hold **hold,
+                        struct err *e)
+{
+    batch_request_init(out);
+    *hold = NULL;
+    struct reader *r = reader_open(s->db_path, e);
+    if (!r)
+        return -ERR_STORE;
+    struct rerun_hold *h = x_calloc(1, sizeof *h);
+    h->nodes = nodeset_new();
+    int rc = fill(r, number, which_text(which, reason), out, h, e);
+    reader_close(r);
+    if (rc != 0) {
+        rerun_hold_free(h);
+        batch_request_clear(out);
+        batch_request_init(out);
+        return rc;
+    }
+    *hold = h;
+    return 0;
+}

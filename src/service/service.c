@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The service itself: its parts, and the way of an event from the engine to the store and back.
+ *
+ * Theory of operation: the engine emits into sink_emit() on its reactors' threads; that hands the
+ * event to the writer's queue. After the commit the writer's thread calls back: a claim's answer goes
+ * to engine_claimed(), a cancel that another process asked for to engine_cancel(). The main thread is
+ * woken by an eventfd that carries no data: it reads what it shows from the store. */
+#include "service.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/log.h"
+#include "muster/core/event.h"
+#include "muster/exec/engine.h"
+#include "muster/inventory/inventory.h"
+#include "muster/store/reader.h"
+#include "muster/store/store.h"
+#include "muster/store/writer.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* --- between the engine and the writer --- */
+
+static bool sink_emit(void *ctx, struct event *ev)
+{
+    struct service *s = ctx;
+    if (ev->kind == EVENT_FINISH)
+        atomic_fetch_add(&s->finish_emitted, 1);
+    return writer_emit(s->writer, ev);
+}
+
+static void on_claimed(void *ctx, int64_t batch, uint32_t position, bool granted)
+{
+    struct service *s = ctx;
+    pthread_mutex_lock(&s->engine_lock);
+    if (s->engine)
+        engine_claimed(s->engine, batch, position, granted);
+    pthread_mutex_unlock(&s->engine_lock);
+}
+
+static void on_finished(void *ctx, int64_t batch, uint32_t position)
+{
+    struct service *s = ctx;
+    atomic_fetch_add(&s->finish_committed, 1);
+}
+
+static void on_committed(void *ctx)
+{
+    struct service *s = ctx;
+    waker_wake(&s->waker);
+}
+
+static void on_cancel_requested(void *ctx, int64_t batch)
+{
+    struct service *s = ctx;
+    log_line(LOG_INFO, "service", batch, NULL, "another process asked to cancel");
+    pthread_mutex_lock(&s->engine_lock);
+    if (s->engine)
+        engine_cancel(s->engine, batch);
+    pthread_mutex_unlock(&s->engine_lock);
+}
+
+static void set_trouble(struct service *s, const char *text)
+{
+    pthread_mutex_lock(&s->lock);
+    free(s->trouble);
+    s->trouble = x_strdup(text);
+    pthread_mutex_unlock(&s->lock);
+    waker_wake(&s->waker);
+}
+
+static void on_failed(void *ctx, const struct err *e)
+{
+    struct service *s = ctx;
+    log_line(LOG_ERROR, "store", 0, NULL, "%s", e->msg);
+    pthread_mutex_lock(&s->engine_lock);
+    if (s->engine)
+        engine_stop_dispatch(s->engine);
+    pthread_mutex_unlock(&s->engine_lock);
+    set_trouble(s, e->msg);
+}
+
+static void on_recovered(void *ctx)
+{
+    struct service *s = ctx;
+    log_warn("store", "writing works again; nothing more is started in this run");
+    set_trouble(s, "writing to the database failed for a while; what had ended is stored now, and "
+                   "nothing more is started");
+}
+
+/* --- open and close --- */
+
+/* Takes the engine away from the writer's callbacks, then joins its threads; what they still emit
+ * goes to the writer, which must outlive this. */
+static void drop_engine(struct service *s)
+{
+    pthread_mutex_lock(&s->engine_lock);
+    struct engine *engine = X_STEAL(s->engine);
+    pthread_mutex_unlock(&s->engine_lock);
+    engine_free(engine);
+}
+
+struct service *service_open(const struct service_options *o, struct err *e)
+{
+    struct service *s = x_calloc(1, sizeof *s);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->engine_lock, NULL);
+    s->waker.fd = -1;
+    config_init(&s->config);
+    if (config_load(&s->config, e) != 0) {
+        service_close(s);
+        return NULL;
+    }
+    int rc = waker_init(&s->waker);
+    if (rc != 0) {
+        err_set(e, ERR_INTERNAL, "cannot make an eventfd: %s", strerror(-rc));
+        service_close(s);
+        return NULL;
+    }
+    s->db_path = o->db_path ? x_strdup(o->db_path) : store_default_path();
+    if (o->inventories)
+        strv_copy(&s->inventories, o->inventories);
+    s->ssh_config = x_strdup(o->ssh_config);
+    s->fanout = o->engine_fanout ? o->engine_fanout : s->config.fanout;
+    s->max_queue = o->max_queue ? o->max_queue : s->config.max_queue;
+    s->read_only = o->read_only || s->config.read_only;
+    s->stale = true;
+    return s;
+}
+
+void service_close(struct service *s)
+{
+    if (!s)
+        return;
+    service_abort(s);
+    drop_engine(s);
+    writer_close(s->writer); /* commits what it holds, settles what was left */
+    inventory_watch_free(s->watch);
+    fleet_free(s->fleet);
+    if (s->waker.fd >= 0)
+        waker_close(&s->waker);
+    strv_clear(&s->inventories);
+    config_clear(&s->config);
+    pthread_mutex_destroy(&s->lock);
+    pthread_mutex_destroy(&s->engine_lock);
+    free(s->trouble);
+    free(s->trouble_shown);
+    free(s->ssh_config);
+    free(s->db_path);
+    free(s);
+}
+
+const struct config *service_config(const struct service *s)
+{
+    return &s->config;
+}
+
+const char *service_db_path(const struct service *s)
+{
+    return s->db_path;
+}
+
+int service_may_change(const struct service *s, struct err *e)
+{
+    if (!s->read_only)
+        return 0;
+    return err_set(e, ERR_FORBIDDEN,
+                   "read-only: muster was told to change nothing (read_only or --read-only)");
+}
+
+/* --- the fleet --- */
+
+const struct fleet *service_fleet(struct service *s, struct err *e)
+{
+    if (!s->stale && s->fleet && !inventory_changed(s->watch))
+        return s->fleet;
+    struct inventory_options o = INVENTORY_OPTIONS_INIT;
+    strv_copy(&o.files, &s->inventories);
+    o.ssh_config = s->ssh_config;
+    struct fleet *fleet = NULL;
+    struct inventory_watch *watch = NULL;
+    int rc = inventory_load(&o, &fleet, &watch, e);
+    strv_clear(&o.files);
+    inventory_watch_free(s->watch);
+    s->watch = watch;
+    fleet_free(s->fleet);
+    s->fleet = rc == 0 ? fleet : NULL;
+    s->stale = rc != 0;
+    return s->fleet;
+}
+
+void service_reload(struct service *s)
+{
+    s->stale = true;
+}
+
+/* --- writer and engine --- */
+
+struct writer *service_writer(struct service *s, struct err *e)
+{
+    if (s->writer)
+        return s->writer;
+    const struct writer_callbacks cb = {
+        .ctx = s,
+        .claimed = on_claimed,
+        .finished = on_finished,
+        .committed = on_committed,
+        .cancel_requested = on_cancel_requested,
+        .failed = on_failed,
+        .recovered = on_recovered,
+    };
+    s->writer = writer_open(s->db_path, NULL, &cb, e);
+    return s->writer;
+}
+
+static bool engine_is_idle(struct engine *engine)
+{
+    struct engine_counts c;
+    engine_counts(engine, &c);
+    return c.queued + c.claimed + c.running == 0;
+}
+
+struct engine *service_engine(struct service *s, unsigned fanout, struct err *e)
+{
+    if (!service_writer(s, e))
+        return NULL;
+    if (s->engine && fanout > s->fanout && engine_is_idle(s->engine))
+        drop_engine(s);
+    if (s->engine)
+        return s->engine;
+    if (fanout > s->fanout)
+        s->fanout = fanout;
+    const struct engine_config cfg = {.fanout = s->fanout, .max_queue = s->max_queue};
+    const struct event_sink sink = {.emit = sink_emit, .ctx = s};
+    struct engine *engine = engine_new(&cfg, &sink, e);
+    pthread_mutex_lock(&s->engine_lock);
+    s->engine = engine;
+    pthread_mutex_unlock(&s->engine_lock);
+    return engine;
+}
+
+int service_settle(struct service *s, struct err *e)
+{
+    if (s->writer || access(s->db_path, F_OK) != 0)
+        return 0;
+    struct reader *r = reader_open(s->db_path, e);
+    if (!r)
+        return -ERR_STORE;
+    bool dead = reader_has_dead_owner(r);
+    reader_close(r);
+    if (!dead)
+        return 0;
+    size_t settled = 0;
+    int rc = writer_recover(s->db_path, &settled, e);
+    if (rc == 0 && settled)
+        log_info("store", "settled %zu executions of dead processes", settled);
+    return rc;
+}
+
+/* --- waiting --- */
+
+int service_wake_fd(struct service *s)
+{
+    return s->waker.fd;
+}
+
+void service_wake_drain(struct service *s)
+{
+    waker_drain(&s->waker);
+}
+
+bool service_idle(struct service *s)
+{
+    if (!s->engine)
+        return true;
+    /* In this order: an execution leaves the engine's counts only after its FINISH was emitted. */
+    if (!engine_is_idle(s->engine))
+        return false;
+    return atomic_load(&s->finish_emitted) == atomic_load(&s->finish_committed);
+}
+
+const char *service_trouble(struct service *s)
+{
+    pthread_mutex_lock(&s->lock);
+    if (s->trouble) {
+        free(s->trouble_shown);
+        s->trouble_shown = X_STEAL(s->trouble);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return s->trouble_shown;
+}
+
+bool service_stuck(struct service *s)
+{
+    if (!s->engine || !service_trouble(s))
+        return false;
+    struct engine_counts c;
+    engine_counts(s->engine, &c);
+    return c.claimed + c.running == 0;
+}
+
+void service_abort(struct service *s)
+{
+    if (!s->engine)
+        return;
+    engine_stop_dispatch(s->engine);
+    engine_abort(s->engine);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the service share. */
+#ifndef MUSTER_SRC_SERVICE_H
+#define MUSTER_SRC_SERVICE_H
+
+#include "muster/base/thread.h"
+#include "muster/core/config.h"
+#include "muster/service/service.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct engine;
+struct fleet;
+struct inventory_watch;
+struct reader;
+struct strbuf;
+struct writer;
+
+struct service {
+    struct config config;
+    char *db_path;
+    struct strv inventories;
+    char *ssh_config;
+    unsigned fanout;    /* of the engine */
+    unsigned max_queue;
+    bool read_only;
+
+    struct fleet *fleet;
+    struct inventory_watch *watch;
+    bool stale; /* read the inventory again at the next use */
+
+    struct waker waker;
+    struct writer *writer; /* NULL until something is written */
+    /* NULL until something runs. Set by the main thread under engine_lock, which the writer's
+     * callbacks hold while they use it; engine_lock comes before every lock of the engine. */
+    struct engine *engine;
+    pthread_mutex_t engine_lock;
+
+    /* FINISH events handed to the writer, and those it has committed: equal when nothing that has
+     * ended is still unwritten. */
+    atomic_size_t finish_emitted, finish_committed;
+
+    /* --- protected by lock --- */
+    pthread_mutex_t lock;
+    char *trouble;
+    /* --- main thread only --- */
+    char *trouble_shown;
+};
+
+/* The writer, opened at first use (settles dead owners' batches). NULL and e when it cannot be. */
+struct writer *service_writer(struct service *s, struct err *e);
+/* The engine, started at first use, or anew with a larger fanout while it is idle. */
+struct engine *service_engine(struct service *s, unsigned fanout, struct err *e);
+/* -ERR_FORBIDDEN when changes are refused. */
+int service_may_change(const struct service *s, struct err *e);
+
+#endif
