@@ -327,7 +327,6 @@ static int which(const struct cli *c, enum rerun_which *out, enum reason *reason
     if (n != 1)
         return err_set(e, ERR_VALIDATION,
                        "say which nodes: one of --failed, --skipped, --reason R or --all");
-    *reason = REASON_NONE;
     *out = c->set[OPT_FAILED]    ? RERUN_FAILED
            : c->set[OPT_SKIPPED] ? RERUN_SKIPPED
            : c->set[OPT_REASON]  ? RERUN_REASON
@@ -339,8 +338,8 @@ static int which(const struct cli *c, enum rerun_which *out, enum reason *reason
 
 static int rerun(struct cli *c, struct service *s, struct err *e)
 {
-    enum rerun_which w;
-    enum reason reason;
+    enum rerun_which w = RERUN_ALL;
+    enum reason reason = REASON_NONE;
     int rc = which(c, &w, &reason, e);
     if (rc != 0)
         return rc;

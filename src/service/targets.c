@@ -74,14 +74,21 @@ int service_targets(struct service *s, const struct target_request *t, struct ta
     int rc = eval(&env, t->targets, &t->groups, out, e);
     if (rc != 0)
         return rc;
-    if (t->all)
-        target_all(&env, out);
+    if (!out->nodes)
+        out->nodes = nodeset_new();
+    if (t->all) {
+        struct target_set all;
+        target_set_init(&all);
+        target_all(&env, &all);
+        nodeset_union(out->nodes, all.nodes);
+        target_set_clear(&all);
+    }
 
     struct target_set ex;
     target_set_init(&ex);
     env.stdin_taken = env.stdin_taken || out->used_stdin;
     rc = eval(&env, t->exclude, &t->exclude_groups, &ex, e);
-    if (rc == 0) {
+    if (rc == 0 && ex.nodes) {
         nodeset_difference(out->nodes, ex.nodes);
         for (size_t i = 0; i < ex.warnings.n; i++)
             strv_push(&out->warnings, ex.warnings.v[i]);
