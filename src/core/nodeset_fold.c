@@ -220,8 +220,8 @@ static void add_ranges(struct strbuf *out, struct term *const *v, size_t n, int 
 /* Folds terms that are equal but for run d into one. */
 static void fold_run(struct term **v, size_t n, int d, struct terms *out)
 {
-    const struct term *t = v[0];
-    const char *first = t->first;
+    const struct term *t;
+    const char *first = v[0]->first;
     struct strbuf text;
     size_t kept = 1;
 
@@ -313,8 +313,9 @@ static int by_first(const void *a, const void *b)
     return text_natcmp(((const struct term *) a)->first, ((const struct term *) b)->first);
 }
 
-/* As much of a term with one bracket as fits: whole ranges, then the bracket's end. */
-static bool add_part(struct strbuf *out, const char *text, size_t cols)
+/* As much of a term with one bracket as fits, after a comma or none: whole ranges, then the
+ * bracket's end. */
+static bool add_part(struct strbuf *out, bool comma, const char *text, size_t cols)
 {
     const char *open = strchr(text, '['), *close = open ? strchr(open, ']') : NULL;
     const char *cut = close;
@@ -331,6 +332,8 @@ static bool add_part(struct strbuf *out, const char *text, size_t cols)
         cut--;
     if (cut == open)
         return false;
+    if (comma)
+        strbuf_addch(out, ',');
     strbuf_add(out, text, (size_t) (cut - text));
     strbuf_adds(out, close);
     return true;
@@ -339,13 +342,16 @@ static bool add_part(struct strbuf *out, const char *text, size_t cols)
 static void write_terms(struct strbuf *out, const struct terms *t, size_t max)
 {
     static const char more[] = ",...";
-    size_t cols = 0;
+    size_t cols = 0, total = 0;
 
+    for (size_t i = 0; i < t->n && total <= max; i++)
+        total += text_width(t->v[i].text) + (i != 0);
+    if (total <= max)
+        max = 0;
     for (size_t i = 0; i < t->n; i++) {
         size_t width = text_width(t->v[i].text) + (i != 0);
-        size_t rest = i + 1 < t->n ? sizeof more - 1 : 0;
 
-        if (!max || cols + width + rest <= max) {
+        if (!max || cols + width + sizeof more - 1 <= max) {
             if (i)
                 strbuf_addch(out, ',');
             strbuf_adds(out, t->v[i].text);
@@ -353,17 +359,9 @@ static void write_terms(struct strbuf *out, const struct terms *t, size_t max)
             continue;
         }
         /* What is left for a part of this term, its comma and the mark taken off. */
-        if (max > cols + (i != 0) + sizeof more - 1) {
-            size_t before = out->len;
-
-            if (i)
-                strbuf_addch(out, ',');
-            if (!add_part(out, t->v[i].text, max - cols - (i != 0) - (sizeof more - 1))) {
-                out->len = before;
-                out->s[before] = '\0';
-            }
-            cols += out->len != before;
-        }
+        if (max > cols + (i != 0) + sizeof more - 1 &&
+            add_part(out, i != 0, t->v[i].text, max - cols - (i != 0) - (sizeof more - 1)))
+            cols++;
         strbuf_adds(out, cols ? more : max >= 3 ? "..." : "");
         return;
     }
