@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static bool emit(void *ctx, struct event *ev)
 {
@@ -49,8 +50,12 @@ static void take(struct rig *rig, struct event *ev)
     }
     pthread_cond_broadcast(&rig->changed);
     pthread_mutex_unlock(&rig->lock);
-    if (ev->kind == EVENT_CLAIM)
-        engine_claimed(rig->engine, ev->batch, ev->position, true);
+    if (ev->kind == EVENT_CLAIM) {
+        pthread_mutex_lock(&rig->answering);
+        if (!rig->stopped)
+            engine_claimed(rig->engine, ev->batch, ev->position, true);
+        pthread_mutex_unlock(&rig->answering);
+    }
     if (ev->kind != EVENT_FINISH)
         event_free(ev);
 }
@@ -77,6 +82,7 @@ void rig_start(struct rig *rig, const struct engine_config *cfg, size_t n)
     rig->results = x_calloc(n, sizeof *rig->results);
     rig->events = bqueue_new(1024, (size_t) 1 << 20);
     pthread_mutex_init(&rig->lock, NULL);
+    pthread_mutex_init(&rig->answering, NULL);
     pthread_cond_init(&rig->changed, NULL);
     rig->engine = engine_new(cfg, &sink, &e);
     if (!rig->engine)
@@ -126,6 +132,18 @@ void rig_wait(struct rig *rig, size_t count, int seconds)
         fail_msg("only %zu of %zu ended within %d s", ended, count, seconds);
 }
 
+void rig_wait_idle(struct rig *rig, int seconds)
+{
+    struct engine_counts c = {.running = 1};
+    for (int i = 0; i < seconds * 1000; i++) {
+        engine_counts(rig->engine, &c);
+        if (!(c.queued + c.claimed + c.running))
+            return;
+        usleep(1000);
+    }
+    fail_msg("still %zu queued, %zu claimed, %zu running", c.queued, c.claimed, c.running);
+}
+
 void rig_wait_output(struct rig *rig, const char *text, int seconds)
 {
     struct timespec t = deadline_in(seconds);
@@ -146,6 +164,9 @@ void rig_wait_output(struct rig *rig, const char *text, int seconds)
 
 void rig_stop(struct rig *rig)
 {
+    pthread_mutex_lock(&rig->answering);
+    rig->stopped = true;
+    pthread_mutex_unlock(&rig->answering);
     engine_free(rig->engine);
     bqueue_close(rig->events);
     pthread_join(rig->writer, NULL);
@@ -158,6 +179,7 @@ void rig_stop(struct rig *rig)
     free(rig->results);
     pthread_cond_destroy(&rig->changed);
     pthread_mutex_destroy(&rig->lock);
+    pthread_mutex_destroy(&rig->answering);
 }
 
 /* These tests name their transports; so no other one is linked. */

@@ -21,7 +21,9 @@ struct rig {
     struct engine *engine;
     struct bqueue *events;
     pthread_t writer;
-    pthread_mutex_t lock; /* guards the rest */
+    pthread_mutex_t answering; /* held while a claim is answered; guards stopped */
+    bool stopped;              /* no claim is answered any more: the engine goes */
+    pthread_mutex_t lock;      /* guards the rest */
     pthread_cond_t changed;
     size_t n, ended;
     struct rig_result *results;
@@ -34,7 +36,9 @@ void rig_submit(struct rig *rig, const char *command, const struct settings *ove
                 uint64_t max_output, bool live);
 /* Waits until `count` have ended; fails the test after `seconds`. */
 void rig_wait(struct rig *rig, size_t count, int seconds);
-/* Waits until this many bytes of output have come from position 0. */
+/* Waits until the engine has nothing queued, claimed or running. */
+void rig_wait_idle(struct rig *rig, int seconds);
+/* Waits until position 0 has written this text. */
 void rig_wait_output(struct rig *rig, const char *text, int seconds);
 void rig_stop(struct rig *rig);
 
