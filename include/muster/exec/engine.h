@@ -56,7 +56,8 @@ struct engine_job {
 struct engine *engine_new(const struct engine_config *cfg, const struct event_sink *sink,
                           struct err *e); /* NULL on -ERR_INTERNAL: descriptors, threads */
 /* Cancels nothing: call it when idle, or everything still running is torn down without an event.
- * Joins all threads. NULL allowed. */
+ * Joins all threads. No other call may be under way or follow: what answers claims has stopped
+ * before (it may still take events: the last ones leave before this returns). NULL allowed. */
 void engine_free(struct engine *e);
 
 /* Room for n executions, before anything is written. 0 or -ERR_QUEUE_FULL whose text says how many
