@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs `ssh -G`: the user's own ssh knows best what its configuration means. */
+#include "ssh_conf.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/clock.h"
+#include "muster/base/err.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ANSWER_MAX (256 * 1024)
+#define ANSWER_TIME_MS 20000 /* Match exec may take a while */
+
+extern char **environ;
+
+static int spawn_ssh(char *const *argv, int out, int err, pid_t *pid)
+{
+    posix_spawn_file_actions_t fa;
+    posix_spawnattr_t attr;
+    sigset_t none, all;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    sigdelset(&all, SIGKILL);
+    sigdelset(&all, SIGSTOP);
+    posix_spawn_file_actions_init(&fa);
+    posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&fa, out, 1);
+    posix_spawn_file_actions_adddup2(&fa, err, 2);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    /* A group of its own: Ctrl-C on the terminal is not meant for it. */
+    posix_spawnattr_setpgroup(&attr, 0);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                        POSIX_SPAWN_SETPGROUP);
+
+    int rc = posix_spawnp(pid, "ssh", &fa, &attr, argv, environ);
+
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&fa);
+    return rc;
+}
+
+/* Reads both pipes to their ends. false: it took too long. */
+static bool drain(int out, int err, struct strbuf *text, struct strbuf *errors)
+{
+    struct pollfd p[2] = {{.fd = out, .events = POLLIN}, {.fd = err, .events = POLLIN}};
+    struct strbuf *to[2] = {text, errors};
+    int64_t deadline = mono_ms(clock_system()) + ANSWER_TIME_MS;
+
+    while (p[0].fd >= 0 || p[1].fd >= 0) {
+        int64_t left = deadline - mono_ms(clock_system());
+
+        if (left <= 0)
+            return false;
+        if (poll(p, 2, (int) left) <= 0)
+            continue;
+        for (int i = 0; i < 2; i++) {
+            char buf[8192];
+
+            if (p[i].fd < 0 || !p[i].revents)
+                continue;
+
+            ssize_t n = read(p[i].fd, buf, sizeof buf);
+
+            if (n > 0)
+                strbuf_add(to[i], buf, (size_t) n);
+            else if (n == 0 || errno != EINTR)
+                p[i].fd = -1;
+        }
+    }
+    return true;
+}
+
+static int run(char *const *argv, struct strbuf *text, struct strbuf *errors, int *status)
+{
+    int out[2], err[2];
+    pid_t pid;
+
+    if (pipe2(out, O_CLOEXEC) != 0)
+        return -errno;
+    if (pipe2(err, O_CLOEXEC) != 0) {
+        int saved = errno;
+
+        close(out[0]);
+        close(out[1]);
+        return -saved;
+    }
+
+    int rc = spawn_ssh(argv, out[1], err[1], &pid);
+
+    close(out[1]);
+    close(err[1]);
+    if (rc == 0) {
+        if (!drain(out[0], err[0], text, errors)) {
+            kill(-pid, SIGKILL);
+            rc = ETIMEDOUT;
+        }
+        while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+            ;
+    }
+    close(out[0]);
+    close(err[0]);
+    return -rc;
+}
+
+int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e)
+{
+    CLEANUP_STRV struct strv args = STRV_INIT;
+    struct strbuf text, errors;
+    int status = 0, ret = 0;
+
+    strv_push(&args, "ssh");
+    strv_push(&args, "-GT");
+    if (q->config) {
+        strv_push(&args, "-F");
+        strv_push(&args, q->config);
+    }
+    for (size_t i = 0; q->options && i < q->options->n; i++) {
+        strv_push(&args, "-o");
+        strv_push(&args, q->options->v[i]);
+    }
+    if (q->user) {
+        strv_push(&args, "-l");
+        strv_push(&args, q->user);
+    }
+    if (q->port) {
+        strv_push(&args, "-p");
+        strv_push_own(&args, x_asprintf("%d", q->port));
+    }
+    strv_push(&args, "--");
+    strv_push(&args, q->host);
+
+    strbuf_init(&text, ANSWER_MAX);
+    strbuf_init(&errors, 4096);
+
+    int rc = run(args.v, &text, &errors, &status);
+
+    if (rc == -ENOENT) {
+        ret = 1;
+    } else if (rc == -ETIMEDOUT) {
+        ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` took more than %d s", q->host,
+                      ANSWER_TIME_MS / 1000);
+    } else if (rc < 0) {
+        ret = err_set(e, ERR_INTERNAL, "`ssh -G %s`: %s", q->host, strerror(-rc));
+    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        char *end = strpbrk(errors.s, "\r\n");
+
+        if (end)
+            *end = '\0';
+
+        CLEANUP_FREE char *clean = text_clean(errors.s);
+
+        ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` failed: %s", q->host, clean);
+    } else {
+        *out = conf_parse(text.s);
+    }
+    strbuf_free(&text);
+    strbuf_free(&errors);
+    return ret;
+}

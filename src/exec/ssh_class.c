@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A reader for the outline of ssh_config(5): Host lines, Match, Include, and who mentions what.
+ * In doubt it says so, and then every host is asked for by itself. */
+#include "ssh_class.h"
+
+#include "ssh_hosts.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/vec.h"
+
+#include <ctype.h>
+#include <glob.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#define CONFIG_FILE_MAX ((size_t) 16 << 20)
+#define INCLUDE_DEPTH 16 /* as ssh */
+#define BLOCK_ALWAYS -1  /* before the first Host line */
+#define BLOCK_MAYBE -2   /* in a Match part */
+
+struct block {
+    struct strv patterns;
+};
+struct mention {
+    int block;
+    char *keyword, *value;
+};
+struct watched {
+    char *path;
+    bool there;
+    struct stat st;
+};
+
+struct scan {
+    int refs; /* atomic */
+    bool per_host, has_match;
+    struct block *blocks;
+    size_t n_blocks, cap_blocks;
+    struct mention *mentions;
+    size_t n_mentions, cap_mentions;
+    struct watched *watched;
+    size_t n_watched, cap_watched;
+};
+
+/* The keywords whose being mentioned decides whether ssh_config or the inventory's defaults win. */
+static const char *const noted[] = {
+    "hostname", "user", "port", "identityfile", "userknownhostsfile", "stricthostkeychecking",
+    "connecttimeout",
+};
+
+static void watch(struct scan *s, const char *path)
+{
+    struct watched w = {.path = x_strdup(path)};
+
+    w.there = stat(path, &w.st) == 0;
+    X_GROW(s->watched, s->cap_watched, s->n_watched + 1);
+    s->watched[s->n_watched++] = w;
+}
+
+/* The next word of a line, without its quotes; NULL at its end. Cuts the line in place. */
+static char *next_word(char **at, bool *quoted)
+{
+    char *p = *at;
+
+    while (*p == ' ' || *p == '\t' || *p == '=')
+        p++;
+    if (!*p || *p == '#')
+        return NULL;
+
+    char end = *p == '"' ? '"' : '\0';
+    char *word = end ? p + 1 : p;
+
+    for (p = word; *p && (end ? *p != end : *p != ' ' && *p != '\t'); p++)
+        if (strchr("\\\"'", *p))
+            *quoted = true;
+    *quoted |= end != '\0';
+    if (*p)
+        *p++ = '\0';
+    *at = p;
+    return word;
+}
+
+static void scan_file(struct scan *s, const char *path, const char *dir, int *block, int depth);
+
+static void scan_include(struct scan *s, char *rest, const char *dir, int block, int depth)
+{
+    bool quoted = false;
+
+    for (char *word; (word = next_word(&rest, &quoted));) {
+        CLEANUP_FREE char *path = *word == '/'   ? x_strdup(word)
+                                  : *word == '~' ? io_expand_tilde(word)
+                                                 : io_join(dir, word);
+        CLEANUP_FREE char *folder = io_dirname(path);
+        glob_t g;
+
+        /* Newer versions of ssh expand these; which of them, depends on the version. */
+        if (strchr(word, '%') || strstr(word, "${"))
+            s->per_host = true;
+        watch(s, folder);
+        if (depth >= INCLUDE_DEPTH || glob(path, 0, NULL, &g) != 0)
+            continue;
+        for (size_t i = 0; i < g.gl_pathc; i++) {
+            int inner = block; /* a Host line in an included file ends with that file */
+
+            scan_file(s, g.gl_pathv[i], dir, &inner, depth + 1);
+        }
+        globfree(&g);
+    }
+    s->per_host |= quoted;
+}
+
+static int scan_host(struct scan *s, char *rest)
+{
+    struct block b = {STRV_INIT};
+    bool quoted = false;
+
+    for (char *word; (word = next_word(&rest, &quoted));)
+        strv_push(&b.patterns, word);
+    s->per_host |= quoted;
+    X_GROW(s->blocks, s->cap_blocks, s->n_blocks + 1);
+    s->blocks[s->n_blocks] = b;
+    return (int) s->n_blocks++;
+}
+
+static void note(struct scan *s, const char *keyword, char *rest, int block)
+{
+    bool quoted = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(noted); i++) {
+        if (strcasecmp(keyword, noted[i]) != 0)
+            continue;
+
+        const char *value = next_word(&rest, &quoted);
+
+        X_GROW(s->mentions, s->cap_mentions, s->n_mentions + 1);
+        s->mentions[s->n_mentions++] =
+            (struct mention) {block, x_strdup(noted[i]), x_strdup(value ? value : "")};
+    }
+}
+
+static void scan_line(struct scan *s, char *line, const char *dir, int *block, int depth)
+{
+    size_t start = strspn(line, " \t");
+    size_t len = strcspn(line + start, " \t=");
+    char *rest = line + start + len;
+
+    if (!len || line[start] == '#')
+        return;
+    if (*rest)
+        *rest++ = '\0';
+
+    const char *keyword = line + start;
+
+    if (strcasecmp(keyword, "host") == 0) {
+        *block = scan_host(s, rest);
+    } else if (strcasecmp(keyword, "match") == 0) {
+        s->per_host = s->has_match = true;
+        *block = BLOCK_MAYBE;
+    } else if (strcasecmp(keyword, "include") == 0) {
+        scan_include(s, rest, dir, *block, depth);
+    } else if (strcasecmp(keyword, "canonicalizehostname") == 0) {
+        s->per_host = true;
+    } else {
+        note(s, keyword, rest, *block);
+    }
+}
+
+static void scan_file(struct scan *s, const char *path, const char *dir, int *block, int depth)
+{
+    struct strbuf b;
+    char *save = NULL;
+
+    watch(s, path);
+    strbuf_init(&b, CONFIG_FILE_MAX);
+    if (io_read_file(path, CONFIG_FILE_MAX, &b, NULL) == 0)
+        for (char *l = strtok_r(b.s, "\r\n", &save); l; l = strtok_r(NULL, "\r\n", &save))
+            scan_line(s, l, dir, block, depth);
+    strbuf_free(&b);
+}
+
+struct scan *scan_files(const char *config)
+{
+    struct scan *s = x_calloc(1, sizeof *s);
+    CLEANUP_FREE char *user_dir = io_expand_tilde("~/.ssh");
+    CLEANUP_FREE char *user_file = io_join(user_dir, "config");
+    int block = BLOCK_ALWAYS;
+
+    s->refs = 1;
+    if (config) {
+        CLEANUP_FREE char *path = io_expand_tilde(config);
+
+        if (strcmp(config, "none") != 0)
+            scan_file(s, path, user_dir, &block, 0);
+        return s;
+    }
+    scan_file(s, user_file, user_dir, &block, 0);
+    block = BLOCK_ALWAYS;
+    scan_file(s, "/etc/ssh/ssh_config", "/etc/ssh", &block, 0);
+    return s;
+}
+
+struct scan *scan_ref(struct scan *s)
+{
+    __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    return s;
+}
+
+void scan_unref(struct scan *s)
+{
+    if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    for (size_t i = 0; i < s->n_blocks; i++)
+        strv_clear(&s->blocks[i].patterns);
+    for (size_t i = 0; i < s->n_mentions; i++) {
+        free(s->mentions[i].keyword);
+        free(s->mentions[i].value);
+    }
+    for (size_t i = 0; i < s->n_watched; i++)
+        free(s->watched[i].path);
+    free(s->blocks);
+    free(s->mentions);
+    free(s->watched);
+    free(s);
+}
+
+bool scan_fresh(const struct scan *s)
+{
+    for (size_t i = 0; i < s->n_watched; i++) {
+        const struct watched *w = &s->watched[i];
+        struct stat st;
+
+        if ((stat(w->path, &st) == 0) != w->there)
+            return false;
+        if (w->there && (st.st_ino != w->st.st_ino || st.st_size != w->st.st_size ||
+                         st.st_mtim.tv_sec != w->st.st_mtim.tv_sec ||
+                         st.st_mtim.tv_nsec != w->st.st_mtim.tv_nsec))
+            return false;
+    }
+    return true;
+}
+
+bool scan_per_host(const struct scan *s)
+{
+    return s->per_host;
+}
+
+bool scan_has_match(const struct scan *s)
+{
+    return s->has_match;
+}
+
+static bool block_applies(const struct block *b, const char *host)
+{
+    bool applies = false;
+
+    for (size_t i = 0; i < b->patterns.n; i++) {
+        const char *p = b->patterns.v[i];
+        bool no = *p == '!';
+
+        if (!hosts_pattern(p + no, host))
+            continue;
+        if (no)
+            return false;
+        applies = true;
+    }
+    return applies;
+}
+
+char *scan_class(const struct scan *s, const char *host)
+{
+    char *key = x_malloc(s->n_blocks + 1);
+
+    for (size_t i = 0; i < s->n_blocks; i++)
+        key[i] = block_applies(&s->blocks[i], host) ? '1' : '0';
+    key[s->n_blocks] = '\0';
+    return key;
+}
+
+/* An include inside a Host part that does not apply is taken as if it did: the answer is then "may
+ * be mentioned", which costs a default of the inventory its place at worst. */
+static bool mention_applies(const struct mention *m, const char *class_key, const char *keyword)
+{
+    return strcmp(m->keyword, keyword) == 0 && (m->block < 0 || class_key[m->block] == '1');
+}
+
+bool scan_mentions(const struct scan *s, const char *class_key, const char *keyword)
+{
+    for (size_t i = 0; i < s->n_mentions; i++)
+        if (mention_applies(&s->mentions[i], class_key, keyword))
+            return true;
+    return false;
+}
+
+void scan_values(const struct scan *s, const char *class_key, const char *keyword,
+                 struct strv *out)
+{
+    for (size_t i = 0; i < s->n_mentions; i++)
+        if (mention_applies(&s->mentions[i], class_key, keyword) &&
+            !strv_has(out, s->mentions[i].value))
+            strv_push(out, s->mentions[i].value);
+}
+
+char *scan_hostname(const char *rule, const char *host)
+{
+    struct strbuf b;
+
+    strbuf_init(&b, 1024);
+    for (const char *p = rule; *p; p++) {
+        if (p[0] == '%' && p[1] == 'h') {
+            strbuf_adds(&b, host);
+            p++;
+        } else if (p[0] == '%' && p[1] == '%') {
+            strbuf_addch(&b, '%');
+            p++;
+        } else {
+            strbuf_addch(&b, *p);
+        }
+    }
+    for (char *p = b.s; *p; p++)
+        *p = (char) tolower((unsigned char) *p);
+    return strbuf_steal(&b);
+}
+
+/* Within a class the rule is the same for all its hosts; only which one of those written down it is
+ * must be found. More than one explanation of the answer is no explanation. */
+char *scan_hostname_rule(const struct scan *s, const char *class_key, const char *host,
+                         const char *resolved)
+{
+    CLEANUP_STRV struct strv rules = STRV_INIT;
+    char *found = NULL;
+
+    strv_push(&rules, "%h");
+    scan_values(s, class_key, "hostname", &rules);
+    for (size_t i = 0; i < rules.n; i++) {
+        CLEANUP_FREE char *gives = scan_hostname(rules.v[i], host);
+
+        if (strcmp(gives, resolved) != 0)
+            continue;
+        if (found) {
+            free(found);
+            return NULL;
+        }
+        found = x_strdup(rules.v[i]);
+    }
+    return found;
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What ssh_config says for a host, as `ssh -G` prints it, reduced to what the ssh transport honours
+ * or must refuse. Values are as written: no ~ and no %-token is filled in yet. Pure, but for
+ * conf_run(), which blocks and belongs to helper threads. */
+#ifndef MUSTER_EXEC_SSH_CONF_H
+#define MUSTER_EXEC_SSH_CONF_H
+
+#include "muster/base/vec.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+
+enum conf_strict { STRICT_YES, STRICT_ACCEPT_NEW, STRICT_OFF };
+
+struct ssh_conf {
+    int refs; /* atomic; immutable once shared */
+    char *hostname, *user;
+    int port;
+    int family; /* AF_UNSPEC, AF_INET, AF_INET6 */
+    char *bind_address;
+    int64_t connect_timeout_ms; /* -1: none given */
+    struct strv identity_files, user_hosts, global_hosts;
+    bool identities_only;
+    char *identity_agent; /* NULL: SSH_AUTH_SOCK */
+    enum conf_strict strict;
+    char *host_key_alias;
+    char *kex, *ciphers, *macs, *host_key_algs; /* NULL: no list given */
+    char *key_algs;
+    bool hash_hosts;
+    int alive_interval, alive_count; /* seconds; 0: off */
+    char *unsupported; /* "ProxyJump bastion": the first setting that cannot be honoured */
+};
+
+struct ssh_conf *conf_new(void); /* OpenSSH's own defaults where no ssh program is */
+struct ssh_conf *conf_ref(struct ssh_conf *c);
+void conf_unref(struct ssh_conf *c); /* NULL allowed */
+/* One line of `ssh -G`, or one -o of the user's; keyword in any case. */
+void conf_apply(struct ssh_conf *c, const char *keyword, const char *value);
+/* All lines of `ssh -G`; the text is cut in place. */
+struct ssh_conf *conf_parse(char *text);
+/* "KEY=VALUE" or "KEY VALUE" into its halves. keyword: caller frees; value points into option.
+ * false: neither. */
+bool conf_option(const char *option, char **keyword, const char **value);
+
+/* What conf_run() needs of ssh's command line. */
+struct conf_query {
+    const char *host;
+    const char *config;         /* -F, or NULL */
+    const struct strv *options; /* -o, or NULL */
+    const char *user;           /* -l and -p, for Match lines; NULL and 0: not given */
+    int port;
+};
+/* Asks `ssh -G`. 0 with *out; 1 when there is no ssh program; -code. */
+int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e);
+
+/* What fills in the tokens of a path. */
+struct conf_tokens {
+    const char *host;      /* %h: resolved */
+    const char *original;  /* %n: as given */
+    const char *key_alias; /* %k */
+    const char *user;      /* %r */
+    int port;              /* %p */
+};
+/* ~, ${VAR} and the %-tokens. NULL when it has a token or variable that muster does not know.
+ * Caller frees. */
+char *conf_expand(const char *path, const struct conf_tokens *t);
+
+#endif

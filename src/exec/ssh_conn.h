@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One attempt of the ssh transport: a connection, its authentication and its channels. Everything
+ * here belongs to the session's reactor thread, but for what a helper has while it works. */
+#ifndef MUSTER_EXEC_SSH_CONN_H
+#define MUSTER_EXEC_SSH_CONN_H
+
+#include "ssh_prepare.h"
+
+#include "muster/base/strbuf.h"
+#include "muster/exec/transport.h"
+
+#include <libssh2.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define READ_SIZE 16384
+#define CHANNEL_WINDOW 131072 /* what one slow reader can cost in memory */
+#define CHANNEL_PACKET 32768
+#define CLOSED_WITHOUT_STATUS "the connection was closed before the command's end was known"
+
+enum conn_state {
+    CONN_NEW,
+    CONN_PREPARE,   /* a helper works */
+    CONN_SLOT,      /* waits for a handshake place */
+    CONN_CONNECT,
+    CONN_HANDSHAKE,
+    CONN_ACCEPT,    /* a helper writes known_hosts */
+    CONN_AUTH,
+    CONN_SIGN,      /* a helper asks the agent */
+    CONN_METHODS,   /* every key was refused: asks what the server would take */
+    CONN_OPEN,
+    CONN_EXEC,
+    CONN_RUN,
+    CONN_CLOSE,
+    CONN_OVER,      /* the command's channel has ended, what it left behind is being stopped */
+    CONN_ENDED      /* session_end_* has been called */
+};
+
+/* What a step came to. */
+enum go { GO_ON, GO_WAIT };
+
+/* The channel that stops the process on the node, beside the command's own. */
+enum stop_state {
+    STOPPER_OFF,
+    STOPPER_WANTED,  /* the pid is not known yet, or the channel is busy */
+    STOPPER_OPEN,
+    STOPPER_EXEC,
+    STOPPER_READ,    /* until its end */
+    STOPPER_CLOSE,
+    STOPPER_PAUSE,   /* the process is still there: look again after a while */
+    STOPPER_DONE
+};
+struct stopper {
+    enum stop_state state;
+    int sig;         /* to send; 0: only look whether it is there */
+    int next_sig;    /* asked for while a channel was under way */
+    int last_sig;    /* what the process has been sent */
+    unsigned looks;
+    int status;      /* of the channel's script */
+    LIBSSH2_CHANNEL *channel;
+};
+
+/* Work for helpers; each is freed by whoever has it last. */
+struct sign_work {
+    struct ssh_shared *shared;
+    char *agent;
+    int64_t timeout_ms;
+    uint8_t *blob, *data, *sig;
+    size_t blob_len, data_len, sig_len;
+    char *error; /* NULL: signed */
+};
+struct accept_work {
+    struct ssh_shared *shared;
+    char *path, *name, *type, *error;
+    uint8_t *blob;
+    size_t blob_len;
+    bool hashed, changed;
+    unsigned line;
+};
+
+struct conn {
+    struct session *session;
+    enum conn_state state;
+    struct prepared *prep; /* the helper's while state is CONN_PREPARE */
+
+    int fd;
+    struct addrinfo *addr; /* the one that is being tried */
+    char *addr_text;       /* "10.0.0.5 port 22", for texts */
+    int connect_error;
+
+    LIBSSH2_SESSION *ssh;
+    LIBSSH2_CHANNEL *channel;
+
+    /* ssh_io.c */
+    bool dead, rx_ended;
+    int io_errno;
+    uint64_t rx_bytes, rx_seen;
+    char *out;             /* what the socket did not take */
+    size_t out_len, out_cap;
+    uint8_t *rx_head;      /* what the server said first, until the handshake is done */
+    size_t rx_head_len;
+    char *farewell;        /* text of the server's disconnect message */
+
+    /* ssh_auth.c */
+    char *host_key_label;
+    size_t key;            /* the candidate that is being offered */
+    bool key_signed;       /* it was accepted as such, and its signature sent */
+    struct sign_work *signing; /* ours only while no helper has it */
+    bool sign_asked;
+    struct strbuf tried;
+    struct accept_work *accepting;
+
+    /* ssh_run.c */
+    char *command;
+    char *held[2];         /* output that the session did not take yet */
+    size_t held_len[2];
+    bool started;
+    unsigned missed;       /* keepalives without an answer */
+
+    struct stopper stop;
+};
+
+/* Each goes on with its part of the state machine. */
+enum go conn_handshake(struct conn *c);  /* ssh_auth.c */
+enum go conn_accepted(struct conn *c);
+enum go conn_auth(struct conn *c);
+enum go conn_signed(struct conn *c);
+enum go conn_methods(struct conn *c);
+enum go conn_open(struct conn *c);       /* ssh_run.c */
+enum go conn_exec(struct conn *c);
+enum go conn_run(struct conn *c);
+enum go conn_close(struct conn *c);
+enum go conn_over(struct conn *c);
+void conn_keepalive(struct conn *c);
+void conn_stop_step(struct conn *c);     /* ssh_stop.c */
+void conn_stop_ask(struct conn *c, int sig);
+void conn_stop_look(struct conn *c); /* a timer has passed */
+bool conn_stopping(const struct conn *c); /* it will call session_stopped() yet */
+
+/* Ends the attempt. */
+enum go conn_fail(struct conn *c, enum reason reason, bool retry, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/* The connection is gone, or the library gave up: says what is known of why. */
+enum go conn_lost(struct conn *c, int rc, const char *doing);
+
+/* ssh_io.c: the library's view of the socket. */
+LIBSSH2_SESSION *conn_session_new(struct conn *c);
+void conn_flush(struct conn *c);        /* what is queued, as far as the socket takes it */
+uint32_t conn_events(const struct conn *c);
+const char *conn_io_text(const struct conn *c);
+bool conn_banner_seen(const struct conn *c);
+void conn_teardown(struct conn *c);
+
+void sign_work_free(void *arg);
+void accept_work_free(void *arg);
+
+#endif

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings -> ssh_config -> name resolution -> known_hosts -> keys, each step only when the one
+ * before it left no reason to stop. The order of settings: inventory defaults, ssh_config, groups and
+ * node, flags. */
+#include "ssh_prepare.h"
+
+#include "ssh_key.h"
+#include "ssh_shared.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/base/log.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/exec/transport.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdarg.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct prepared *prepared_new(struct session *s, struct ssh_shared *shared)
+{
+    struct prepared *p = x_calloc(1, sizeof *p);
+
+    p->shared = shared;
+    p->node = x_strdup(session_node(s));
+    p->config = x_strdup(session_ssh_config(s));
+    settings_init(&p->base);
+    settings_init(&p->over);
+    settings_merge(&p->base, session_base(s));
+    settings_merge(&p->over, session_over(s));
+    if (session_ssh_options(s))
+        strv_copy(&p->options, session_ssh_options(s));
+    p->batch = session_batch(s);
+    p->connect_ms = -1;
+    return p;
+}
+
+void prepared_free(void *arg)
+{
+    struct prepared *p = arg;
+
+    if (!p)
+        return;
+    free(p->node);
+    free(p->config);
+    settings_clear(&p->base);
+    settings_clear(&p->over);
+    strv_clear(&p->options);
+    free(p->error);
+    conf_unref(p->conf);
+    free(p->host);
+    free(p->hostname);
+    free(p->user);
+    free(p->key_alias);
+    if (p->addrs)
+        freeaddrinfo(p->addrs);
+    free(p->check_name);
+    free(p->plain_name);
+    hosts_known_clear(&p->known);
+    strv_clear(&p->hosts_files);
+    free(p->append_to);
+    for (int i = 0; i < KEX_KINDS; i++)
+        free(p->prefs[i]);
+    for (size_t i = 0; i < p->n_cand; i++) {
+        free(p->cand[i].blob);
+        free(p->cand[i].label);
+        ssh_key_unref(p->cand[i].key);
+    }
+    strv_clear(&p->notes);
+    free(p->agent_path);
+    free(p);
+}
+
+void prepare_fail(struct prepared *p, enum reason reason, bool retry, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (p->failed != REASON_NONE)
+        return;
+    va_start(ap, fmt);
+    p->error = x_vasprintf(fmt, ap);
+    va_end(ap);
+    p->failed = reason;
+    p->retry = retry;
+}
+
+/* The node's `host` with %n filled in, or its name. */
+static void find_host(struct prepared *p)
+{
+    const char *host = p->over.host ? p->over.host : p->base.host ? p->base.host : p->node;
+    struct strbuf b;
+
+    strbuf_init(&b, 1024);
+    for (const char *c = host; *c; c++) {
+        if (c[0] == '%' && c[1] == 'n') {
+            strbuf_adds(&b, p->node);
+            c++;
+        } else {
+            strbuf_addch(&b, *c);
+        }
+    }
+    p->host = strbuf_steal(&b);
+
+    bool good = p->host[0] && p->host[0] != '-';
+
+    for (const char *c = p->host; *c; c++)
+        good &= (unsigned char) *c > ' ' && *c != 0x7f;
+    if (!good) {
+        CLEANUP_FREE char *clean = text_clean(p->host);
+
+        prepare_fail(p, REASON_UNREACHABLE, false, "\"%s\" is not a host name", clean);
+    }
+}
+
+/* An -o of the command line is stronger than the node's own settings. */
+static bool has_option(const struct prepared *p, const char *keyword)
+{
+    for (size_t i = 0; i < p->options.n; i++) {
+        CLEANUP_FREE char *k = NULL;
+        const char *v;
+
+        if (conf_option(p->options.v[i], &k, &v) && strcasecmp(k, keyword) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool find_conf(struct prepared *p, struct conf_named *named)
+{
+    struct err e = ERR_INIT;
+    struct conf_query q = {
+        .host = p->host,
+        .config = p->config,
+        .options = &p->options,
+        .user = p->over.user,
+        .port = p->over.port,
+    };
+
+    if (shared_conf(p->shared, &q, &p->conf, &p->hostname, named, &e) != 0)
+        prepare_fail(p, REASON_UNSUPPORTED, false, "%s", e.msg);
+    else if (p->conf->unsupported)
+        prepare_fail(p, REASON_UNSUPPORTED, false,
+                     "%s (from ssh_config) is not supported by the ssh transport",
+                     p->conf->unsupported);
+    err_clear(&e);
+    return p->failed == REASON_NONE;
+}
+
+/* Who wins for one setting: the node and the flags, ssh_config where it names it, the inventory's
+ * defaults, OpenSSH's defaults. */
+static void find_endpoint(struct prepared *p, const struct conf_named *named)
+{
+    bool base_user = p->base.user && !named->user, base_port = p->base.port && !named->port;
+
+    p->user = x_strdup(p->over.user && !has_option(p, "user") ? p->over.user
+                       : base_user                            ? p->base.user
+                                                              : p->conf->user);
+    p->port = p->over.port && !has_option(p, "port") ? p->over.port
+              : base_port                            ? p->base.port
+                                                     : p->conf->port;
+    if (p->over.connect_timeout_ms < 0 && named->timeout)
+        p->connect_ms = p->conf->connect_timeout_ms;
+    p->key_alias = x_strdup(p->conf->host_key_alias ? p->conf->host_key_alias : p->host);
+    p->tokens = (struct conf_tokens) {p->hostname, p->host, p->key_alias, p->user, p->port};
+}
+
+static void find_strict(struct prepared *p, const struct conf_named *named)
+{
+    const char *word = p->over.strict_host_key && !has_option(p, "stricthostkeychecking")
+                           ? p->over.strict_host_key
+                       : p->base.strict_host_key && !named->strict ? p->base.strict_host_key
+                                                                    : NULL;
+
+    p->strict = p->conf->strict;
+    if (word)
+        p->strict = strcasecmp(word, "accept-new") == 0 ? STRICT_ACCEPT_NEW : STRICT_YES;
+    if (p->strict == STRICT_OFF) {
+        log_line(LOG_WARN, "ssh", p->batch, p->node,
+                 "StrictHostKeyChecking=no is taken as accept-new: a changed key is still refused");
+        p->strict = STRICT_ACCEPT_NEW;
+    }
+}
+
+static void find_algorithms(struct prepared *p)
+{
+    const char *allowed[KEX_KINDS] = {
+        [KEX_EXCHANGE] = p->conf->kex,
+        [KEX_HOST_KEY] = p->conf->host_key_algs,
+        [KEX_CIPHER] = p->conf->ciphers,
+        [KEX_MAC] = p->conf->macs,
+    };
+
+    for (int i = 0; i < KEX_KINDS; i++) {
+        p->prefs[i] = kex_cut(kex_own((enum kex_kind) i), allowed[i]);
+        if (!*p->prefs[i])
+            prepare_fail(p, REASON_UNSUPPORTED, false,
+                         "%s (from ssh_config) leaves nothing that the ssh transport can do: it "
+                         "has %s", kex_setting((enum kex_kind) i), kex_own((enum kex_kind) i));
+    }
+}
+
+static void resolve(struct prepared *p)
+{
+    struct addrinfo hints = {
+        .ai_family = p->conf->family,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_NUMERICSERV,
+    };
+    CLEANUP_FREE char *service = x_asprintf("%d", p->port);
+    int rc = getaddrinfo(p->hostname, service, &hints, &p->addrs);
+
+    if (rc == 0)
+        return;
+    p->addrs = NULL;
+
+    CLEANUP_FREE char *name = text_clean(p->hostname);
+
+    prepare_fail(p, REASON_UNREACHABLE, rc == EAI_AGAIN, "cannot resolve the host name \"%s\": %s",
+                 name, rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
+}
+
+static void ask_hosts_file(struct prepared *p, const char *raw, bool append)
+{
+    char *path = conf_expand(raw, &p->tokens);
+
+    if (!path) {
+        strv_push_own(&p->hosts_files, x_asprintf("%s (a %%-token that muster does not know)", raw));
+        return;
+    }
+
+    struct hosts_file *f = shared_hosts(p->shared, path);
+
+    hosts_lookup(f, p->check_name, p->plain_name, &p->known);
+    if (hosts_problem(f))
+        strv_push(&p->hosts_files, hosts_problem(f));
+    else
+        strv_push(&p->hosts_files, path);
+    if (append && !p->append_to)
+        p->append_to = x_strdup(path);
+    hosts_unref(f);
+    free(path);
+}
+
+static void find_known(struct prepared *p, const struct conf_named *named)
+{
+    const struct strv *own = &p->conf->user_hosts;
+
+    if (p->over.known_hosts.n && !has_option(p, "userknownhostsfile"))
+        own = &p->over.known_hosts;
+    else if (p->base.known_hosts.n && !named->known_hosts)
+        own = &p->base.known_hosts;
+
+    /* An alias stands for itself, whatever the port, as with ssh. */
+    if (p->conf->host_key_alias || p->port == 22) {
+        p->check_name = x_strdup(p->conf->host_key_alias ? p->key_alias : p->hostname);
+    } else {
+        p->check_name = x_asprintf("[%s]:%d", p->hostname, p->port);
+        p->plain_name = x_strdup(p->hostname);
+    }
+    for (char *c = p->check_name; *c; c++)
+        *c = (char) tolower((unsigned char) *c);
+    for (char *c = p->plain_name; c && *c; c++)
+        *c = (char) tolower((unsigned char) *c);
+    for (size_t i = 0; i < own->n; i++)
+        ask_hosts_file(p, own->v[i], true);
+    for (size_t i = 0; i < p->conf->global_hosts.n; i++)
+        ask_hosts_file(p, p->conf->global_hosts.v[i], false);
+}
+
+/* The types known for the host go first, so that the server shows a key that can be compared. */
+static void prefer_known(struct prepared *p)
+{
+    struct strbuf types;
+    bool plain = false, usable = false;
+    const struct hosts_match *other = NULL;
+
+    strbuf_init(&types, 0);
+    for (size_t i = 0; i < p->known.n; i++) {
+        const struct hosts_match *m = &p->known.v[i];
+
+        if (m->entry->mark != HOSTS_PLAIN)
+            continue;
+        strbuf_addf(&types, "%s%s", types.len ? "," : "", m->entry->type);
+        if (m->by_plain_name)
+            continue;
+        plain = true;
+        if (ssh_type_usable(m->entry->type))
+            usable = true;
+        else
+            other = m;
+    }
+
+    char *sorted = kex_known_first(p->prefs[KEX_HOST_KEY], types.s);
+
+    free(p->prefs[KEX_HOST_KEY]);
+    p->prefs[KEX_HOST_KEY] = sorted;
+    strbuf_free(&types);
+    if (plain && !usable)
+        prepare_fail(p, REASON_UNSUPPORTED, false,
+                     "of %s only a key of type %s is known (%s:%u), which the ssh transport cannot "
+                     "check: add its ed25519 or ECDSA key (ssh-keyscan -t ed25519,ecdsa -p %d %s)",
+                     p->check_name, other->entry->type, hosts_path(other->file),
+                     other->entry->line, p->port, p->hostname);
+}
+
+static void find_keys(struct prepared *p, const struct conf_named *named)
+{
+    if (p->over.identity.n && !has_option(p, "identityfile"))
+        prepare_keys(p, &p->over.identity, true);
+    else if (p->base.identity.n && !named->identity)
+        prepare_keys(p, &p->base.identity, true);
+    else
+        prepare_keys(p, &p->conf->identity_files, named->identity);
+}
+
+void prepare_work(void *arg)
+{
+    struct prepared *p = arg;
+    struct conf_named named;
+
+    find_host(p);
+    if (p->failed != REASON_NONE || !find_conf(p, &named))
+        return;
+    find_endpoint(p, &named);
+    find_strict(p, &named);
+    find_algorithms(p);
+    if (p->failed == REASON_NONE)
+        find_known(p, &named);
+    if (p->failed == REASON_NONE)
+        prefer_known(p);
+    if (p->failed == REASON_NONE)
+        resolve(p);
+    if (p->failed == REASON_NONE)
+        find_keys(p, &named);
+}

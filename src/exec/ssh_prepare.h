@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that must be known before connecting: which address, as whom, with which keys, and which
+ * host keys are trusted. One helper thread works it out for each attempt; before and after that it
+ * belongs to the reactor. */
+#ifndef MUSTER_EXEC_SSH_PREPARE_H
+#define MUSTER_EXEC_SSH_PREPARE_H
+
+#include "ssh_conf.h"
+#include "ssh_hosts.h"
+#include "ssh_kex.h"
+
+#include "muster/core/settings.h"
+#include "muster/core/state.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct addrinfo;
+struct session;
+struct ssh_key;
+struct ssh_shared;
+
+#define OFFERED_MAX 5 /* servers count what is offered (MaxAuthTries) */
+
+/* A key that may be offered. */
+struct candidate {
+    uint8_t *blob;
+    size_t blob_len;
+    struct ssh_key *key; /* NULL: the agent signs */
+    char *label;         /* "agent ed25519 SHA256:...", "/home/ops/.ssh/id_ecdsa" */
+};
+
+struct prepared {
+    /* what it starts from: copies */
+    struct ssh_shared *shared;
+    char *node, *config;
+    struct settings base, over;
+    struct strv options;
+    int64_t batch;
+
+    /* why it ends here, when it does */
+    enum reason failed;
+    bool retry;
+    char *error;
+
+    struct ssh_conf *conf;
+    struct conf_tokens tokens; /* points into the strings below */
+    char *host;                /* as ssh would be given it */
+    char *hostname, *user, *key_alias;
+    int port;
+    int64_t connect_ms; /* from ssh_config; -1: none */
+    struct addrinfo *addrs;
+
+    char *check_name, *plain_name; /* for known_hosts; the latter NULL when there is no port in it */
+    struct hosts_known known;
+    struct strv hosts_files; /* all that were asked, for the text */
+    char *append_to;         /* where accept-new writes; NULL: nowhere */
+    enum conf_strict strict;
+    char *prefs[KEX_KINDS];
+
+    struct candidate cand[OFFERED_MAX];
+    size_t n_cand;
+    struct strv notes; /* keys that were passed over, and why */
+    char *agent_path;
+    int64_t agent_ms; /* how long the agent may take */
+};
+
+struct prepared *prepared_new(struct session *s, struct ssh_shared *shared);
+void prepared_free(void *arg); /* struct prepared *; NULL allowed */
+void prepare_work(void *arg);  /* on a helper thread */
+
+/* Parts of it: ssh_pick.c. */
+/* explicit_keys: somebody named these files, so one that is absent is worth a word. */
+void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys);
+/* Ends it with a reason; keeps the first. */
+void prepare_fail(struct prepared *p, enum reason reason, bool retry, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all ssh sessions of an engine share, so that each file is read, each class of hosts asked for,
+ * and the agent listed once: guarded by one lock, a leaf. Helper threads only: everything here may
+ * block on files. What is handed out are references that never change. */
+#ifndef MUSTER_EXEC_SSH_SHARED_H
+#define MUSTER_EXEC_SSH_SHARED_H
+
+#include "ssh_conf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct agent_keys;
+struct hosts_file;
+struct ssh_key;
+struct ssh_shared;
+
+void *ssh_shared_new(void);
+void ssh_shared_free(void *shared);
+
+/* Which settings the user's ssh_config, or an -o, names for this host: what is not named is only
+ * OpenSSH's default, and the inventory's defaults go before that. */
+struct conf_named {
+    bool user, port, identity, known_hosts, strict, timeout;
+};
+/* ssh_config for q->host: *conf is a reference, *hostname the caller's. 0 or -code. */
+int shared_conf(struct ssh_shared *s, const struct conf_query *q, struct ssh_conf **conf,
+                char **hostname, struct conf_named *named, struct err *e);
+
+struct hosts_file *shared_hosts(struct ssh_shared *s, const char *path); /* a reference */
+struct ssh_key *shared_key(struct ssh_shared *s, const char *path);      /* a reference */
+
+/* The keys of an agent; a reference, or NULL with the error. Listed again after a few seconds; one
+ * that hangs is left alone for longer. */
+struct agent_keys *shared_agent(struct ssh_shared *s, const char *path, int64_t timeout_ms,
+                                struct err *e);
+void shared_agent_hung(struct ssh_shared *s, const char *path, const char *why);
+
+/* Adds a key to known_hosts (accept-new), one session at a time. As hosts_append(). */
+int shared_accept(struct ssh_shared *s, const char *path, const char *name, bool hashed,
+                  const char *type, const void *blob, size_t n, unsigned *line, struct err *e);
+
+#endif
