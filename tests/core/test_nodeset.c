@@ -229,8 +229,8 @@ static void test_fold_cut(void **state)
 static void random_names(struct rnd *r, struct nodeset *s)
 {
     static const char *const shapes[] = {"web%u", "web%02u", "web%03u", "web%u-a", "db", "a%ub%u",
-                                         "r%02un%03u", "%u", "10.0.%u.%u", "x%u.y%02u.z%u", "[::%u]",
-                                         "web%u0"};
+                                         "r%02un%03u", "%u", "10.0.%u.%u", "x%u.y%02u.z%u",
+                                         "[::%u]", "web%u0"};
     uint32_t range = 1 + rnd_below(r, 120), n = 1 + rnd_below(r, 150);
     char name[64];
 
