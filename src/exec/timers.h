@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A heap of intrusive timers; one reactor's, not locked. Equal times fire in the order of arming. */
+/* A heap of intrusive timers; one reactor's, not locked. Equal times fire in the order in which
+ * they were armed. */
 #ifndef MUSTER_EXEC_TIMERS_H
 #define MUSTER_EXEC_TIMERS_H
 

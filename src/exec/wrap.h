@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The line that a node's login shell gets, so that the process group of the command is known. Pure. */
+/* The line that a node's login shell gets, so that the command's process group is known. Pure. */
 #ifndef MUSTER_EXEC_WRAP_H
 #define MUSTER_EXEC_WRAP_H
 

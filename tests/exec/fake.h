@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A transport that connects nowhere: what a node does follows from its number and from the seed,
- * which is the batch's command ("seed 42"). Driven by timers alone, so it runs on a virtual clock. */
+ * which is the batch's command ("seed 42"). Driven by timers alone: it runs on a virtual clock. */
 #ifndef MUSTER_TEST_EXEC_FAKE_H
 #define MUSTER_TEST_EXEC_FAKE_H
 

@@ -132,12 +132,12 @@ void rig_wait(struct rig *rig, size_t count, int seconds)
         fail_msg("only %zu of %zu ended within %d s", ended, count, seconds);
 }
 
-void rig_wait_idle(struct rig *rig, int seconds)
+void rig_wait_left(struct rig *rig, size_t left, int seconds)
 {
     struct engine_counts c = {.running = 1};
     for (int i = 0; i < seconds * 1000; i++) {
         engine_counts(rig->engine, &c);
-        if (!(c.queued + c.claimed + c.running))
+        if (c.queued + c.claimed + c.running <= left)
             return;
         usleep(1000);
     }

@@ -36,8 +36,8 @@ void rig_submit(struct rig *rig, const char *command, const struct settings *ove
                 uint64_t max_output, bool live);
 /* Waits until `count` have ended; fails the test after `seconds`. */
 void rig_wait(struct rig *rig, size_t count, int seconds);
-/* Waits until the engine has nothing queued, claimed or running. */
-void rig_wait_idle(struct rig *rig, int seconds);
+/* Waits until no more than `left` are queued, claimed and running in the engine. */
+void rig_wait_left(struct rig *rig, size_t left, int seconds);
 /* Waits until position 0 has written this text. */
 void rig_wait_output(struct rig *rig, const char *text, int seconds);
 void rig_stop(struct rig *rig);

@@ -143,7 +143,9 @@ static void exit_by_signal(void **state)
 static void exact_line(void **state)
 {
     struct rig rig;
-    run_one(&rig, "printf '%s|' 'a\\\\b' \"it's\" '!x' \"$HOME\" >/dev/null\nprintf 'two\\n'; echo \\\\",
+    run_one(&rig,
+            "printf '%s|' 'a\\\\b' \"it's\" '!x' \"$HOME\" >/dev/null\n"
+            "printf 'two\\n'; echo \\\\",
             NULL, 1000);
     assert_int_equal(rig.results[0].end->status, EXEC_SUCCESS);
     assert_string_equal(rig.results[0].out[0], "two\n\\\n");
@@ -263,6 +265,28 @@ static void background_child(void **state)
     rig_stop(&rig);
 }
 
+/* One that floods its reactor takes nothing from its neighbours there, and no memory. */
+static void flood(void **state)
+{
+    struct engine_config cfg = config(4);
+    struct rig rig;
+
+    cfg.reactors = 1;
+    rig_start(&rig, &cfg, 20);
+    rig_submit(&rig, "if [ $MUSTER_NODE = n0 ]; then exec yes; fi; echo hi", NULL, 20, 100000,
+               true);
+    rig_wait_output(&rig, "y\ny\n", PATIENCE);
+    rig_wait_left(&rig, 1, PATIENCE);
+    assert_int_equal(engine_cancel(rig.engine, 1), 1);
+    rig_wait(&rig, 20, PATIENCE);
+    assert_int_equal(rig.results[0].end->remote, REMOTE_STOPPED);
+    assert_int_equal(rig.results[0].len[0], 100000);
+    assert_true(rig.results[0].end->truncated[0]);
+    for (size_t i = 1; i < 20; i++)
+        assert_string_equal(rig.results[i].out[0], "hi\n");
+    rig_stop(&rig);
+}
+
 static void unknown_transport(void **state)
 {
     struct settings over;
@@ -364,6 +388,7 @@ int main(void)
         cmocka_unit_test(large_output),    cmocka_unit_test(capped_output),
         cmocka_unit_test(command_timeout), cmocka_unit_test(cancel),
         cmocka_unit_test(cancel_kills),    cmocka_unit_test(cancel_group),
+        cmocka_unit_test(flood),
         cmocka_unit_test(background_child), cmocka_unit_test(unknown_transport),
         cmocka_unit_test(abort_all),       cmocka_unit_test(free_busy),
         cmocka_unit_test(too_many_files),  cmocka_unit_test(start_is_quick),

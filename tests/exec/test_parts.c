@@ -331,7 +331,7 @@ static void helpers_and_places(struct settings *over, size_t wait_for, bool canc
     rig_wait(&rig, wait_for, 60);
     if (cancel) {
         engine_cancel(rig.engine, 1);
-        rig_wait_idle(&rig, 60);
+        rig_wait_left(&rig, 0, 60);
         pthread_mutex_lock(&rig.lock);
         for (size_t i = 0; i < 60; i++)
             assert_true(rig.results[i].ends <= 1);

@@ -254,76 +254,73 @@ static void check_timeout(const struct event *ev, int64_t duration, enum remote_
     assert_int_equal(ev->remote, remote);
 }
 
+/* Those that run into a time limit. */
+static void check_hung(const struct fake_plan *p, const struct event *ev)
+{
+    int64_t limit = p->connect_ms + COMMAND_MS;
+
+    if (p->kind == FAKE_HANG)
+        check_timeout(ev, limit, REMOTE_STOPPED);
+    else if (p->kind == FAKE_NEEDS_KILL)
+        check_timeout(ev, limit + GRACE_MS, REMOTE_STOPPED);
+    else if (p->kind == FAKE_STOP_SILENT)
+        check_timeout(ev, limit + GRACE_MS + GRACE_MS + 5000, REMOTE_UNKNOWN);
+    else if (p->kind == FAKE_STOP_UNKNOWN)
+        check_timeout(ev, limit, REMOTE_UNKNOWN);
+    else if (p->kind == FAKE_STUBBORN)
+        check_timeout(ev, limit + GRACE_MS + 1000, REMOTE_RUNNING);
+    else
+        check_timeout(ev, CONNECT_TIMEOUT_DEFAULT_MS, REMOTE_NONE);
+}
+
+/* Those whose connection fails. */
+static void check_failed(const struct fake_plan *p, const struct event *ev)
+{
+    if (p->kind == FAKE_REFUSED) {
+        check_exact(ev, REASON_UNREACHABLE, -1, RETRIES + 1);
+        assert_string_equal(ev->error, "connection refused");
+    } else if (p->kind == FAKE_AUTH) {
+        check_exact(ev, REASON_AUTH, p->connect_ms, 1);
+    } else {
+        check_exact(ev, REASON_LOST, p->connect_ms + run_ms(p), 1);
+        assert_int_equal(ev->remote, REMOTE_UNKNOWN);
+    }
+}
+
 /* What must have come of a node that nobody cancelled, to the millisecond. */
 static void check_undisturbed(const struct fake_plan *p, const struct row *row)
 {
     const struct event *ev = row->end;
-    int64_t limit = p->connect_ms + COMMAND_MS;
+    int64_t took = p->connect_ms + run_ms(p);
 
     assert_non_null(ev);
-    switch (p->kind) {
-    case FAKE_OK:
-    case FAKE_BIG:
-    case FAKE_HELP:
-        check_exact(ev, REASON_NONE, p->connect_ms + run_ms(p), 1);
-        assert_int_equal(ev->exit_code, 0);
-        assert_string_equal(ev->host, "fake.example");
-        assert_string_equal(ev->transport, "fake");
-        check_output(p, row);
-        break;
-    case FAKE_PLACES:
-        check_exact(ev, REASON_NONE, -1, 1);
-        assert_true(ev->duration_ms >= p->connect_ms + 3 + run_ms(p));
-        break;
-    case FAKE_EXIT:
-        check_exact(ev, REASON_EXIT, p->connect_ms + run_ms(p), 1);
-        assert_int_equal(ev->exit_code, p->exit_code);
-        check_output(p, row);
-        break;
-    case FAKE_SIGNAL:
-        check_exact(ev, REASON_SIGNAL, p->connect_ms + run_ms(p), 1);
-        assert_string_equal(ev->signal, "SEGV");
-        assert_int_equal(ev->exit_code, -1);
-        break;
-    case FAKE_FLAKY:
-        check_exact(ev, REASON_NONE, -1, 2);
-        assert_true(ev->duration_ms > 2 * p->connect_ms + run_ms(p));
-        assert_true(ev->duration_ms <= 2 * p->connect_ms + run_ms(p) + 250);
-        check_output(p, row);
-        break;
-    case FAKE_REFUSED:
-        check_exact(ev, REASON_UNREACHABLE, -1, RETRIES + 1);
-        assert_string_equal(ev->error, "connection refused");
-        break;
-    case FAKE_AUTH:
-        check_exact(ev, REASON_AUTH, p->connect_ms, 1);
-        break;
-    case FAKE_DROP:
-        check_exact(ev, REASON_LOST, p->connect_ms + run_ms(p), 1);
-        assert_int_equal(ev->remote, REMOTE_UNKNOWN);
-        break;
-    case FAKE_HANG_CONNECT:
-    case FAKE_HANG_PLACE:
-        check_timeout(ev, CONNECT_TIMEOUT_DEFAULT_MS, REMOTE_NONE);
-        break;
-    case FAKE_HANG:
-        check_timeout(ev, limit, REMOTE_STOPPED);
-        break;
-    case FAKE_NEEDS_KILL:
-        check_timeout(ev, limit + GRACE_MS, REMOTE_STOPPED);
-        break;
-    case FAKE_STOP_SILENT:
-        check_timeout(ev, limit + GRACE_MS + GRACE_MS + 5000, REMOTE_UNKNOWN);
-        break;
-    case FAKE_STOP_UNKNOWN:
-        check_timeout(ev, limit, REMOTE_UNKNOWN);
-        break;
-    case FAKE_STUBBORN:
-        check_timeout(ev, limit + GRACE_MS + 1000, REMOTE_RUNNING);
-        break;
-    case FAKE_KINDS:
-        fail();
+    if (p->kind >= FAKE_HANG_CONNECT) {
+        check_hung(p, ev);
+        return;
     }
+    if (p->kind >= FAKE_REFUSED) {
+        check_failed(p, ev);
+        return;
+    }
+    if (p->kind == FAKE_EXIT) {
+        check_exact(ev, REASON_EXIT, took, 1);
+    } else if (p->kind == FAKE_SIGNAL) {
+        check_exact(ev, REASON_SIGNAL, took, 1);
+        assert_string_equal(ev->signal, "SEGV");
+    } else if (p->kind == FAKE_FLAKY) {
+        check_exact(ev, REASON_NONE, -1, 2);
+        took += p->connect_ms;
+        assert_true(ev->duration_ms > took && ev->duration_ms <= took + 250);
+    } else if (p->kind == FAKE_PLACES) {
+        check_exact(ev, REASON_NONE, -1, 1);
+        assert_true(ev->duration_ms >= took + 3);
+    } else {
+        check_exact(ev, REASON_NONE, took, 1);
+    }
+    assert_int_equal(ev->exit_code, p->kind == FAKE_SIGNAL ? -1 : p->exit_code);
+    assert_string_equal(ev->host, "fake.example");
+    assert_string_equal(ev->transport, "fake");
+    check_output(p, row);
 }
 
 /* Everything ends once and as planned; and no slot was ever idle while something waited, so hung
