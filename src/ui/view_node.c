@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The node overlay: groups, settings, variables and sources of a node, then everything that ran on
+ * it, newest first. */
+#include "vutil.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/clock.h"
+#include "muster/base/err.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/base/vec.h"
+#include "muster/core/fleet.h"
+#include "muster/store/reader.h"
+#include "muster/ui/app.h"
+#include "muster/ui/list.h"
+#include "muster/ui/view.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FACTS_MAX 200
+enum { COL_BATCH, COL_WHEN, COL_STATE, COL_TIME, COL_ACTION, COL_COUNT };
+
+struct node_view {
+    struct view v;
+    char *node;
+    struct strv facts; /* lines before the runs */
+    int facts_width;
+    struct list list; /* facts, a header, runs */
+    struct node_run *runs;
+    size_t first, n_runs, total;
+    int64_t generation;
+    char *error;
+};
+
+static struct node_view *self(struct view *v)
+{
+    return (struct node_view *) v;
+}
+
+static void node_init(struct view *v)
+{
+    struct node_view *n = self(v);
+    n->node = x_strdup(v->app->node_name ? v->app->node_name : "");
+    n->generation = -1;
+}
+
+static void drop_runs(struct node_view *n)
+{
+    if (n->runs)
+        node_runs_free(n->runs, n->n_runs);
+    n->runs = NULL;
+    n->n_runs = 0;
+}
+
+static void node_fini(struct view *v)
+{
+    struct node_view *n = self(v);
+    drop_runs(n);
+    strv_clear(&n->facts);
+    free(n->node);
+    free(n->error);
+}
+
+/* --- facts --- */
+
+static void add(struct strv *out, int w, const char *name, const char *text)
+{
+    char *line = x_asprintf("%-16s %s", name, text);
+    if (out->n < FACTS_MAX)
+        vu_wrap(out, line, w, FACTS_MAX - out->n);
+    free(line);
+}
+
+static void add_groups(struct strv *out, int w, const struct fleet *f, const struct fleet_node *x)
+{
+    struct strbuf b;
+    strbuf_init(&b, 8192);
+    for (size_t i = 0; i < x->n_groups; i++)
+        strbuf_addf(&b, "%s@%s%s", i ? " " : "", f->groups[x->groups[i]].name,
+                    f->groups[x->groups[i]].is_protected ? " (protected)" : "");
+    add(out, w, "groups", x->n_groups ? b.s : "none");
+    strbuf_free(&b);
+}
+
+static void add_settings(struct strv *out, int w, const struct fleet_node *x)
+{
+    struct settings all;
+    settings_init(&all);
+    settings_merge(&all, &x->base);
+    settings_merge(&all, &x->over);
+    for (int i = 0; i < SETTING_COUNT; i++) {
+        enum setting_id id = (enum setting_id) i;
+        if (!setting_is_set(&all, id))
+            continue;
+        char *value = setting_get(&all, id);
+        /* ssh_config goes over the inventory's defaults, and under all else. */
+        char *line = x_asprintf("%s%s", value,
+                                setting_is_set(&x->over, id) ? "" : "  (default)");
+        add(out, w, setting_key(id), line);
+        free(line);
+        free(value);
+    }
+    settings_clear(&all);
+}
+
+static void add_sources(struct strv *out, int w, const struct fleet *f, const struct fleet_node *x)
+{
+    for (size_t i = 0; i < f->n_sources; i++) {
+        const struct fleet_source *s = &f->sources[i];
+        if (!(x->sources & (UINT32_C(1) << (i < 31 ? i : 31))))
+            continue;
+        char *line = x_asprintf("%s %s%s%s", s->type, s->path ? s->path : "",
+                                s->state == SOURCE_OK ? "" : ": ",
+                                s->state == SOURCE_OK ? "" : fleet_source_state_name(s->state));
+        add(out, w, "source", line);
+        free(line);
+    }
+}
+
+static void make_facts(struct node_view *n, int w)
+{
+    const struct fleet *f = n->v.app->fleet;
+    const struct fleet_node *x = f ? fleet_node(f, n->node) : NULL;
+    strv_clear(&n->facts);
+    n->facts_width = w;
+    if (!x) {
+        add(&n->facts, w, "inventory", "not in it now; this is what ran on it before");
+        return;
+    }
+    add_groups(&n->facts, w, f, x);
+    add_settings(&n->facts, w, x);
+    for (size_t i = 0; i < x->n_vars; i++) {
+        char *line = x_asprintf("%s = %s", x->vars[i].name, x->vars[i].value);
+        add(&n->facts, w, "variable", line);
+        free(line);
+    }
+    add_sources(&n->facts, w, f, x);
+}
+
+/* --- runs --- */
+
+static size_t rows_before(const struct node_view *n)
+{
+    return n->facts.n + 1;
+}
+
+static void load_runs(struct node_view *n, size_t height)
+{
+    struct app *a = n->v.app;
+    struct err e = ERR_INIT;
+    size_t head = rows_before(n);
+    size_t first = n->list.top > head ? n->list.top - head : 0;
+    if (n->generation == a->data_generation && first >= n->first &&
+        (first + height <= n->first + n->n_runs || n->first + n->n_runs >= n->total))
+        return;
+    drop_runs(n);
+    free(X_STEAL(n->error));
+    n->generation = a->data_generation;
+    n->first = first;
+    if (reader_node_runs(a->reader, n->node, first, 2 * height, &n->runs, &n->n_runs, &n->total,
+                         &e) != 0) {
+        n->error = text_clean(e.msg);
+        err_clear(&e);
+        n->runs = NULL;
+        n->n_runs = n->total = 0;
+    }
+}
+
+static void node_load(struct view *v, int w, int h)
+{
+    struct node_view *n = self(v);
+    bool at_first = n->generation < 0;
+    make_facts(n, w - 1);
+    list_set_height(&n->list, h > 0 ? (size_t) h : 0);
+    if (v->app->reader && h > 0)
+        load_runs(n, (size_t) h);
+    list_set_count(&n->list, rows_before(n) + n->total);
+    /* The runs are what one comes for: the cursor starts on the newest, where it is to be seen. */
+    if (at_first && n->total > 0 && h > 0 && rows_before(n) < (size_t) h)
+        list_move_to(&n->list, rows_before(n));
+}
+
+static const struct node_run *run_at(const struct node_view *n, size_t row)
+{
+    size_t head = rows_before(n);
+    if (row < head || row - head < n->first || row - head - n->first >= n->n_runs)
+        return NULL;
+    return &n->runs[row - head - n->first];
+}
+
+/* --- drawing --- */
+
+static void draw_run(const struct app *a, const struct column *cols, struct surface *s,
+                     struct rect row, const struct node_run *r)
+{
+    char buf[64], when[32];
+    snprintf(buf, sizeof buf, "#%lld", (long long) r->x.batch);
+    columns_cell(&cols[COL_BATCH], s, row, ROLE_NORMAL, buf);
+    columns_cell(&cols[COL_WHEN], s, row, ROLE_DIM,
+                 vu_time(r->x.started_ms ? r->x.started_ms : r->x.completed_ms, wall_ms(a->clock),
+                         when));
+    snprintf(buf, sizeof buf, "%s %s", vu_exec_glyph(r->x.status, r->x.reason),
+             vu_exec_word(r->x.status, r->x.reason));
+    columns_cell(&cols[COL_STATE], s, row, vu_exec_role(r->x.status, r->x.reason), buf);
+    columns_cell(&cols[COL_TIME], s, row, ROLE_NORMAL,
+                 text_duration(execution_duration_ms(&r->x, wall_ms(a->clock)), when));
+    char *action = text_clean(r->action);
+    columns_cell(&cols[COL_ACTION], s, row, ROLE_NORMAL, action);
+    free(action);
+}
+
+static void draw_head(const struct node_view *n, const struct column *cols, struct surface *s,
+                      struct rect row)
+{
+    if (n->error)
+        surface_fit(s, row, row.x, row.y, row.w, ROLE_ERROR, n->error, false);
+    else if (n->total == 0)
+        surface_fit(s, row, row.x, row.y, row.w, ROLE_DIM, "nothing ran on it yet", false);
+    else
+        columns_head(cols, COL_COUNT, s, row);
+}
+
+static void node_draw(struct view *v, struct surface *s, struct rect body, bool focused)
+{
+    const struct node_view *n = (const struct node_view *) v;
+    struct column cols[COL_COUNT] = {{"batch", 5, 7, false, 0, false, 0, 0},
+                                     {"when", 8, 19, false, 2, false, 0, 0},
+                                     {"state", 9, 9, false, 0, false, 0, 0},
+                                     {"time", 7, 7, false, 3, true, 0, 0},
+                                     {"command", 10, 20, true, 1, false, 0, 0}};
+    columns_layout(cols, COL_COUNT, body.w - 1);
+    for (int y = 0; y < body.h; y++) {
+        size_t i = n->list.top + (size_t) y;
+        struct rect row = {body.x + 1, body.y + y, body.w - 1, 1};
+        const struct node_run *r = run_at(n, i);
+        if (i >= n->list.count)
+            break;
+        if (i < n->facts.n)
+            surface_fit(s, row, row.x, row.y, row.w, ROLE_NORMAL, n->facts.v[i], false);
+        else if (i == n->facts.n)
+            draw_head(n, cols, s, row);
+        else if (r)
+            draw_run(v->app, cols, s, row, r);
+        if (i == n->list.cursor) {
+            surface_text(s, body, body.x, row.y, ROLE_CURSOR, ">");
+            vu_cursor_row(s, body, row.y, focused);
+        }
+    }
+}
+
+static void node_caption(struct view *v, char *buf, size_t n)
+{
+    const struct node_view *x = (const struct node_view *) v;
+    char *name = text_clean(x->node);
+    snprintf(buf, n, "%s  %zu run%s", name, x->total, x->total == 1 ? "" : "s");
+    free(name);
+}
+
+static enum view_result node_act(struct view *v, enum action act)
+{
+    struct node_view *n = self(v);
+    const struct node_run *r = run_at(n, n->list.cursor);
+    if (act == ACT_TOGGLE)
+        act = ACT_PAGE_DOWN;
+    if (act == ACT_OPEN) {
+        if (r)
+            vu_open_output(v->app, r->x.batch, r->x.position);
+        return VIEW_DONE;
+    }
+    return list_act(&n->list, act) ? VIEW_DONE : VIEW_IGNORED;
+}
+
+const struct view_ops view_node = {
+    .title = "Node",
+    .ctx = CTX_TEXT,
+    .size = sizeof(struct node_view),
+    .init = node_init,
+    .fini = node_fini,
+    .load = node_load,
+    .draw = node_draw,
+    .act = node_act,
+    .caption = node_caption,
+};

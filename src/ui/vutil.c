@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the views share: words and roles of states, the cursor row, empty panes, wrapped text. */
+#include "vutil.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/base/vec.h"
+#include "muster/ui/app.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+const char *vu_exec_word(enum exec_status s, enum reason r)
+{
+    return s == EXEC_FAILED && r != REASON_NONE ? reason_word(r) : exec_status_word(s);
+}
+
+const char *vu_exec_glyph(enum exec_status s, enum reason r)
+{
+    return s == EXEC_FAILED && r != REASON_NONE ? reason_glyph(r) : exec_status_glyph(s);
+}
+
+enum role vu_exec_role(enum exec_status s, enum reason r)
+{
+    switch (s) {
+    case EXEC_QUEUED:
+        return ROLE_WAIT;
+    case EXEC_RUNNING:
+        return ROLE_RUN;
+    case EXEC_SUCCESS:
+        return ROLE_OK;
+    default:
+        return r == REASON_CANCELLED || r == REASON_SKIPPED ? ROLE_WARN : ROLE_FAIL;
+    }
+}
+
+char *vu_exec_code(const struct execution *x, char *buf)
+{
+    if (x->signal)
+        snprintf(buf, 32, "signal %.20s", x->signal);
+    else if (x->exit_code >= 0 && exec_is_final(x->status))
+        snprintf(buf, 32, "rc=%d", x->exit_code);
+    else
+        buf[0] = '\0';
+    return buf;
+}
+
+char *vu_exec_why(const struct execution *x)
+{
+    char code[32];
+    if (x->status != EXEC_FAILED)
+        return x_strdup("");
+    if (x->error && *x->error)
+        return text_clean(x->error);
+    vu_exec_code(x, code);
+    if (*code)
+        return text_clean(code);
+    return x_strdup(reason_name(x->reason));
+}
+
+char *vu_time(int64_t ms, int64_t now_ms, char *buf)
+{
+    struct tm t, n;
+    time_t at = (time_t) (ms / 1000), now = (time_t) (now_ms / 1000);
+    if (ms <= 0 || !localtime_r(&at, &t) || !localtime_r(&now, &n)) {
+        strcpy(buf, "-");
+        return buf;
+    }
+    bool today = t.tm_year == n.tm_year && t.tm_yday == n.tm_yday;
+    strftime(buf, 32, today ? "%H:%M:%S" : "%Y-%m-%d %H:%M:%S", &t);
+    return buf;
+}
+
+void vu_cursor_row(struct surface *s, struct rect body, int y, bool focused)
+{
+    if (y < body.y || y >= body.y + body.h)
+        return;
+    if (focused) {
+        surface_paint(s, (struct rect) {body.x, y, body.w, 1}, ROLE_CURSOR, true);
+        surface_cursor(s, body.x, y, false);
+    }
+}
+
+void vu_teach(struct surface *s, struct rect body, const char *const *lines, size_t n)
+{
+    int y = body.y;
+    for (size_t i = 0; i < n; i++) {
+        struct strv rows = STRV_INIT;
+        vu_wrap(&rows, lines[i], body.w - 1, 4);
+        for (size_t k = 0; k < rows.n && y < body.y + body.h; k++, y++)
+            surface_text(s, body, body.x + 1, y, i == 0 ? ROLE_NORMAL : ROLE_DIM, rows.v[k]);
+        strv_clear(&rows);
+    }
+}
+
+/* How many bytes of s fit into w columns; at least one character. */
+static size_t fit_bytes(const char *s, int w)
+{
+    size_t i = 0, len = strlen(s);
+    int used = 0;
+    while (i < len) {
+        uint32_t cp;
+        size_t k = utf8_decode(s + i, len - i, &cp);
+        if (k == 0) {
+            k = 1;
+            cp = '?';
+        }
+        int cw = text_cp_width(cp);
+        if (used + cw > w && i > 0)
+            break;
+        used += cw;
+        i += k;
+    }
+    return i;
+}
+
+static void wrap_line(struct strv *out, const char *line, int w, size_t max)
+{
+    do {
+        size_t n = fit_bytes(line, w), cut = n;
+        if (line[n]) {
+            while (cut > 0 && line[cut] != ' ' && line[cut - 1] != ' ')
+                cut--;
+            if (cut < n / 3 || cut == 0)
+                cut = n;
+        }
+        if (out->n + 1 == max && line[cut]) {
+            char *text = x_asprintf("%.*s...", (int) (cut > 3 ? cut - 3 : 0), line);
+            strv_push_own(out, text);
+            return;
+        }
+        strv_push_own(out, x_strndup(line, cut));
+        line += cut;
+        while (*line == ' ' && cut > 0)
+            line++;
+    } while (*line && out->n < max);
+}
+
+void vu_wrap(struct strv *out, const char *text, int w, size_t max)
+{
+    struct strbuf b;
+    size_t limit = out->n + max;
+    if (w < 1)
+        w = 1;
+    strbuf_init(&b, 0);
+    text_sanitise(&b, text, strlen(text), TEXT_KEEP_NL | TEXT_EXPAND_TAB);
+    char *line = b.s;
+    while (line && out->n < limit) {
+        char *nl = strchr(line, '\n');
+        if (nl)
+            *nl = '\0';
+        wrap_line(out, line, w, limit);
+        line = nl ? nl + 1 : NULL;
+    }
+    strbuf_free(&b);
+}
+
+void vu_open_output(struct app *a, int64_t batch, uint32_t position)
+{
+    a->node_batch = batch;
+    a->node_position = position;
+    app_push(a, &view_output);
+}
+
+void vu_open_node(struct app *a, const char *node)
+{
+    char *copy = x_strdup(node);
+    free(a->node_name);
+    a->node_name = copy;
+    app_push(a, &view_node);
+}
