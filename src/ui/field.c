@@ -160,7 +160,7 @@ static void type(struct field *f, uint32_t cp)
     char name[16];
 
     /* A key's name is its character, but for the space. */
-    key_name(&(struct key) {KEY_CODE_CHAR, cp, false, NULL}, name);
+    key_label(&(struct key) {KEY_CODE_CHAR, cp, false, NULL}, name);
     if (cp == ' ')
         strcpy(name, " ");
     insert(f, name, strlen(name));

@@ -70,7 +70,7 @@ static size_t encode(uint32_t cp, char *out)
     return (size_t) more + 1;
 }
 
-char *key_name(const struct key *k, char *buf)
+char *key_label(const struct key *k, char *buf)
 {
     buf[0] = '\0';
     if (k->code == KEY_CODE_CHAR) {

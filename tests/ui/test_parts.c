@@ -258,7 +258,7 @@ static void keys_have_one_meaning(void **state)
                 memcpy(word, p, n);
                 word[n] = '\0';
                 assert_true(key_parse(word, &k));
-                assert_string_equal(key_name(&k, name), word);
+                assert_string_equal(key_label(&k, name), word);
                 assert_int_equal(action_of_key(&k, (enum ctx) ctx), a);
                 p += n + (p[n] == ' ');
             }

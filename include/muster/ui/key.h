@@ -24,7 +24,7 @@ struct key {
 /* "C-d" to a key. False when it is none. */
 bool key_parse(const char *name, struct key *k);
 /* Into buf of 16 bytes; returns buf. */
-char *key_name(const struct key *k, char *buf);
+char *key_label(const struct key *k, char *buf);
 bool key_equal(const struct key *a, const struct key *b);
 
 #endif
