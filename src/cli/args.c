@@ -88,6 +88,22 @@ static bool is_choice(const char *choices, const char *value)
     return false;
 }
 
+static int not_in_range(const struct option_row *o, const char *shown, const char *value,
+                        bool readable, struct err *e)
+{
+    bool time = o->kind == KIND_TIME;
+    const char *forms = time ? "a time such as 30, 500ms, 30s, 5m or 1h"
+                             : "a size such as 65536, 512k, 10M or 1G";
+    if (!readable)
+        return err_set(e, ERR_VALIDATION, "%s %s: %s is wanted", shown, value, forms);
+    char low[32], high[32];
+    const char *from = time ? text_duration(o->low, low) : text_size((uint64_t) o->low, low);
+    const char *to = time ? text_duration(o->high, high) : text_size((uint64_t) o->high, high);
+    if (time && o->low < 100)
+        from = o->low ? "1ms" : "0";
+    return err_set(e, ERR_VALIDATION, "%s %s: %s to %s are possible", shown, value, from, to);
+}
+
 static int set_number(struct cli *c, const struct option_row *o, const char *shown,
                       const char *value, struct err *e)
 {
@@ -112,9 +128,7 @@ static int set_number(struct cli *c, const struct option_row *o, const char *sho
     if (o->kind == KIND_NUMBER)
         return err_set(e, ERR_VALIDATION, "%s %s: a whole number from %lld to %lld is wanted", shown,
                        value, (long long) o->low, (long long) o->high);
-    return err_set(e, ERR_VALIDATION, "%s %s: %s is wanted", shown, value,
-                   o->kind == KIND_TIME ? "a time such as 30, 500ms, 30s, 5m or 1h"
-                                        : "a size such as 65536, 512k, 10M or 1G");
+    return not_in_range(o, shown, value, ok, e);
 }
 
 int args_set(struct cli *c, const struct option_row *o, const char *shown, const char *value,
@@ -134,11 +148,11 @@ int args_set(struct cli *c, const struct option_row *o, const char *shown, const
             rc = err_set(e, ERR_VALIDATION, "%s %s: one of %s is wanted", shown, value, o->arg);
         break;
     case KIND_LIST:
-        strv_push(&c->list[o->id], value);
-        break;
     case KIND_TEXT:
         if (*value == '\0')
             rc = err_set(e, ERR_VALIDATION, "%s: the value is empty", shown);
+        else if (o->kind == KIND_LIST)
+            strv_push(&c->list[o->id], value);
         break;
     }
     if (rc != 0)
@@ -218,6 +232,9 @@ static int unknown_verb(const char *word, struct err *e)
     for (int v = 0; v < VERB_SCREEN; v++)
         names[v] = verbs[v].name;
     const char *near = suggest_nearest(word, names, ARRAY_LEN(names));
+    for (size_t v = 0; !near && v < ARRAY_LEN(names); v++)
+        if (strncmp(names[v], word, strlen(word)) == 0)
+            near = names[v];
     return err_set(e, ERR_VALIDATION, "unknown verb %s%s%s%s (muster help lists them)", word,
                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
@@ -241,6 +258,9 @@ int args_parse(struct cli *c, int argc, char **argv, struct err *e)
         return rest;
     for (int i = first + rest; i < argc; i++)
         strv_push(&c->args, argv[i]);
+    if (c->set[OPT_JSON] && c->set[OPT_FORMAT] && strcmp(c->text[OPT_FORMAT], "json") != 0)
+        return err_set(e, ERR_VALIDATION, "--json and --format %s: one of them, please",
+                       c->text[OPT_FORMAT]);
     return 0;
 }
 

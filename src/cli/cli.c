@@ -31,12 +31,18 @@ bool cli_json(const struct cli *c)
            (c->set[OPT_FORMAT] && strncmp(c->text[OPT_FORMAT], "json", 4) == 0);
 }
 
+char *cli_targets(const struct cli *c, enum option_id id)
+{
+    return c->list[id].n ? strv_join(&c->list[id], ",") : NULL;
+}
+
 int cli_at_most(const struct cli *c, size_t n, struct err *e)
 {
     if (c->args.n <= n)
         return 0;
-    return err_set(e, ERR_VALIDATION, "one word too many: %s (usage: muster %s %s)", c->args.v[n],
-                   verb_name(c->verb), verb_arguments(c->verb));
+    const char *arguments = verb_arguments(c->verb);
+    return err_set(e, ERR_VALIDATION, "one word too many: %s (usage: muster %s%s%s)", c->args.v[n],
+                   verb_name(c->verb), *arguments ? " " : "", arguments);
 }
 
 static void open_log(struct cli *c, const struct service *s)

@@ -90,6 +90,8 @@ struct service *cli_service(struct cli *c, struct err *e);
 int cli_batch(struct cli *c, struct reader *r, int64_t *number, struct err *e);
 /* -ERR_VALIDATION when there are more arguments than this. */
 int cli_at_most(const struct cli *c, size_t n, struct err *e);
+/* What a repeated target option names in all, as one expression, or NULL. Caller frees. */
+char *cli_targets(const struct cli *c, enum option_id id);
 bool cli_json(const struct cli *c); /* a JSON document is asked for, so errors are one too */
 
 #endif

@@ -57,7 +57,7 @@ static struct finding check_inventory(struct service *s)
             return find(ADVICE, x_asprintf("%s: %s", f->sources[i].type, f->sources[i].error),
                         "mend that file; the other sources serve");
     if (!explicit_nodes)
-        return find(ADVICE, x_asprintf("%zu nodes, none of them of an inventory", f->n_nodes),
+        return find(ADVICE, x_strdup("no node of an inventory: only localhost and ssh_config names"),
                     "write inventory.yaml in the config folder, or give -i FILE");
     return find(GOOD, x_asprintf("%zu nodes, %zu groups", f->n_nodes, f->n_groups), NULL);
 }

@@ -26,6 +26,7 @@
 #define LOOK_OWN_MS 250
 #define LOOK_MIN_MS 100
 #define LOOK_MAX_MS 1000
+#define LEAVE_MAX_MS 3000
 
 static void signal_set(sigset_t *set)
 {
@@ -89,10 +90,24 @@ static void show_line(struct follow *f)
 
 /* --- what is new --- */
 
+/* An output that cannot be written is told at the end: it is no reason to stop the batch. */
+static int print_jsonl(struct follow *f, const struct execution *x, struct err *e)
+{
+    if (f->printer.gone)
+        return 0;
+    int rc = execution_write(f->reader, f->batch.id, x, STDOUT_FILENO, e);
+    if (rc != -ERR_INTERNAL)
+        return rc;
+    f->printer.gone = true;
+    f->printer.lost = *e;
+    *e = (struct err) ERR_INIT;
+    return 0;
+}
+
 static int print_one(struct follow *f, const struct execution *x, struct err *e)
 {
     if (f->format == FOLLOW_JSONL)
-        return execution_write(f->reader, f->batch.id, x, STDOUT_FILENO, e);
+        return print_jsonl(f, x, e);
     if (f->format != FOLLOW_HUMAN || f->cli->set[OPT_FOLD])
         return 0;
     if (!f->live)
@@ -151,6 +166,20 @@ static int look(struct follow *f, struct err *e)
 
 /* --- signals --- */
 
+/* Tears down what runs, and waits until that is on record, so that the last lines tell the truth. */
+static int leave(struct follow *f, struct err *e)
+{
+    service_abort(f->service);
+    int64_t deadline = mono_ms(clock_system()) + LEAVE_MAX_MS;
+    while (!service_idle(f->service) && mono_ms(clock_system()) < deadline) {
+        struct pollfd wake = {.fd = service_wake_fd(f->service), .events = POLLIN};
+        poll(&wake, 1, LOOK_MIN_MS);
+        service_wake_drain(f->service);
+    }
+    int rc = look(f, e);
+    return rc == 0 ? 1 : rc;
+}
+
 static int interrupt(struct follow *f, struct err *e)
 {
     hide_line(f);
@@ -161,8 +190,7 @@ static int interrupt(struct follow *f, struct err *e)
     }
     if (f->interrupts > 1) {
         fputs("leaving at once: what still runs is recorded as lost\n", stderr);
-        service_abort(f->service);
-        return 1;
+        return leave(f, e);
     }
     struct cancel_answer a;
     int rc = batch_cancel(f->service, f->number, &a, e);
@@ -172,12 +200,21 @@ static int interrupt(struct follow *f, struct err *e)
     return 0;
 }
 
-/* The terminal is gone: the batch goes on to its end without anyone to tell. */
-static void lose_terminal(void)
+/* The terminal is gone: the batch goes on to its end without anyone to tell. A file or a pipe that
+ * takes the results is still there. */
+static void lose_terminal(struct follow *f)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd < 3 && null >= 0; fd++)
-        dup2(null, fd);
+    if (null < 0)
+        return;
+    dup2(null, STDIN_FILENO);
+    if (f->printer.out_tty)
+        dup2(null, STDOUT_FILENO);
+    if (f->printer.err_tty)
+        dup2(null, STDERR_FILENO);
+    close(null);
+    f->printer.out_tty = f->printer.err_tty = false;
+    f->line_shown = false;
 }
 
 /* Returns 1 to leave the loop, 0 to go on, -code on an error. */
@@ -186,8 +223,7 @@ static int read_signals(struct follow *f, struct err *e)
     struct signalfd_siginfo si;
     while (read(f->signal_fd, &si, sizeof si) == (ssize_t) sizeof si) {
         if (si.ssi_signo == SIGHUP) {
-            lose_terminal();
-            f->printer.out_tty = f->printer.err_tty = false;
+            lose_terminal(f);
             continue;
         }
         f->interrupts++;
@@ -331,6 +367,7 @@ int follow_run(struct follow *f, struct err *e)
     hide_line(f);
     if (rc == 0)
         rc = finish(f, e);
+    rc = printer_close(&f->printer, rc, e);
     live_free(f->live);
     batch_clear(&f->batch);
     reader_close(f->reader);

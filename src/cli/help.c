@@ -46,7 +46,8 @@ static const char *notes(enum verb v)
                "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment.\n"
                "\nExit status: 0 all succeeded; 2 usage; 3 some timed out, were lost, cancelled or\n"
                "  skipped; 4 some were unreachable, unsupported or refused; 5 some ended non-zero;\n"
-               "  7 queue full; 1 muster's own fault or the database; 130 after Ctrl-C.\n"
+               "  6 no such batch (@42:failed); 7 queue full; 1 muster's own fault or the database;\n"
+               "  130 after Ctrl-C. Where several apply: 1, then 4, 3, 5.\n"
                "\nExamples:\n"
                "  muster run -w localhost -- uname -a\n"
                "  muster run -w @web,db1 -b -- 'systemctl is-active nginx'\n"
@@ -55,9 +56,13 @@ static const char *notes(enum verb v)
         return "\nWithout TARGETS: groups and sources. With: one name a line, or -b folded.\n";
     case VERB_RERUN:
         return "\nBATCH is a number, an id, or last (also when left out).\n"
+               "It runs with the options that the batch had; those given here come on top.\n"
+               "Exit status as of run (muster run -h); 6 no such batch.\n"
                "\nExamples:\n  muster rerun last --failed\n  muster rerun 42 --reason timeout\n";
-    case VERB_STATUS:
     case VERB_WATCH:
+        return "\nBATCH is a number, an id, or last (also when left out). Ctrl-C leaves, and the batch "
+               "goes on.\nExit status as of run (muster run -h); 6 no such batch.\n";
+    case VERB_STATUS:
     case VERB_RESULTS:
     case VERB_CANCEL:
     case VERB_EXPORT:

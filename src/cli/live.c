@@ -13,6 +13,8 @@
 
 /* A line longer than this is printed before its end has come. */
 #define LINE_MAX_HELD ((size_t) 64 << 10)
+/* What is printed of one stream before the others have their turn. */
+#define TAIL_MAX ((size_t) 1 << 20)
 
 struct live {
     uint64_t (*offset)[2]; /* by position in the batch */
@@ -66,11 +68,12 @@ static bool tail_piece(void *ctx, const void *data, size_t n)
         from += len;
     }
     strbuf_consume(&t->line, from);
-    return t->buf.len < ((size_t) 4 << 20); /* the rest comes with the next look */
+    return t->buf.len < TAIL_MAX && t->line.len <= LINE_MAX_HELD; /* the rest comes later */
 }
 
+/* *more: there was something, so there may be more. */
 static int print_new(struct live *l, struct printer *p, const struct execution *x, int i,
-                     struct err *e)
+                     bool *more, struct err *e)
 {
     CLEANUP_FREE char *name = text_clean(x->node);
     struct tail t = {.label = p->label ? name : NULL};
@@ -83,6 +86,7 @@ static int print_new(struct live *l, struct printer *p, const struct execution *
         strbuf_addch(&t.buf, '\n');
     }
     *offset += t.taken;
+    *more = t.taken != 0;
     print_text(p, i == STREAM_STDOUT ? STDOUT_FILENO : STDERR_FILENO, t.buf.s, t.buf.len);
     strbuf_free(&t.buf);
     strbuf_free(&t.line);
@@ -93,8 +97,12 @@ int live_print(struct live *l, struct printer *p, const struct execution *x, str
 {
     make_room(l, x->position);
     int rc = 0;
-    for (int i = 0; i < 2 && rc == 0; i++)
-        if (x->out_id[i])
-            rc = print_new(l, p, x, i, e);
+    for (int i = 0; i < 2 && rc == 0; i++) {
+        bool more = x->out_id[i] != 0;
+        while (more && rc == 0) {
+            rc = print_new(l, p, x, i, &more, e);
+            more = more && exec_is_final(x->status);
+        }
+    }
     return rc;
 }

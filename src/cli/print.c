@@ -10,6 +10,7 @@
 #include "muster/core/nodeset.h"
 #include "muster/store/reader.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,12 +25,26 @@ void printer_init(struct printer *p, struct reader *r, int64_t number, bool labe
                           .err_tty = isatty(STDERR_FILENO)};
 }
 
+int printer_close(struct printer *p, int rc, struct err *e)
+{
+    if (rc >= 0 && p->lost.code != ERR_NONE) {
+        rc = err_set(e, p->lost.code, "%s (muster results %lld shows what is stored)",
+                     p->lost.msg, (long long) p->number);
+    }
+    err_clear(&p->lost);
+    return rc;
+}
+
 static void write_fd(struct printer *p, int fd, const char *s, size_t n)
 {
     if (fd == STDOUT_FILENO && p->gone)
         return;
-    if (io_write_all(fd, s, n) != 0 && fd == STDOUT_FILENO)
-        p->gone = true;
+    int rc = io_write_all(fd, s, n);
+    if (rc == 0 || fd != STDOUT_FILENO)
+        return;
+    p->gone = true;
+    if (rc != -EPIPE)
+        err_set(&p->lost, ERR_INTERNAL, "cannot write to standard output: %s", strerror(-rc));
 }
 
 void print_text(struct printer *p, int fd, const char *s, size_t n)

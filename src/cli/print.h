@@ -4,11 +4,11 @@
 #ifndef MUSTER_SRC_CLI_PRINT_H
 #define MUSTER_SRC_CLI_PRINT_H
 
+#include "muster/base/err.h"
 #include "muster/core/batch.h"
 
 #include <stdbool.h>
 
-struct err;
 struct reader;
 
 struct printer {
@@ -16,9 +16,12 @@ struct printer {
     int64_t number;
     bool label;    /* "node: " before each line */
     bool out_tty, err_tty;
-    bool gone;     /* nobody reads standard output any more */
+    bool gone;     /* standard output takes no more */
+    struct err lost; /* why, unless its reader has just left early (`| head`) */
 };
 void printer_init(struct printer *p, struct reader *r, int64_t number, bool label);
+/* Returns rc, or the error of standard output where rc is none. Call it once, at the end. */
+int printer_close(struct printer *p, int rc, struct err *e);
 
 /* One ended execution: stdout to standard output, stderr to standard error, then a line with what
  * went wrong, where something did. */

@@ -35,8 +35,8 @@ static int expect(const struct cli *c, const struct batch_review *v, struct err 
 {
     if (!c->set[OPT_EXPECT] || c->number[OPT_EXPECT] == (int64_t) v->nodes.n)
         return 0;
-    return err_set(e, ERR_VALIDATION, "--expect %lld, but there are %zu targets: nothing was run",
-                   (long long) c->number[OPT_EXPECT], v->nodes.n);
+    return err_set(e, ERR_VALIDATION, "--expect %lld, but the number of targets is %zu: nothing "
+                   "was run", (long long) c->number[OPT_EXPECT], v->nodes.n);
 }
 
 static int ask_protected(const struct cli *c, const struct batch_review *v, struct err *e)
@@ -237,9 +237,11 @@ static char *join_command(const struct strv *args)
 static int flag_targets(struct cli *c, struct service *s, bool stdin_taken,
                         struct target_set *out, struct err *e)
 {
+    CLEANUP_FREE char *targets = cli_targets(c, OPT_TARGETS);
+    CLEANUP_FREE char *exclude = cli_targets(c, OPT_EXCLUDE);
     const struct target_request t = {
-        .targets = c->text[OPT_TARGETS],
-        .exclude = c->text[OPT_EXCLUDE],
+        .targets = targets,
+        .exclude = exclude,
         .groups = c->list[OPT_GROUP],
         .exclude_groups = c->list[OPT_EXCLUDE_GROUP],
         .all = c->set[OPT_ALL],
@@ -290,7 +292,8 @@ static int run_flags(struct cli *c, struct service *s, struct err *e)
     return rc;
 }
 
-static int run_document(struct cli *c, struct service *s, struct err *e)
+/* Before the service is opened: the document may bring options that it is opened with. */
+static int read_document(struct cli *c, struct request_document *d, struct err *e)
 {
     static const enum option_id others[] = {OPT_TARGETS, OPT_EXCLUDE, OPT_GROUP,
                                             OPT_EXCLUDE_GROUP, OPT_ALL};
@@ -301,21 +304,20 @@ static int run_document(struct cli *c, struct service *s, struct err *e)
     if (c->args.n)
         return err_set(e, ERR_VALIDATION, "--request names the command itself: leave out %s",
                        c->args.v[0]);
-    struct request_document d = {0};
-    int rc = request_read(c, c->text[OPT_REQUEST], &d, e);
-    if (rc == 0)
-        rc = launch(c, s, &d.request, e);
-    request_document_clear(&d);
-    return rc;
+    return request_read(c, c->text[OPT_REQUEST], d, e);
 }
 
 int verb_run(struct cli *c, struct err *e)
 {
-    struct service *s = cli_service(c, e);
-    if (!s)
-        return -(int) e->code;
-    int rc = c->set[OPT_REQUEST] ? run_document(c, s, e) : run_flags(c, s, e);
+    struct request_document d = {0};
+    int rc = c->set[OPT_REQUEST] ? read_document(c, &d, e) : 0;
+    struct service *s = rc == 0 ? cli_service(c, e) : NULL;
+    if (s)
+        rc = c->set[OPT_REQUEST] ? launch(c, s, &d.request, e) : run_flags(c, s, e);
+    else if (rc == 0)
+        rc = -(int) e->code;
     service_close(s);
+    request_document_clear(&d);
     return rc;
 }
 
@@ -360,6 +362,8 @@ static int rerun(struct cli *c, struct service *s, struct err *e)
         req.label = c->text[OPT_LABEL];
     if (c->set[OPT_FANOUT])
         req.fanout = (unsigned) c->number[OPT_FANOUT];
+    if (c->set[OPT_SSH_CONFIG])
+        req.ssh_config = c->text[OPT_SSH_CONFIG];
     rc = launch(c, s, &req, e);
     batch_request_clear(&req);
     rerun_hold_free(hold);

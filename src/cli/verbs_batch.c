@@ -199,27 +199,31 @@ static int all_nodes(struct session *s, struct printer *p, struct err *e)
     }
 }
 
-static int results(struct cli *c, struct session *s, struct err *e)
+static int whole_batch(struct cli *c, struct session *s, struct printer *p, struct err *e)
 {
-    struct printer p;
-    printer_init(&p, s->reader, s->number, !c->set[OPT_NO_LABEL]);
-    if (c->set[OPT_NODE])
-        return one_node(c, s, &p, e);
-    if (c->set[OPT_DIFF])
-        return print_diff(&p, e);
-    int rc = c->set[OPT_FOLD] ? print_classes(&p, e) : all_nodes(s, &p, e);
+    int rc = c->set[OPT_FOLD] ? print_classes(p, e) : all_nodes(s, p, e);
     if (rc != 0)
         return rc;
     struct batch b;
     rc = reader_batch(s->reader, s->number, &b, e);
     if (rc == 0) {
-        rc = print_reasons(&p, &b, e);
+        rc = print_reasons(p, &b, e);
         if (b.status == BATCH_RUNNING)
             fprintf(stderr, "batch #%lld still runs: %u of %u have ended\n", (long long) b.number,
                     b.stats.success + b.stats.failed, b.stats.total);
         batch_clear(&b);
     }
     return rc;
+}
+
+static int results(struct cli *c, struct session *s, struct err *e)
+{
+    struct printer p;
+    printer_init(&p, s->reader, s->number, !c->set[OPT_NO_LABEL]);
+    int rc = c->set[OPT_NODE]   ? one_node(c, s, &p, e)
+             : c->set[OPT_DIFF] ? print_diff(&p, e)
+                                : whole_batch(c, s, &p, e);
+    return printer_close(&p, rc, e);
 }
 
 int verb_results(struct cli *c, struct err *e)

@@ -409,8 +409,9 @@ static int nodes(struct cli *c, struct service *s, struct err *e)
     int rc = 0;
     if (some) {
         CLEANUP_FREE char *expr = c->args.n ? strv_join(&c->args, ",") : NULL;
+        CLEANUP_FREE char *exclude = cli_targets(c, OPT_EXCLUDE);
         const struct target_request q = {.targets = expr,
-                                         .exclude = c->text[OPT_EXCLUDE],
+                                         .exclude = exclude,
                                          .groups = c->list[OPT_GROUP],
                                          .exclude_groups = c->list[OPT_EXCLUDE_GROUP],
                                          .all = c->set[OPT_ALL],
@@ -429,7 +430,7 @@ static int nodes(struct cli *c, struct service *s, struct err *e)
     } else {
         if (!c->set[OPT_SOURCES]) {
             print_groups(f);
-            printf("\n%zu nodes in all\n\n", f->n_nodes);
+            printf("\n%zu node%s in all\n\n", f->n_nodes, f->n_nodes == 1 ? "" : "s");
         }
         print_sources(f);
     }

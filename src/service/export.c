@@ -111,7 +111,7 @@ static int each_execution(struct document *d, const struct exec_filter *f, int s
     size_t done = 0;
     for (;;) {
         size_t want = limit && limit - done < PAGE ? limit - done : PAGE, n = 0;
-        if (want == 0)
+        if (want == 0 || out_failed(&d->out))
             return 0;
         struct execution *x = NULL;
         int rc = reader_executions(d->reader, d->number, f ? f : &any, sort, reverse,
@@ -119,9 +119,8 @@ static int each_execution(struct document *d, const struct exec_filter *f, int s
         for (size_t i = 0; i < n && rc == 0; i++) {
             if (done + i > 0)
                 out_adds(&d->out, separator);
-            rc = put(d, &x[i], e);
-            if (rc == 0 && out_failed(&d->out))
-                rc = out_flush(&d->out, e);
+            if (!out_failed(&d->out))
+                rc = put(d, &x[i], e);
         }
         executions_free(x, n);
         done += n;
@@ -254,11 +253,26 @@ static int write_to(struct service *s, int64_t number, enum export_format format
     return document_close(&d, rc, e);
 }
 
+/* A pipe, a device: it is written into, never replaced. */
+static int write_special(struct service *s, int64_t number, enum export_format format,
+                         const struct exec_filter *f, const char *path, struct err *e)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return err_set(e, ERR_VALIDATION, "cannot write %s: %s", path, strerror(errno));
+    int rc = write_to(s, number, format, f, fd, e);
+    close(fd);
+    return rc;
+}
+
 int batch_export(struct service *s, int64_t number, enum export_format format,
                  const struct exec_filter *f, const char *path, int fd, struct err *e)
 {
     if (!path)
         return write_to(s, number, format, f, fd, e);
+    struct stat st;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return write_special(s, number, format, f, path, e);
     CLEANUP_FREE char *tmp = x_asprintf("%s.XXXXXX", path);
     int tmp_fd = mkostemp(tmp, O_CLOEXEC);
     if (tmp_fd < 0)

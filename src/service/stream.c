@@ -10,6 +10,7 @@
 #include "muster/base/text.h"
 #include "muster/store/reader.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -71,9 +72,10 @@ bool out_failed(const struct out *o)
 int out_flush(struct out *o, struct err *e)
 {
     drain(o);
-    if (o->sys_errno == 0)
+    /* A reader that has seen enough (`| head`) is no error. */
+    if (o->sys_errno == 0 || o->sys_errno == EPIPE)
         return 0;
-    return err_set(e, ERR_VALIDATION, "cannot write the document: %s", strerror(o->sys_errno));
+    return err_set(e, ERR_INTERNAL, "cannot write the document: %s", strerror(o->sys_errno));
 }
 
 /* --- is it UTF-8? --- */

@@ -23,7 +23,8 @@ void out_add(struct out *o, const char *p, size_t n);
 void out_adds(struct out *o, const char *s);
 void out_addf(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool out_failed(const struct out *o);
-/* Writes what is held. 0, or -ERR_VALIDATION with what the system said of any write so far. */
+/* Writes what is held. 0 (also when the reader of a pipe has gone), or
+ * -ERR_INTERNAL with what the system said of any write so far. */
 int out_flush(struct out *o, struct err *e);
 
 /* ,"NAME":"..." of one output of the store; what is not UTF-8 goes as base64, with
