@@ -164,6 +164,13 @@ static int fail_at(const char *text, size_t at, const char *what, struct err *e)
     return err_set(e, ERR_VALIDATION, "line %lu, column %lu: %s", line, col, what);
 }
 
+static size_t skip_blanks(const char *text, size_t n, size_t at)
+{
+    while (at < n && memchr(" \t\r\n", text[at], 4))
+        at++;
+    return at;
+}
+
 /* The keys seen so far in each object that is open; arrays have NULL. */
 struct key_check {
     struct strmap *open[DEPTH_MAX + 1];
@@ -187,42 +194,94 @@ static const char *check_key(struct strmap *seen, const char *text, size_t at, s
     return wrong;
 }
 
-/* json-c lets the last of several equal keys win. The text is known to be valid JSON here, so
- * braces and strings are all there is to look at. */
-static int check_keys(const char *text, size_t n, struct err *e)
+/* To the closing quote of the string at text[i]. Sets wrong for a control character, which json-c
+ * lets pass. */
+static size_t string_end(const char *text, size_t i, const char **wrong)
+{
+    for (i++; text[i] != '"'; i++) {
+        if ((unsigned char) text[i] < ' ')
+            *wrong = "a control character stands in a string; write it as \\u00XX";
+        i += text[i] == '\\';
+    }
+    return i;
+}
+
+static size_t digits(const char *s, const char *end)
+{
+    size_t n = 0;
+
+    while (s + n < end && s[n] >= '0' && s[n] <= '9')
+        n++;
+    return n;
+}
+
+/* The length of the number at s by RFC 8259, 0 when it is none. */
+static size_t number_length(const char *s, const char *end)
+{
+    const char *start = s;
+    size_t n;
+
+    s += *s == '-';
+    n = digits(s, end);
+    if (!n || (n > 1 && *s == '0'))
+        return 0;
+    s += n;
+    if (s < end && *s == '.') {
+        n = digits(++s, end);
+        if (!n)
+            return 0;
+        s += n;
+    }
+    if (s < end && (*s == 'e' || *s == 'E')) {
+        s++;
+        s += s < end && (*s == '+' || *s == '-');
+        n = digits(s, end);
+        if (!n)
+            return 0;
+        s += n;
+    }
+    return (size_t) (s - start);
+}
+
+/* What json-c allows and RFC 8259 does not: keys that stand twice, control characters in strings,
+ * a comma before a closing brace, single quotes, numbers as "1." and "01". json-c has taken the text
+ * by then, so its brackets match and its strings end. */
+static int check_rest(const char *text, size_t n, struct err *e)
 {
     struct key_check c = {{NULL}, 0};
     const char *wrong = NULL;
     size_t at = 0;
+    char last = '\0';
 
     for (size_t i = 0; i < n && !wrong; i++) {
-        size_t end;
-
+        if (memchr(" \t\r\n", text[i], 4))
+            continue;
+        at = i;
         if (text[i] == '{' || text[i] == '[') {
             c.open[c.depth++] = text[i] == '{' ? strmap_new() : NULL;
         } else if (text[i] == '}' || text[i] == ']') {
             strmap_free(c.open[--c.depth]);
+            wrong = last == ',' ? "a comma stands before this" : NULL;
+        } else if (text[i] == '-' || digits(text + i, text + n)) {
+            size_t len = number_length(text + i, text + n);
+
+            wrong = len ? NULL : "this is no number of JSON's";
+            i += len ? len - 1 : 0;
+        } else if (text[i] == '\'' || text[i] == '/') {
+            wrong = "this is not JSON: it has double quotes and no comments";
         } else if (text[i] == '"') {
-            at = i;
-            for (i++; text[i] != '"'; i++)
-                i += text[i] == '\\';
-            end = i + 1;
-            while (end < n && strchr(" \t\r\n", text[end]))
-                end++;
-            if (end < n && text[end] == ':')
+            size_t next;
+
+            i = string_end(text, i, &wrong);
+            next = skip_blanks(text, n, i + 1);
+            if (!wrong && next < n && text[next] == ':')
                 wrong = check_key(c.open[c.depth - 1], text, at, i + 1);
         }
+        last = text[i];
     }
     while (c.depth > 0)
         strmap_free(c.open[--c.depth]);
     return wrong ? fail_at(text, at, wrong, e) : 0;
-}
-
-static size_t skip_blanks(const char *text, size_t n, size_t at)
-{
-    while (at < n && memchr(" \t\r\n", text[at], 4))
-        at++;
-    return at;
 }
 
 static struct jsonc_object *parse_strict(const char *text, size_t n, struct err *e)
@@ -234,8 +293,7 @@ static struct jsonc_object *parse_strict(const char *text, size_t n, struct err 
 
     if (!tok)
         abort();
-    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
-                                    JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
     o = json_tokener_parse_ex(tok, text, (int) n);
     rc = json_tokener_get_error(tok);
     /* A number at the very end may go on for all that the tokener knows. */
@@ -264,10 +322,22 @@ static struct jsonc_object *parse_strict(const char *text, size_t n, struct err 
     return NULL;
 }
 
+/* How many bytes are valid UTF-8; json-c's own check takes surrogates. */
+static size_t valid_length(const char *text, size_t n)
+{
+    size_t at = 0, len = 1;
+    uint32_t cp;
+
+    for (; at < n && len; at += len)
+        len = utf8_decode(text + at, n - at, &cp);
+    return at;
+}
+
 struct json *json_parse(const char *text, size_t n, struct err *e)
 {
     const char *nul = memchr(text, '\0', n);
     struct jsonc_object *o;
+    size_t good;
 
     if (n > INT_MAX - 1) {
         err_set(e, ERR_VALIDATION, "the JSON text is larger than 2 GiB");
@@ -277,12 +347,17 @@ struct json *json_parse(const char *text, size_t n, struct err *e)
         fail_at(text, (size_t) (nul - text), "a NUL byte stands in the text", e);
         return NULL;
     }
+    good = valid_length(text, n);
+    if (good < n) {
+        fail_at(text, good, "this byte is not UTF-8", e);
+        return NULL;
+    }
     if (skip_blanks(text, n, 0) == n) {
         err_set(e, ERR_VALIDATION, "line 1, column 1: the document is empty");
         return NULL;
     }
     o = parse_strict(text, n, e);
-    if (o && check_keys(text, n, e)) {
+    if (o && check_rest(text, n, e)) {
         json_object_put(o);
         o = NULL;
     }

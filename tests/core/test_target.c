@@ -25,7 +25,10 @@
 
 static void add_node(struct fleet *f, const char *name, bool is_explicit)
 {
-    f->nodes = x_array(f->nodes, f->n_nodes + 1, sizeof *f->nodes);
+    size_t n = f->n_nodes;
+
+    if (!(n & (n - 1))) /* full: the room is a power of two */
+        f->nodes = x_array(f->nodes, n ? n * 2 : 1, sizeof *f->nodes);
     f->nodes[f->n_nodes] = (struct fleet_node) {.name = x_strdup(name),
                                                 .explicit_node = is_explicit};
     settings_init(&f->nodes[f->n_nodes].base);
@@ -292,7 +295,8 @@ static char *file_term(struct fixture *x, const char *name, const char *text, si
 
 static void test_files(void **state)
 {
-    static const char list[] = "# a comment\n\nweb03\r\n  db[1-2]!db2  # and one here\n/web0[12]/\n";
+    static const char list[] = "# a comment\n\nweb03\r\n  db[1-2]!db2  # and one here\n"
+                               "/web0[12]/\n";
     struct fixture *x = *state;
     char *term = file_term(x, "list", list, sizeof list - 1), *expr;
 
