@@ -244,8 +244,8 @@ static size_t number_length(const char *s, const char *end)
 }
 
 /* What json-c allows and RFC 8259 does not: keys that stand twice, control characters in strings,
- * a comma before a closing brace, single quotes, numbers as "1." and "01". json-c has taken the text
- * by then, so its brackets match and its strings end. */
+ * a comma before a closing brace, single quotes, NaN, numbers as "1." and "01". json-c has taken
+ * the text by then, so its brackets match and its strings end. */
 static int check_rest(const char *text, size_t n, struct err *e)
 {
     struct key_check c = {{NULL}, 0};
@@ -267,8 +267,8 @@ static int check_rest(const char *text, size_t n, struct err *e)
 
             wrong = len ? NULL : "this is no number of JSON's";
             i += len ? len - 1 : 0;
-        } else if (text[i] == '\'' || text[i] == '/') {
-            wrong = "this is not JSON: it has double quotes and no comments";
+        } else if (memchr("'/NI", text[i], 4)) {
+            wrong = "JSON has double quotes, no comments, and no NaN or Infinity";
         } else if (text[i] == '"') {
             size_t next;
 
