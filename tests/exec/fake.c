@@ -102,7 +102,7 @@ static void enter_place(struct fake *f)
     assert_true(++*server_count(f) <= FAKE_PLACES_EACH);
     f->phase = SHAKING;
     if (f->plan.kind != FAKE_HANG_PLACE)
-        session_timer(f->s, 3);
+        session_timer(f->s, FAKE_HANDSHAKE_MS);
 }
 
 static void leave_place(struct fake *f)
@@ -256,6 +256,9 @@ static void fake_stop(void *priv, int sig)
         break;
     case FAKE_STOP_UNKNOWN:
         session_stopped(f->s, REMOTE_UNKNOWN);
+        break;
+    case FAKE_STOP_LOST:
+        session_end_failed(f->s, REASON_LOST, true, "connection reset");
         break;
     case FAKE_STUBBORN:
         session_stopped(f->s, REMOTE_RUNNING);

@@ -23,10 +23,12 @@ enum fake_kind {
     FAKE_NEEDS_KILL,    /* ... only KILL does, and it says so */
     FAKE_STOP_SILENT,   /* ... never answers stop() */
     FAKE_STOP_UNKNOWN,  /* ... answers that nobody knows */
+    FAKE_STOP_LOST,     /* ... the connection goes at TERM */
     FAKE_STUBBORN,      /* ... survives KILL */
     FAKE_KINDS
 };
 
+#define FAKE_HANDSHAKE_MS 20 /* how long a place is held */
 #define FAKE_PLACES_EACH 8 /* handshake places that the engine under test gives a server */
 
 struct fake_plan {

@@ -1,226 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine on a virtual clock against the fake transport: ten thousand nodes with every fault,
- * cancels at random times, a sink that refuses at random. A small model of the store answers the
- * claims and checks every event. */
+ * cancels at random times, a sink that refuses at random. */
 #include "fake.h"
+#include "sim.h"
 
-#include "muster/base/alloc.h"
-#include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/core/batch.h"
-#include "muster/core/event.h"
-#include "muster/exec/engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-#define MAX_OUTPUT 200000
-#define COMMAND_MS 20000
-#define GRACE_MS 2000
-#define RETRIES 2
-
-static const struct transport_ops *const fake_only[] = {&transport_fake, NULL};
-
-struct row {
-    enum { ROW_QUEUED, ROW_DROPPED, ROW_RUNNING, ROW_ENDED } state;
-    bool claimed; /* asked, not answered */
-    size_t got[2];
-    struct event *end;
-};
-
-struct model_batch {
-    unsigned n, fanout, next_claim, in_slots;
-    bool cancelled;
-    struct row *rows;
-};
-
-struct sim {
-    struct engine *engine;
-    struct clock_virtual clock;
-    uint64_t seed, random;
-    int only;
-    size_t fanout, in_slots, most_in_slots;
-    unsigned n_batches, refuse_percent;
-    struct model_batch batches[64]; /* numbers from 1 */
-    struct claim {
-        int64_t batch;
-        uint32_t position;
-    } *claims; /* not answered yet */
-    size_t n_claims, cap_claims, refusals;
-};
-
-static unsigned pick(struct sim *sim, unsigned below)
-{
-    sim->random = fake_mix(sim->random);
-    return (unsigned) (sim->random % below);
-}
-
-/* A claim is in order when no earlier batch could have had the slot. */
-static void on_claim(struct sim *sim, const struct event *ev)
-{
-    struct model_batch *b = &sim->batches[ev->batch - 1];
-
-    assert_int_equal(ev->position, b->next_claim);
-    b->next_claim++;
-    assert_false(b->cancelled);
-    for (struct model_batch *early = sim->batches; early < b; early++)
-        assert_true(early->cancelled || early->next_claim == early->n ||
-                    (early->fanout && early->in_slots >= early->fanout));
-    b->in_slots++;
-    sim->in_slots++;
-    assert_true(sim->in_slots <= sim->fanout);
-    assert_true(!b->fanout || b->in_slots <= b->fanout);
-    if (sim->in_slots > sim->most_in_slots)
-        sim->most_in_slots = sim->in_slots;
-    b->rows[ev->position].claimed = true;
-    X_GROW(sim->claims, sim->cap_claims, sim->n_claims + 1);
-    sim->claims[sim->n_claims++] = (struct claim){ev->batch, ev->position};
-}
-
-static void on_bytes(struct sim *sim, const struct event *ev)
-{
-    struct row *row = &sim->batches[ev->batch - 1].rows[ev->position];
-
-    assert_int_equal(row->state, ROW_RUNNING);
-    for (int i = 0; i < 2; i++) {
-        assert_true(ev->len[i] <= 65536);
-        for (size_t k = 0; k < ev->len[i]; k++)
-            if (ev->data[i][k] != fake_byte(ev->position, i, row->got[i] + k))
-                fail_msg("n%u stream %d byte %zu is not what was sent", ev->position, i,
-                         row->got[i] + k);
-        row->got[i] += ev->len[i];
-        assert_true(row->got[i] <= MAX_OUTPUT);
-    }
-}
-
-static void free_slot(struct sim *sim, int64_t batch)
-{
-    sim->in_slots--;
-    sim->batches[batch - 1].in_slots--;
-}
-
-static bool emit(void *ctx, struct event *ev)
-{
-    struct sim *sim = ctx;
-    struct row *row = &sim->batches[ev->batch - 1].rows[ev->position];
-
-    if (ev->kind == EVENT_OUTPUT && pick(sim, 100) < sim->refuse_percent) {
-        sim->refusals++;
-        return false;
-    }
-    if (ev->kind == EVENT_CLAIM) {
-        on_claim(sim, ev);
-    } else {
-        on_bytes(sim, ev);
-    }
-    if (ev->kind == EVENT_FINISH) {
-        assert_null(row->end);
-        row->state = ROW_ENDED;
-        row->end = ev;
-        free_slot(sim, ev->batch);
-        return true;
-    }
-    event_free(ev);
-    return true;
-}
-
-/* The writer's turn: answers up to `most` claims, in order. */
-static void answer(struct sim *sim, size_t most)
-{
-    while (sim->n_claims && most--) {
-        struct claim c = sim->claims[0];
-        memmove(sim->claims, sim->claims + 1, --sim->n_claims * sizeof c);
-        struct row *row = &sim->batches[c.batch - 1].rows[c.position];
-        bool granted = row->state == ROW_QUEUED;
-        assert_true(row->claimed);
-        row->claimed = false;
-        if (granted)
-            row->state = ROW_RUNNING;
-        else
-            free_slot(sim, c.batch);
-        engine_claimed(sim->engine, c.batch, c.position, granted);
-    }
-}
-
-static void sim_start(struct sim *sim, uint64_t seed, int only, size_t fanout)
-{
-    struct event_sink sink = {emit, sim};
-    struct engine_config cfg = {.fanout = (unsigned) fanout,
-                                .max_queue = 10000,
-                                .reactors = 1,
-                                .handshakes_per_server = FAKE_PLACES_EACH,
-                                .stop_grace_ms = GRACE_MS,
-                                .seed = seed,
-                                .transports = fake_only};
-
-    memset(sim, 0, sizeof *sim);
-    sim->seed = sim->random = seed;
-    sim->only = only;
-    sim->fanout = fanout;
-    clock_virtual_init(&sim->clock, 1700000000000);
-    sim->engine = engine_new_sim(&cfg, &sim->clock, &sink);
-    assert_non_null(sim->engine);
-}
-
-static void sim_submit(struct sim *sim, unsigned n, unsigned fanout, bool live)
-{
-    char command[64];
-    struct settings over;
-    struct engine_job *jobs = x_calloc(n, sizeof *jobs);
-    char **names = x_calloc(n, sizeof *names);
-    struct model_batch *b = &sim->batches[sim->n_batches++];
-
-    assert_true(sim->n_batches <= ARRAY_LEN(sim->batches));
-    *b = (struct model_batch){.n = n, .fanout = fanout, .rows = x_calloc(n, sizeof *b->rows)};
-    snprintf(command, sizeof command, "seed %llu only %d", (unsigned long long) sim->seed,
-             sim->only);
-    settings_init(&over);
-    over.command_timeout_ms = COMMAND_MS;
-    for (unsigned i = 0; i < n; i++) {
-        names[i] = x_asprintf("n%u", i);
-        jobs[i] = (struct engine_job){.position = i, .node = names[i], .over = &over};
-    }
-    struct engine_batch eb = {.number = sim->n_batches,
-                              .command = command,
-                              .fanout = fanout,
-                              .max_output = MAX_OUTPUT,
-                              .retries = RETRIES,
-                              .live = live};
-    assert_int_equal(engine_reserve(sim->engine, n, NULL), 0);
-    engine_submit(sim->engine, &eb, jobs, n);
-    for (unsigned i = 0; i < n; i++)
-        free(names[i]);
-    free(names);
-    free(jobs);
-    settings_clear(&over);
-}
-
-static void sim_run(struct sim *sim)
-{
-    do
-        answer(sim, SIZE_MAX);
-    while (engine_sim_turn(sim->engine) || sim->n_claims);
-}
-
-static void sim_end(struct sim *sim)
-{
-    struct engine_counts c;
-    engine_counts(sim->engine, &c);
-    assert_int_equal(c.queued + c.claimed + c.running, 0);
-    assert_int_equal(sim->in_slots, 0);
-    engine_free(sim->engine);
-    for (unsigned i = 0; i < sim->n_batches; i++) {
-        for (unsigned k = 0; k < sim->batches[i].n; k++)
-            event_free(sim->batches[i].rows[k].end);
-        free(sim->batches[i].rows);
-    }
-    free(sim->claims);
-}
 
 static int64_t run_ms(const struct fake_plan *p)
 {
@@ -265,7 +58,7 @@ static void check_hung(const struct fake_plan *p, const struct event *ev)
         check_timeout(ev, limit + GRACE_MS, REMOTE_STOPPED);
     else if (p->kind == FAKE_STOP_SILENT)
         check_timeout(ev, limit + GRACE_MS + GRACE_MS + 5000, REMOTE_UNKNOWN);
-    else if (p->kind == FAKE_STOP_UNKNOWN)
+    else if (p->kind == FAKE_STOP_UNKNOWN || p->kind == FAKE_STOP_LOST)
         check_timeout(ev, limit, REMOTE_UNKNOWN);
     else if (p->kind == FAKE_STUBBORN)
         check_timeout(ev, limit + GRACE_MS + 1000, REMOTE_RUNNING);
@@ -313,7 +106,7 @@ static void check_undisturbed(const struct fake_plan *p, const struct row *row)
         assert_true(ev->duration_ms > took && ev->duration_ms <= took + 250);
     } else if (p->kind == FAKE_PLACES) {
         check_exact(ev, REASON_NONE, -1, 1);
-        assert_true(ev->duration_ms >= took + 3);
+        assert_true(ev->duration_ms >= took + FAKE_HANDSHAKE_MS);
     } else {
         check_exact(ev, REASON_NONE, took, 1);
     }
@@ -370,19 +163,6 @@ static void back_pressure(void **state)
     }
 }
 
-static void cancel_one(struct sim *sim, unsigned at)
-{
-    struct model_batch *b = &sim->batches[at];
-    size_t in_slots = b->in_slots;
-
-    /* as the store does: what is queued is moved first, then the engine is told */
-    for (unsigned i = 0; i < b->n; i++)
-        if (b->rows[i].state == ROW_QUEUED)
-            b->rows[i].state = ROW_DROPPED;
-    assert_int_equal(engine_cancel(sim->engine, at + 1), in_slots);
-    b->cancelled = true;
-}
-
 static void check_cancelled(const struct model_batch *b)
 {
     for (unsigned i = 0; i < b->n; i++) {
@@ -411,10 +191,10 @@ static void random_cancels(void **state)
         for (unsigned i = 0; i < 20; i++)
             sim_submit(&sim, 510, i % 3 == 0 ? 40 : 0, i % 2);
         do {
-            answer(&sim, pick(&sim, 20));
-            unsigned at = pick(&sim, 20);
-            if (pick(&sim, 700) == 0 && at % 2 && !sim.batches[at].cancelled)
-                cancel_one(&sim, at);
+            sim_answer(&sim, sim_pick(&sim, 20));
+            unsigned at = sim_pick(&sim, 20);
+            if (sim_pick(&sim, 200) == 0 && at % 2 && !sim.batches[at].cancelled)
+                sim_cancel(&sim, at);
         } while (engine_sim_turn(sim.engine) || sim.n_claims);
         for (unsigned i = 0; i < 20; i++) {
             const struct model_batch *b = &sim.batches[i];
@@ -432,13 +212,57 @@ static void random_cancels(void **state)
     }
 }
 
-/* Turns until `count` run and the clock stands at `at`. */
-static void run_until(struct sim *sim, int64_t at)
+/* Many sessions on three servers (the fake checks that no server gets more than its places): the
+ * places go round without a pause, first come first served, also when waiting ones are cancelled. */
+static void places(void **state)
 {
-    while (sim->clock.now_ms < at) {
-        answer(sim, SIZE_MAX);
-        assert_true(engine_sim_turn(sim->engine));
+    struct sim sim;
+    int64_t last[3] = {0};
+
+    sim_start(&sim, 5, FAKE_PLACES, 1000);
+    sim_submit(&sim, 500, 0, false);
+    sim_submit(&sim, 400, 0, false);
+    sim_run_until(&sim, 150);
+    sim_cancel(&sim, 1);
+    sim_run(&sim);
+    for (unsigned i = 0; i < 500; i++) {
+        struct fake_plan p = fake_plan(5, FAKE_PLACES, i);
+        const struct event *ev = sim.batches[0].rows[i].end;
+        check_exact(ev, REASON_NONE, -1, 1);
+        int64_t waited = ev->duration_ms - p.connect_ms - FAKE_HANDSHAKE_MS - run_ms(&p);
+        assert_true(waited >= 0);
+        if (last[i % 3] < p.connect_ms + waited)
+            last[i % 3] = p.connect_ms + waited;
     }
+    /* 200 ms to come, and at most 300 handshakes, 8 at a time */
+    for (unsigned k = 0; k < 3; k++)
+        assert_true(last[k] > 0 && last[k] <= 200 + (300 / FAKE_PLACES_EACH + 1) * FAKE_HANDSHAKE_MS);
+    check_cancelled(&sim.batches[1]);
+    sim_end(&sim);
+}
+
+/* With all of them there at once, waiting is in order of arrival to the millisecond. */
+static void places_in_order(void **state)
+{
+    struct sim sim;
+    unsigned count = 0;
+
+    sim_start(&sim, 5, FAKE_PLACES, 1000);
+    sim_submit(&sim, 1000, 0, false);
+    sim_run(&sim);
+    for (unsigned i = 0; i < 1000; i++) {
+        for (unsigned k = i % 3; k < 1000; k += 3) {
+            struct fake_plan a = fake_plan(5, FAKE_PLACES, i), b = fake_plan(5, FAKE_PLACES, k);
+            if (a.connect_ms >= b.connect_ms)
+                continue;
+            int64_t at_a = sim.batches[0].rows[i].end->duration_ms - run_ms(&a);
+            int64_t at_b = sim.batches[0].rows[k].end->duration_ms - run_ms(&b);
+            assert_true(at_a <= at_b); /* who came first had the place first */
+            count++;
+        }
+    }
+    assert_true(count > 10000);
+    sim_end(&sim);
 }
 
 static void cancel_while(int only, int64_t want_ms, enum remote_process want)
@@ -447,7 +271,7 @@ static void cancel_while(int only, int64_t want_ms, enum remote_process want)
 
     sim_start(&sim, 5, only, 10);
     sim_submit(&sim, 1, 0, false);
-    run_until(&sim, 1000 + 4 * 800);
+    sim_run_until(&sim, 1000 + 4 * 800);
     int64_t from = sim.clock.now_ms;
     assert_int_equal(engine_cancel(sim.engine, 1), 1);
     assert_int_equal(engine_cancel(sim.engine, 1), 1); /* again: nothing else happens */
@@ -467,6 +291,7 @@ static void cancel_each(void **state)
     cancel_while(FAKE_HANG, 0, REMOTE_STOPPED);
     cancel_while(FAKE_NEEDS_KILL, GRACE_MS, REMOTE_STOPPED);
     cancel_while(FAKE_STOP_UNKNOWN, 0, REMOTE_UNKNOWN);
+    cancel_while(FAKE_STOP_LOST, 0, REMOTE_UNKNOWN);
     cancel_while(FAKE_STOP_SILENT, GRACE_MS + GRACE_MS + 5000, REMOTE_UNKNOWN);
     cancel_while(FAKE_STUBBORN, GRACE_MS + 1000, REMOTE_RUNNING);
 }
@@ -483,7 +308,7 @@ static void cancel_claimed(void **state)
         sim.batches[0].rows[i].state = ROW_RUNNING;
         sim.batches[0].rows[i].claimed = false;
     }
-    cancel_one(&sim, 0);
+    sim_cancel(&sim, 0);
     sim.n_claims -= 2;
     memmove(sim.claims, sim.claims + 2, sim.n_claims * sizeof *sim.claims);
     engine_claimed(sim.engine, 1, 0, true);
@@ -506,7 +331,7 @@ static void queue_full(void **state)
 
     sim_start(&sim, 5, FAKE_OK, 100);
     sim_submit(&sim, 10000, 0, false);
-    run_until(&sim, 1);
+    sim_run_until(&sim, 1);
     assert_int_equal(engine_reserve(sim.engine, 101, &e), -ERR_QUEUE_FULL);
     assert_non_null(strstr(e.msg, "100 running"));
     assert_non_null(strstr(e.msg, "9900 queued"));
@@ -528,7 +353,7 @@ static void stop_dispatch(void **state)
 
     sim_start(&sim, 5, FAKE_OK, 10);
     sim_submit(&sim, 100, 0, false);
-    run_until(&sim, 1);
+    sim_run_until(&sim, 1);
     engine_stop_dispatch(sim.engine);
     sim_run(&sim);
     engine_counts(sim.engine, &c);
@@ -549,7 +374,7 @@ static void abort_everything(void **state)
 
     sim_start(&sim, 5, -1, 500);
     sim_submit(&sim, 500, 0, false);
-    run_until(&sim, 500);
+    sim_run_until(&sim, 500);
     engine_abort(sim.engine);
     for (unsigned i = 0; i < 500; i++) {
         const struct event *ev = sim.batches[0].rows[i].end;
@@ -570,7 +395,7 @@ static void free_in_flight(void **state)
 
     sim_start(&sim, 9, -1, 300);
     sim_submit(&sim, 1000, 0, false);
-    run_until(&sim, 300);
+    sim_run_until(&sim, 300);
     engine_free(sim.engine);
     for (unsigned i = 0; i < 1000; i++)
         event_free(sim.batches[0].rows[i].end);
@@ -585,7 +410,7 @@ static void live_output(void **state)
 
     sim_start(&sim, 5, FAKE_HANG, 10);
     sim_submit(&sim, 10, 0, true);
-    run_until(&sim, 200 + 4 * 800 + 200);
+    sim_run_until(&sim, 200 + 4 * 800 + 200);
     for (unsigned i = 0; i < 10; i++) {
         struct fake_plan p = fake_plan(5, FAKE_HANG, i);
         assert_null(sim.batches[0].rows[i].end);
@@ -600,16 +425,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_thousand),   cmocka_unit_test(back_pressure),
+        cmocka_unit_test(places),         cmocka_unit_test(places_in_order),
         cmocka_unit_test(random_cancels), cmocka_unit_test(cancel_each),
         cmocka_unit_test(cancel_claimed), cmocka_unit_test(queue_full),
         cmocka_unit_test(stop_dispatch),  cmocka_unit_test(abort_everything),
         cmocka_unit_test(free_in_flight), cmocka_unit_test(live_output),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
-}
-
-/* No other transport is linked. */
-const struct transport_ops *const *engine_transports(void)
-{
-    return fake_only;
 }
