@@ -358,8 +358,9 @@ class Rig:
             "PermitRootLogin prohibit-password", "PubkeyAuthentication yes",
             "PermitUserRC no", "PrintMotd no", "PrintLastLog no", "LogLevel VERBOSE",
             "Subsystem sftp internal-sftp",
-            # How the processes of sessions are known for ours when the rig ends.
-            f"SetEnv MUSTER_RIG={self.dir}",
+            # How the processes of sessions are known for ours when the rig ends; and a home of the
+            # rig's own, so that no .bashrc of the user's has a part in what a test sees or takes.
+            f"SetEnv MUSTER_RIG={self.dir} HOME={self.dir}",
         ]
         if self.max_sessions is not None:
             lines.append(f"MaxSessions {self.max_sessions}")
