@@ -157,10 +157,10 @@ static void draw_footer(struct app *a, struct surface *s, struct rect row)
     int x = row.x, tail;
 
     if (prompt || (v->ops->takes_text && v->ops->takes_text(v))) {
-        bool choice = prompt && !a->priv->question.done;
+        bool choice = prompt ? !a->priv->question.done : v->ops == &view_review;
         if (!choice)
             x += hint(s, row, x, "Enter", "done");
-        hint(s, row, x, "Esc", choice ? "leave it" : "back");
+        hint(s, row, x, "Esc", choice && prompt ? "leave it" : "back");
         return;
     }
     action_key(ACT_HELP, key);
@@ -188,21 +188,29 @@ static void draw_footer(struct app *a, struct surface *s, struct rect row)
         hint(s, row, x, last, quit);
 }
 
+static struct rect body_of(const struct layout *l, struct rect r)
+{
+    return l->borders ? (struct rect) {r.x + 1, r.y + 1, r.w - 2, r.h - 2} : r;
+}
+
+static void load_view(struct view *v, struct rect body, bool *stale, struct rect *size)
+{
+    if ((*stale || size->w != body.w || size->h != body.h) && v->ops->load)
+        v->ops->load(v, body.w, body.h);
+    *stale = false;
+    *size = body;
+}
+
 /* Loads a view when it has to be, and draws it with its border. */
 static void draw_view(struct app *a, struct surface *s, const struct layout *l, struct view *v,
                       struct rect r, const char *title, bool focused, bool *stale,
                       struct rect *size)
 {
-    struct rect body = r;
+    struct rect body = body_of(l, r);
 
-    if (l->borders)
-        body = (struct rect) {r.x + 1, r.y + 1, r.w - 2, r.h - 2};
     if (body.w < 1 || body.h < 1)
         return;
-    if ((*stale || size->w != body.w || size->h != body.h) && v->ops->load)
-        v->ops->load(v, body.w, body.h);
-    *stale = false;
-    *size = body;
+    load_view(v, body, stale, size);
     if (l->borders) {
         char right[256] = "";
         if (v->ops->caption)
@@ -260,6 +268,32 @@ static bool state_same(const struct app_state *x, const struct app_state *y)
            x->focus == y->focus && x->n_overlays == y->n_overlays;
 }
 
+/* All views load again when something that any may show has changed. */
+static void check_state(struct app *a)
+{
+    struct app_state state = state_of(a);
+
+    if (!state_same(&state, &a->priv->loaded))
+        app_stale_all(a);
+    a->priv->loaded = state;
+}
+
+void app_catch_up(struct app *a, struct view *v)
+{
+    struct app_private *p = a->priv;
+    struct layout l = layout_make(p->cols, p->rows, a->focus, a->zoomed);
+
+    if (l.mode == LAYOUT_TOO_SMALL)
+        return;
+    check_state(a);
+    if (a->n_overlays > 0 && v == a->overlays[a->n_overlays - 1])
+        load_view(v, body_of(&l, l.area), &p->stale_overlays[a->n_overlays - 1],
+                  &p->overlay_sizes[a->n_overlays - 1]);
+    else if (v == a->panes[a->focus])
+        load_view(v, body_of(&l, l.panes[a->focus]), &p->stale_panes[a->focus],
+                  &p->pane_sizes[a->focus]);
+}
+
 static void draw_too_small(struct app *a, struct surface *s)
 {
     struct rect all = {0, 0, s->cols, s->rows};
@@ -272,15 +306,13 @@ static void draw_too_small(struct app *a, struct surface *s)
 void app_draw(struct app *a, struct surface *s)
 {
     struct layout l = layout_make(s->cols, s->rows, a->focus, a->zoomed);
-    struct app_state state;
 
     app_bury(a);
     if (a->fleet)
         app_refresh_fleet(a);
-    state = state_of(a);
-    if (!state_same(&state, &a->priv->loaded))
-        app_stale_all(a);
-    a->priv->loaded = state;
+    check_state(a);
+    a->priv->cols = s->cols;
+    a->priv->rows = s->rows;
     surface_clear(s);
     a->dirty = false;
     a->priv->too_small = l.mode == LAYOUT_TOO_SMALL;

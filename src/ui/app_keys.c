@@ -26,23 +26,6 @@ static void touched(struct app *a, const struct view *v)
     a->dirty = true;
 }
 
-/* Several keys may come between two frames: a view acts on what it would show by now. */
-static void catch_up(struct app *a, struct view *v)
-{
-    struct app_private *p = a->priv;
-
-    for (size_t i = 0; i < PANE_COUNT + a->n_overlays; i++) {
-        size_t o = i - PANE_COUNT;
-        bool *stale = i < PANE_COUNT ? &p->stale_panes[i] : &p->stale_overlays[o];
-        struct rect *size = i < PANE_COUNT ? &p->pane_sizes[i] : &p->overlay_sizes[o];
-        if ((i < PANE_COUNT ? a->panes[i] : a->overlays[o]) != v || !*stale || size->w <= 0)
-            continue;
-        if (v->ops->load)
-            v->ops->load(v, size->w, size->h);
-        *stale = false;
-    }
-}
-
 /* A view over all others is opened, or closed when it is the one on top. */
 static void toggle_overlay(struct app *a, const struct view_ops *ops)
 {
@@ -220,7 +203,7 @@ void app_key(struct app *a, const struct key *k)
         return;
     }
     struct view *v = top_view(a);
-    catch_up(a, v);
+    app_catch_up(a, v);
     if (is_ctrl(k, 'c')) {
         interrupt(a, v);
         return;

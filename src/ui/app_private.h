@@ -55,12 +55,13 @@ struct app_private {
     size_t fleet_nodes;
 
     struct app_state loaded;
-    bool too_small; /* the last screen was */
+    int cols, rows; /* of the last screen, 0: none yet */
+    bool too_small; /* it was */
     /* Overlays that were closed, until their own code has surely returned. */
     struct view *closed[OVERLAY_MAX * 2];
     size_t n_closed;
     bool stale_panes[PANE_COUNT], stale_overlays[OVERLAY_MAX];
-    struct rect pane_sizes[PANE_COUNT], overlay_sizes[OVERLAY_MAX];
+    struct rect pane_sizes[PANE_COUNT], overlay_sizes[OVERLAY_MAX]; /* as loaded for */
 
     struct pending_hold *hold;
     int64_t ask_number; /* the batch that the prompt is about */
@@ -82,6 +83,10 @@ void app_pop_all(struct app *a);
 /* This process committed something (service_wake_fd). */
 void app_woken(struct app *a);
 const char *app_clock_text(int64_t wall_ms, const char *fmt, char *buf, size_t n);
+
+/* --- app_draw.c --- */
+/* Several keys may come between two frames: a view is to act on what it would show by now. */
+void app_catch_up(struct app *a, struct view *v);
 
 /* --- app_question.c --- */
 /* Asks for one of `keys`; chosen(app, 0) when it was closed. */

@@ -168,6 +168,8 @@ static void layout(struct column *c, int width)
     };
 
     memcpy(c, all, sizeof all);
+    if (width >= 70)
+        c[COL_ACTION].min = 18;
     columns_layout(c, N_COLS, width);
 }
 
