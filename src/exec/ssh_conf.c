@@ -213,7 +213,9 @@ static void apply_server(struct ssh_conf *c, enum conf_key key, const char *v)
         c->alive_interval = (int) (parse_seconds(v) > 0 ? parse_seconds(v) : 0);
         break;
     default:
-        c->alive_count = atoi(v) > 0 ? atoi(v) : 3;
+        c->alive_count = (int) strtol(v, NULL, 10);
+        if (c->alive_count <= 0)
+            c->alive_count = 3;
         break;
     }
 }
@@ -228,7 +230,7 @@ static void apply_client(struct ssh_conf *c, enum conf_key key, const char *name
         set(&c->user, v);
         break;
     case KEY_PORT:
-        c->port = atoi(v);
+        c->port = (int) strtol(v, NULL, 10);
         break;
     case KEY_FAMILY:
         c->family = strcasecmp(v, "inet") == 0    ? AF_INET

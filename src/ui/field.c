@@ -7,6 +7,7 @@
 #include "muster/base/text.h"
 #include "muster/ui/key.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define FIELD_MAX ((size_t) 32 << 10)
@@ -162,7 +163,7 @@ static void type(struct field *f, uint32_t cp)
     /* A key's name is its character, but for the space. */
     key_label(&(struct key) {KEY_CODE_CHAR, cp, false, NULL}, name);
     if (cp == ' ')
-        strcpy(name, " ");
+        snprintf(name, sizeof name, " ");
     insert(f, name, strlen(name));
 }
 

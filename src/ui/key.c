@@ -75,7 +75,7 @@ char *key_label(const struct key *k, char *buf)
     buf[0] = '\0';
     if (k->code == KEY_CODE_CHAR) {
         if (k->cp == ' ' && !k->ctrl) {
-            strcpy(buf, "Space");
+            snprintf(buf, 16, "Space");
         } else {
             size_t at = 0;
             if (k->ctrl) {
@@ -90,7 +90,7 @@ char *key_label(const struct key *k, char *buf)
     } else {
         for (size_t i = 0; i < ARRAY_LEN(names); i++)
             if (names[i].code == k->code)
-                strcpy(buf, names[i].name);
+                snprintf(buf, 16, "%s", names[i].name);
     }
     return buf;
 }

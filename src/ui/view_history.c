@@ -135,18 +135,19 @@ static enum role status_role(enum batch_status s)
     }
 }
 
-/* "14:31:02" today, "Tue 14:31" within a week, else the date; buf of 16 bytes. */
-static const char *when(int64_t ms, int64_t now, char *buf)
+/* "14:31:02" today, "Tue 14:31" within a week, else the date; in five columns "14:31", "Tue",
+ * "03-31"; buf of 16 bytes. */
+static const char *when(int64_t ms, int64_t now, bool brief, char *buf)
 {
     char today[16], day[16];
 
     app_clock_text(now, "%Y-%m-%d", today, sizeof today);
     app_clock_text(ms, "%Y-%m-%d", day, sizeof day);
     if (strcmp(today, day) == 0)
-        return app_clock_text(ms, "%H:%M:%S", buf, 16);
+        return app_clock_text(ms, brief ? "%H:%M" : "%H:%M:%S", buf, 16);
     if (now > ms && now - ms < 6 * 24 * (int64_t) 3600000)
         return app_clock_text(ms, "%a %H:%M", buf, 16);
-    return strcpy(buf, day);
+    return memcpy(buf, day, sizeof day);
 }
 
 enum { COL_NUMBER, COL_TIME, COL_KIND, COL_STATUS, COL_DONE, COL_DURATION, COL_USER, COL_TARGETS,
@@ -168,8 +169,14 @@ static void layout(struct column *c, int width)
     };
 
     memcpy(c, all, sizeof all);
-    if (width >= 70)
+    if (width >= 70) {
         c[COL_ACTION].min = 18;
+    } else {
+        c[COL_TIME].min = c[COL_TIME].want = 5;
+        c[COL_STATUS].want = 8;
+        c[COL_DONE].want = 7;
+        c[COL_NUMBER].want = 5;
+    }
     columns_layout(c, N_COLS, width);
 }
 
@@ -182,13 +189,16 @@ static void draw_row(const struct history_view *h, struct surface *s, const stru
 
     snprintf(text, sizeof text, "#%lld", (long long) b->number);
     columns_cell(&c[COL_NUMBER], s, row, ROLE_NORMAL, text);
-    columns_cell(&c[COL_TIME], s, row, ROLE_DIM, when(b->created_ms, now, buf));
+    columns_cell(&c[COL_TIME], s, row, ROLE_DIM, when(b->created_ms, now, c[COL_TIME].w < 8, buf));
     columns_cell(&c[COL_KIND], s, row, ROLE_DIM, b->single ? "single" : "batch");
     snprintf(text, sizeof text, "%s %s", batch_status_glyph(b->status),
              c[COL_STATUS].w >= 11 ? batch_status_name(b->status)
                                    : batch_status_word(b->status));
     columns_cell(&c[COL_STATUS], s, row, role, text);
-    snprintf(text, sizeof text, "%u/%u", b->stats.success + b->stats.failed, b->stats.total);
+    int w = snprintf(text, sizeof text, "%u/%u", b->stats.success + b->stats.failed,
+                     b->stats.total);
+    if (w > c[COL_DONE].w)
+        snprintf(text, sizeof text, "%uh", b->stats.total);
     columns_cell(&c[COL_DONE], s, row, ROLE_NORMAL, text);
     columns_cell(&c[COL_DURATION], s, row, ROLE_NORMAL,
                  text_duration(batch_duration_ms(b, now), buf));
@@ -231,16 +241,19 @@ static void draw(struct view *v, struct surface *s, struct rect body, bool focus
         draw_empty(h, s, body);
         return;
     }
-    layout(c, body.w);
+    layout(c, body.w - 1); /* beside the mark of the cursor */
     if (body.h > 1) {
-        columns_head(c, N_COLS, s, (struct rect) {body.x, body.y, body.w, 1});
+        columns_head(c, N_COLS, s, (struct rect) {body.x + 1, body.y, body.w - 1, 1});
         body.y++;
         body.h--;
     }
     for (int y = 0; y < body.h; y++) {
         const struct batch *b = row_at(h, h->list.top + (size_t) y);
-        if (b)
-            draw_row(h, s, c, (struct rect) {body.x, body.y + y, body.w, 1}, b);
+        if (!b)
+            continue;
+        if (h->list.top + (size_t) y == h->list.cursor)
+            surface_text(s, body, body.x, body.y + y, ROLE_NORMAL, ">");
+        draw_row(h, s, c, (struct rect) {body.x + 1, body.y + y, body.w - 1, 1}, b);
     }
     if (!h->text.typing)
         vu_cursor_row(s, body, body.y + (int) (h->list.cursor - h->list.top), focused);
@@ -261,7 +274,8 @@ static void caption(struct view *v, char *buf, size_t n)
         strbuf_addf(&b, "since %s  ", app_clock_text(h->since_ms, "%Y-%m-%d", t, sizeof t));
     if (h->until_ms)
         strbuf_addf(&b, "until %s  ", app_clock_text(h->until_ms, "%Y-%m-%d", t, sizeof t));
-    strbuf_addf(&b, "%s", text_count(h->list.count, count));
+    strbuf_addf(&b, "%s %s", text_count(h->list.count, count),
+                h->list.count == 1 ? "batch" : "batches");
     snprintf(buf, n, "%s", b.s);
     strbuf_free(&b);
 }

@@ -29,7 +29,7 @@ static int setup(void **state)
 {
     struct fixture *f = x_calloc(1, sizeof *f);
 
-    strcpy(f->dir, "/tmp/muster-config-XXXXXX");
+    snprintf(f->dir, sizeof f->dir, "/tmp/muster-config-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->user, sizeof f->user, "%s/user.yaml", f->dir);
     snprintf(f->system, sizeof f->system, "%s/system.yaml", f->dir);
