@@ -13,6 +13,8 @@
 
 enum { COL_NODE, COL_STATE, COL_DURATION, COL_ATTEMPTS, COL_CODE, COL_WHY, COL_PROCESS, COL_COUNT };
 
+#define NODE_MAX 32 /* columns of a node's name at most */
+
 static const char *const show_names[SHOW_COUNT] = {"all", "running", "success", "failed"};
 
 void exec_list_init(struct exec_list *l, const enum exec_sort *sorts, size_t n)
@@ -66,6 +68,11 @@ const struct execution *exec_list_at(const struct exec_list *l)
 {
     size_t c = l->list.cursor;
     return c >= l->first && c - l->first < l->n_rows ? &l->rows[c - l->first] : NULL;
+}
+
+bool exec_list_filtered(const struct exec_list *l)
+{
+    return l->show != SHOW_ALL || !prompt_empty(&l->prompt);
 }
 
 static void set_filter(struct exec_list *l)
@@ -234,7 +241,9 @@ static void draw_row(const struct column *cols, const struct app *a, struct surf
     columns_cell(&cols[COL_CODE], s, row, ROLE_NORMAL, vu_exec_code(x, buf));
     const char *remote = remote_process_name(x->remote);
     columns_cell(&cols[COL_PROCESS], s, row, ROLE_NORMAL, remote ? remote : "");
-    columns_cell(&cols[COL_WHY], s, row, role, why);
+    /* A bare exit code is said once. */
+    if (cols[COL_CODE].w == 0 || strcmp(why, vu_exec_code(x, buf)) != 0)
+        columns_cell(&cols[COL_WHY], s, row, role, why);
     free(node);
     free(why);
 }
@@ -255,11 +264,22 @@ static void draw_empty(const struct exec_list *l, struct surface *s, struct rect
     }
 }
 
+/* The widest name at hand, so that short ones leave their room to the errors. */
+static int name_width(const struct exec_list *l)
+{
+    int w = 10;
+    for (size_t i = 0; i < l->n_rows; i++) {
+        int have = (int) text_width(l->rows[i].node);
+        w = have > w ? have : w;
+    }
+    return w < NODE_MAX ? w : NODE_MAX;
+}
+
 void exec_list_draw(const struct exec_list *l, const struct app *a, struct surface *s,
                     struct rect body, bool focused, bool with_remote)
 {
     struct column cols[COL_COUNT] = {
-        {"node", 10, 24, false, 0, false, 0, 0},     {"state", 9, 9, false, 0, false, 0, 0},
+        {"node", 10, name_width(l), false, 0, false, 0, 0}, {"state", 9, 9, false, 0, false, 0, 0},
         {"time", 7, 7, false, 3, true, 0, 0},        {"tries", 5, 5, false, 5, true, 0, 0},
         {"code", 6, 8, false, 4, false, 0, 0},       {"error", 12, 12, true, 2, false, 0, 0},
         {"process", 13, 13, false, 1, false, 0, 0}};

@@ -38,6 +38,7 @@ void exec_list_reset(struct exec_list *l);
 void exec_list_load(struct exec_list *l, struct app *a, int64_t batch, int height);
 /* The execution under the cursor, or NULL. */
 const struct execution *exec_list_at(const struct exec_list *l);
+bool exec_list_filtered(const struct exec_list *l); /* it does not show all */
 /* Moves, `f`, `!`, `s`, `S`, `/`, Enter (opens the output), I, and Esc's filter. True when it was one. */
 bool exec_list_act(struct exec_list *l, struct app *a, enum action act);
 /* A key while its prompt takes text. */

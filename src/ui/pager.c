@@ -66,6 +66,7 @@ void pager_set_needle(struct pager *p, const char *needle)
     char *copy = needle && *needle ? x_strdup(needle) : NULL;
     free(p->needle);
     p->needle = copy;
+    p->has_hit = false;
 }
 
 /* --- bytes --- */
@@ -405,6 +406,8 @@ static void move(struct pager *p, int by)
 bool pager_act(struct pager *p, enum action a)
 {
     int page = p->h > 2 ? p->h - 1 : 1;
+    bool had_hit = p->has_hit;
+    p->has_hit = false;
     switch (a) {
     case ACT_DOWN:
         move(p, 1);
@@ -449,6 +452,7 @@ bool pager_act(struct pager *p, enum action a)
         p->follow = !p->follow;
         return true;
     default:
+        p->has_hit = had_hit;
         return false;
     }
 }
@@ -470,41 +474,58 @@ static void show_hit(struct pager *p, size_t seg, uint64_t hit)
         p->x = at + strlen(p->needle) <= w ? 0 : at - w / 2 < PAGER_X_MAX ? at - w / 2 : PAGER_X_MAX;
 }
 
-static bool find_in_lines(struct pager *p, size_t seg, int64_t from, int64_t to, int step)
+static bool find_in_lines(struct pager *p, size_t seg, int64_t from, int step)
 {
-    const struct pager_segment *s = &p->seg[seg];
-    for (int64_t i = from; step > 0 ? i < to : i >= to; i += step) {
-        if (i < 0 || (size_t) i >= s->lines.n || !text_find(s->lines.v[i], p->needle))
+    const struct strv *lines = &p->seg[seg].lines;
+    for (int64_t i = from; i >= 0 && i < (int64_t) lines->n; i += step) {
+        if (!text_find(lines->v[i], p->needle))
             continue;
         p->top = (struct pager_pos) {seg, (uint64_t) i, 0};
+        p->hit = (uint64_t) i;
         return true;
     }
     return false;
 }
 
+/* Looks through one segment, from `at` (exclusive) on where it is given, else all of it. */
+static bool find_in(struct pager *p, size_t seg, bool forward, const uint64_t *at)
+{
+    const struct pager_segment *s = &p->seg[seg];
+    bool found;
+    if (!s->stream) {
+        int64_t from = at ? (int64_t) *at + (forward ? 1 : -1)
+                          : forward ? 0 : (int64_t) s->lines.n - 1;
+        return find_in_lines(p, seg, from, forward ? 1 : -1);
+    }
+    if (forward) {
+        uint64_t from = at ? *at + 1 : 0;
+        found = from < s->size && output_find(p->reader, s->id, from, s->size - from, p->needle,
+                                              &p->hit);
+    } else {
+        found = output_find_last(p->reader, s->id, 0, at ? *at : s->size, p->needle, &p->hit);
+    }
+    if (found)
+        show_hit(p, seg, p->hit);
+    return found;
+}
+
 bool pager_find(struct pager *p, bool forward)
 {
-    uint64_t hit;
     if (!p->needle || !has_rows(p))
         return false;
+    /* From the last hit on; else from the top of the window, what stands there included. */
+    size_t seg = p->has_hit ? p->hit_seg : p->top.seg;
+    uint64_t at = p->has_hit ? p->hit : p->top.off;
+    bool whole = !p->has_hit && forward && at == 0;
+    if (!p->has_hit && forward && at > 0)
+        at--;
     for (size_t k = 0; k < p->n_seg; k++) {
-        size_t i = forward ? p->top.seg + k : p->top.seg - k;
+        size_t i = forward ? seg + k : seg - k;
         if (i >= p->n_seg)
             break;
-        const struct pager_segment *s = &p->seg[i];
-        bool here = k == 0;
-        if (!s->stream) {
-            int64_t n = (int64_t) s->lines.n, at = (int64_t) p->top.off;
-            if (forward ? find_in_lines(p, i, here ? at + 1 : 0, n, 1)
-                        : find_in_lines(p, i, here ? at - 1 : n - 1, 0, -1))
-                return true;
-            continue;
-        }
-        uint64_t from = here ? next_line(p, s, p->top.off) : 0;
-        if (forward ? output_find(p->reader, s->id, from, s->size - from, p->needle, &hit)
-                    : output_find_last(p->reader, s->id, 0, here ? p->top.off : s->size,
-                                       p->needle, &hit)) {
-            show_hit(p, i, hit);
+        if (find_in(p, i, forward, k == 0 && !whole ? &at : NULL)) {
+            p->has_hit = true;
+            p->hit_seg = i;
             return true;
         }
     }

@@ -49,6 +49,9 @@ struct pager {
     } rows[PAGER_ROWS_MAX];
     size_t n_rows;
     char *needle; /* what is searched, or NULL */
+    bool has_hit; /* nothing moved since the last hit, which is at: */
+    size_t hit_seg;
+    uint64_t hit;
     /* The bytes at hand. */
     char *buf;
     size_t buf_len;

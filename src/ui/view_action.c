@@ -105,7 +105,7 @@ static const char *field_error(struct app *a, int i)
         if (f->len == 0 || (f->text[0] >= '0' && f->text[0] <= '9' && !*end && !errno && n >= 1 &&
                             n <= FANOUT_MAX))
             return NULL;
-        return "a number from 1 to 10000";
+        return "a number, 1 to 10000";
     case F_CONNECT:
         if (f->len == 0 || (text_parse_duration(f->text, &ms) && ms >= 1))
             return NULL;
@@ -192,7 +192,9 @@ static void draw_field(struct action_view *x, struct surface *s, struct rect cel
         return;
     }
     if (error) {
-        int ew = (int) text_width(error) < w * 2 / 3 ? (int) text_width(error) : w * 2 / 3;
+        int ew = (int) text_width(error), room = w - (int) text_width(f->text) - 3;
+        room = room > w * 2 / 3 ? room : w * 2 / 3;
+        ew = ew < room ? ew : room;
         surface_fit(s, cell, x0 + w - ew, cell.y, ew, ROLE_ERROR, error, false);
         w -= ew + 1;
     }

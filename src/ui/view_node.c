@@ -66,10 +66,8 @@ static void node_fini(struct view *v)
 
 static void add(struct strv *out, int w, const char *name, const char *text)
 {
-    char *line = x_asprintf("%-16s %s", name, text);
     if (out->n < FACTS_MAX)
-        vu_wrap(out, line, w, FACTS_MAX - out->n);
-    free(line);
+        vu_fact(out, name, w < 60 ? 10 : 16, text, w, FACTS_MAX - out->n);
 }
 
 static void add_groups(struct strv *out, int w, const struct fleet *f, const struct fleet_node *x)
@@ -110,10 +108,11 @@ static void add_sources(struct strv *out, int w, const struct fleet *f, const st
         const struct fleet_source *s = &f->sources[i];
         if (!(x->sources & (UINT32_C(1) << (i < 31 ? i : 31))))
             continue;
-        char *line = x_asprintf("%s %s%s%s", s->type, s->path ? s->path : "",
-                                s->state == SOURCE_OK ? "" : ": ",
+        char *path = vu_path(s->path);
+        char *line = x_asprintf("%s %s%s%s", s->type, path, s->state == SOURCE_OK ? "" : ": ",
                                 s->state == SOURCE_OK ? "" : fleet_source_state_name(s->state));
         add(out, w, "source", line);
+        free(path);
         free(line);
     }
 }

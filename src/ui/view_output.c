@@ -73,10 +73,8 @@ static void add_fact(struct strv *out, int w, const char *name, const char *fmt,
     va_start(ap, fmt);
     char *text = x_vasprintf(fmt, ap);
     va_end(ap);
-    char *line = x_asprintf("%-8s %s", name, text);
     if (out->n < HEADER_LINES_MAX)
-        vu_wrap(out, line, w, HEADER_LINES_MAX - out->n);
-    free(line);
+        vu_fact(out, name, 8, text, w, HEADER_LINES_MAX - out->n);
     free(text);
 }
 

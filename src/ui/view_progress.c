@@ -477,6 +477,11 @@ static enum view_result progress_act(struct view *v, enum action act)
     case ACT_CANCEL:
         app_cancel_batch(v->app, v->app->batch);
         return VIEW_DONE;
+    case ACT_EXPORT:
+        if (!exec_list_filtered(&p->lists[p->tab]))
+            return VIEW_IGNORED;
+        app_export_filtered(v->app, v->app->batch, &p->lists[p->tab].filter);
+        return VIEW_DONE;
     case ACT_BACK:
         /* The Errors tab shows failures by nature: nothing to go back from. */
         if (p->tab == TAB_ERRORS && prompt_empty(&p->lists[p->tab].prompt) &&

@@ -139,6 +139,8 @@ static void results_load(struct view *v, int w, int h)
     if (r->batch != a->batch) {
         r->batch = a->batch;
         r->tab = TAB_CLASSES;
+        exec_list_reset(&r->nodes);
+        r->nodes.batch = a->batch;
         field_set(&r->search.field, "");
         r->search.typing = false;
         free(X_STEAL(r->found));
@@ -167,14 +169,14 @@ static char *summary(const struct results_view *r, const struct batch *b)
     strbuf_addf(&out, ": %u ok %s", st->success, exec_status_glyph(EXEC_SUCCESS));
     if (st->failed)
         strbuf_addf(&out, ", %u failed", st->failed);
+    if (st->running + st->queued)
+        strbuf_addf(&out, ", %u to come", st->running + st->queued);
     for (int k = REASON_EXIT, n = 0; k < REASON_COUNT; k++)
         if (st->by_reason[k])
             strbuf_addf(&out, "%s%s %u %s", n++ ? ", " : " (", reason_name((enum reason) k),
                         st->by_reason[k], reason_glyph((enum reason) k));
     if (st->failed)
         strbuf_addch(&out, ')');
-    if (st->running + st->queued)
-        strbuf_addf(&out, ", %u to come", st->running + st->queued);
     int64_t ms = batch_duration_ms(b, wall_ms(r->v.app->clock));
     if (ms >= 0)
         strbuf_addf(&out, "; %s", text_duration(ms, num));
@@ -316,6 +318,10 @@ static enum view_result results_act(struct view *v, enum action act)
     }
     if (act == ACT_CANCEL) {
         app_cancel_batch(v->app, v->app->batch);
+        return VIEW_DONE;
+    }
+    if (act == ACT_EXPORT && r->tab == TAB_NODES && exec_list_filtered(&r->nodes)) {
+        app_export_filtered(v->app, v->app->batch, &r->nodes.filter);
         return VIEW_DONE;
     }
     if (r->tab == TAB_CLASSES)

@@ -8,6 +8,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/base/vec.h"
+#include "muster/core/config.h"
 #include "muster/service/service.h"
 #include "muster/store/reader.h"
 #include "muster/ui/app.h"
@@ -123,32 +124,34 @@ static void say(struct review_view *r, enum role role, const char *name, const c
                 size_t max)
 {
     size_t from = r->lines.n;
-    struct strv rows = STRV_INIT;
-    int w = r->width - 11;
-    vu_wrap(&rows, text, w > 10 ? w : 10, max);
-    for (size_t i = 0; i < rows.n; i++)
-        strv_push_own(&r->lines, x_asprintf("%-9s %s", i == 0 ? name : "", rows.v[i]));
-    strv_clear(&rows);
+    vu_fact(&r->lines, name, 9, text, r->width - 1, max);
     X_GROW(r->roles, r->cap_roles, r->lines.n + 1);
     for (; from < r->lines.n; from++)
         r->roles[from] = role;
 }
 
+/* A limit of the request, else the configured one, which a node's own goes over. */
+static void say_limit(struct strbuf *b, int64_t asked, int64_t configured)
+{
+    int64_t ms = asked >= 0 ? asked : configured;
+    char buf[32];
+    strbuf_adds(b, ms > 0 ? text_duration(ms, buf) : "no limit");
+    if (asked < 0)
+        strbuf_adds(b, " or a node's own");
+}
+
 static void say_options(struct review_view *r)
 {
     const struct batch_request *q = r->v.app->pending;
+    const struct config *c = service_config(r->v.app->service);
     struct strbuf b;
-    char ms[32];
     strbuf_init(&b, 4096);
-    strbuf_addf(&b, "as %s, fan-out %u", q->over.user ? q->over.user : "each node's user",
+    strbuf_addf(&b, "as %s; fan-out %u", q->over.user ? q->over.user : "each node's user",
                 r->review.fanout);
-    strbuf_addf(&b, ", connect limit %s", q->over.connect_timeout_ms >= 0
-                                              ? text_duration(q->over.connect_timeout_ms, ms)
-                                              : "as configured");
-    strbuf_addf(&b, ", run limit %s", q->over.command_timeout_ms > 0
-                                          ? text_duration(q->over.command_timeout_ms, ms)
-                                      : q->over.command_timeout_ms == 0 ? "none"
-                                                                        : "as configured");
+    strbuf_adds(&b, "; to connect ");
+    say_limit(&b, q->over.connect_timeout_ms, c ? c->connect_timeout_ms : -1);
+    strbuf_adds(&b, "; to run ");
+    say_limit(&b, q->over.command_timeout_ms, c ? c->command_timeout_ms : -1);
     say(r, ROLE_NORMAL, "How", b.s, 6);
     strbuf_free(&b);
 }

@@ -65,7 +65,7 @@ char *vu_time(int64_t ms, int64_t now_ms, char *buf)
     struct tm t, n;
     time_t at = (time_t) (ms / 1000), now = (time_t) (now_ms / 1000);
     if (ms <= 0 || !localtime_r(&at, &t) || !localtime_r(&now, &n)) {
-        strcpy(buf, "-");
+        snprintf(buf, 32, "-");
         return buf;
     }
     bool today = t.tm_year == n.tm_year && t.tm_yday == n.tm_yday;
@@ -155,6 +155,27 @@ void vu_wrap(struct strv *out, const char *text, int w, size_t max)
         line = nl ? nl + 1 : NULL;
     }
     strbuf_free(&b);
+}
+
+void vu_fact(struct strv *out, const char *name, int name_w, const char *text, int w, size_t max)
+{
+    struct strv rows = STRV_INIT;
+    int room = w - name_w - 1;
+    vu_wrap(&rows, text, room > 10 ? room : 10, max);
+    for (size_t i = 0; i < rows.n; i++)
+        strv_push_own(out, x_asprintf("%-*s %s", name_w, i == 0 ? name : "", rows.v[i]));
+    strv_clear(&rows);
+}
+
+char *vu_path(const char *path)
+{
+    const char *home = getenv("HOME");
+    size_t n = home ? strlen(home) : 0;
+    if (!path)
+        return x_strdup("");
+    if (n > 1 && strncmp(path, home, n) == 0 && path[n] == '/')
+        return x_asprintf("~%s", path + n);
+    return x_strdup(path);
 }
 
 void vu_open_output(struct app *a, int64_t batch, uint32_t position)

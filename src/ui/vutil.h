@@ -36,6 +36,11 @@ void vu_teach(struct surface *s, struct rect body, const char *const *lines, siz
  * newline starts a line. At most max lines, the last then ends in "...". */
 void vu_wrap(struct strv *out, const char *text, int w, size_t max);
 
+/* Appends "NAME  text" with the text wrapped beside the name, name_w columns wide. */
+void vu_fact(struct strv *out, const char *name, int name_w, const char *text, int w, size_t max);
+/* A path with the home folder as ~; caller frees. NULL: "". */
+char *vu_path(const char *path);
+
 /* Opens the output of one execution, or all that is known of a node. */
 void vu_open_output(struct app *a, int64_t batch, uint32_t position);
 void vu_open_node(struct app *a, const char *node);

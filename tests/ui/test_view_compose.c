@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Action pane and the review: the fields and their errors, the history of commands, what a run is
+ * refused for, and that nothing runs without the agreement that is asked for. */
+#include "harness.h"
+
+#include "muster/base/alloc.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const struct {
+    int cols, rows;
+} sizes[] = {{120, 35}, {80, 24}, {40, 12}};
+
+static void golden_sizes(struct harness *h, const char *what)
+{
+    char name[64];
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        harness_size(h, sizes[i].cols, sizes[i].rows);
+        snprintf(name, sizeof name, "%s-%dx%d", what, sizes[i].cols, sizes[i].rows);
+        harness_golden(h, name);
+    }
+}
+
+static struct harness *fresh(void)
+{
+    struct harness *h = harness_new(NULL);
+    int64_t b = harness_batch(h, "uptime", "web[01-02]");
+    harness_run(h, b, 0, 400, 0, "up\n", NULL);
+    harness_run(h, b, 1, 600, 0, "up\n", NULL);
+    b = harness_batch(h, "df -h /", "web[01-02]");
+    harness_run(h, b, 0, 400, 0, "up\n", NULL);
+    harness_run(h, b, 1, 600, 0, "up\n", NULL);
+    harness_open(h, 80, 24, false);
+    return h;
+}
+
+static const char *command(struct harness *h)
+{
+    return h->app->form.command.text;
+}
+
+static void test_fields(void **state)
+{
+    struct harness *h = fresh();
+    harness_keys(h, "2 e 'systemctl is-active nginx' Enter j e '0' Tab '15x' Tab '5m' Enter");
+    assert_string_equal(command(h), "systemctl is-active nginx");
+    harness_expect(h, "a number, 1 to 10000");
+    harness_expect(h, "a time: 15, 90s, 5m");
+    golden_sizes(h, "action");
+    harness_size(h, 80, 24);
+    harness_keys(h, "k k k e BS '20' Tab BS Esc");
+    harness_expect_not(h, "a number,");
+    harness_expect_not(h, "a time:");
+    assert_string_equal(h->app->form.fanout.text, "20");
+    assert_string_equal(h->app->form.connect_timeout.text, "15");
+    /* Enter edits and leaves; it never launches. */
+    harness_keys(h, "k k k e Enter Enter Enter");
+    assert_int_equal(h->app->n_overlays, 0);
+    harness_free(h);
+}
+
+static void test_history(void **state)
+{
+    struct harness *h = fresh();
+    harness_keys(h, "2 e 'ls' Up");
+    assert_string_equal(command(h), "df -h /");
+    harness_keys(h, "C-p");
+    assert_string_equal(command(h), "uptime");
+    harness_keys(h, "Up");
+    assert_string_equal(command(h), "uptime");
+    harness_keys(h, "Down C-n");
+    assert_string_equal(command(h), "ls");
+    harness_keys(h, "C-r 'ti'");
+    assert_string_equal(command(h), "uptime");
+    harness_expect(h, "search ti");
+    harness_keys(h, "Esc");
+    assert_string_equal(command(h), "ls");
+    harness_keys(h, "C-r 'h' Enter");
+    assert_string_equal(command(h), "df -h /");
+    harness_keys(h, "C-r 'nothing like it'");
+    harness_expect(h, "no command with");
+    harness_keys(h, "C-c Esc");
+    assert_string_equal(command(h), "df -h /");
+    harness_free(h);
+}
+
+static void test_refusals(void **state)
+{
+    struct harness *h = fresh();
+    harness_keys(h, "2");
+    harness_expect(h, "x is refused: no target (1, Space picks) and no command");
+    harness_keys(h, "e 'id' Esc");
+    harness_expect(h, "x is refused: no target (1, Space picks)");
+    harness_keys(h, "x");
+    assert_int_equal(h->app->n_overlays, 0);
+    harness_keys(h, "1 / 'stage1' Enter G Space 2");
+    harness_expect(h, "x reviews and runs it");
+    harness_free(h);
+}
+
+static void test_review_small(void **state)
+{
+    struct harness *h = fresh();
+    harness_keys(h, "1 / 'stage' Enter g Space 2 e 'uptime' Esc x");
+    harness_expect(h, "y runs it, Esc goes back");
+    harness_expect(h, "stage[1-3]");
+    golden_sizes(h, "review");
+    harness_size(h, 80, 24);
+    harness_keys(h, "Enter Space x");
+    assert_int_equal(h->app->n_overlays, 1);
+    assert_int_equal(h->app->batch, 0);
+    harness_keys(h, "Esc");
+    assert_int_equal(h->app->n_overlays, 0);
+    assert_string_equal(command(h), "uptime");
+    harness_free(h);
+}
+
+static void test_review_protected(void **state)
+{
+    struct harness *h = fresh();
+    harness_keys(h, "1 / 'db01' Enter G Space 2 e 'reboot' Esc x");
+    harness_expect(h, "Protected some of these nodes are in @db");
+    harness_expect(h, "To run it, type 1 and Enter:");
+    harness_keys(h, "y Enter");
+    harness_expect(h, "nothing runs yet: type 1 first");
+    harness_keys(h, "'2' Enter");
+    harness_expect(h, "2 is not the number of nodes: 1");
+    assert_int_equal(h->app->n_overlays, 1);
+    assert_int_equal(h->app->batch, 0);
+    harness_golden(h, "review-protected-80x24");
+    harness_free(h);
+}
+
+static void wait_for(struct harness *h, const char *text)
+{
+    for (int i = 0; i < 4000 && !harness_shows(h, text); i++) {
+        nanosleep(&(struct timespec) {0, 5000000}, NULL);
+        harness_wait(h, 10);
+    }
+    harness_expect(h, text);
+}
+
+static struct harness *local(void)
+{
+    struct harness *h = harness_new("nodes: {\"here[01-12]\": {transport: local}}\n"
+                                    "groups: {here: {nodes: \"here[01-12]\"}}\n");
+    harness_open(h, 80, 24, false);
+    return h;
+}
+
+static void test_run_small(void **state)
+{
+    struct harness *h = local();
+    harness_keys(h, "1 / 'here0' Enter g Space 2 e 'echo done here' Esc x");
+    harness_expect(h, "9 nodes");
+    harness_keys(h, "y");
+    assert_int_equal(h->app->n_overlays, 0);
+    assert_int_equal(h->app->batch, 1);
+    wait_for(h, "Success: the command succeeded on every node.");
+    harness_expect(h, "done here");
+    harness_free(h);
+}
+
+static void test_run_many(void **state)
+{
+    struct harness *h = local();
+    harness_keys(h, "1 a 2 e 'true' Esc x");
+    harness_expect(h, "To run it, type 12 and Enter:");
+    harness_keys(h, "y");
+    assert_int_equal(h->app->batch, 0);
+    harness_keys(h, "'12' Enter");
+    assert_int_equal(h->app->batch, 1);
+    wait_for(h, "Success: the command succeeded on every node.");
+    harness_free(h);
+}
+
+/* A command full of escapes is shown as what it is. */
+static void test_review_hostile(void **state)
+{
+    struct harness *h = fresh();
+    harness_keys(h, "1 / 'stage1' Enter G Space 2");
+    field_set(&h->app->form.command, "printf '\x1b[2J' # \xe2\x80\xae");
+    harness_keys(h, "x");
+    harness_expect(h, "printf '^[[2J' # <U+202E>");
+    harness_free(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fields),         cmocka_unit_test(test_history),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_review_small),
+        cmocka_unit_test(test_review_protected), cmocka_unit_test(test_run_small),
+        cmocka_unit_test(test_run_many),       cmocka_unit_test(test_review_hostile),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

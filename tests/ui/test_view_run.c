@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Progress, results, output and node: how they look at three sizes while a batch runs and after, and
+ * what their keys do. */
+#include "harness.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/strbuf.h"
+#include "muster/core/event.h"
+#include "muster/store/writer.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static const struct {
+    int cols, rows;
+} sizes[] = {{120, 35}, {80, 24}, {40, 12}};
+
+static void golden_sizes(struct harness *h, const char *what)
+{
+    char name[64];
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        harness_size(h, sizes[i].cols, sizes[i].rows);
+        snprintf(name, sizeof name, "%s-%dx%d", what, sizes[i].cols, sizes[i].rows);
+        harness_golden(h, name);
+    }
+}
+
+/* Another thread commits: its work is waited for, up to 20 s. */
+static void wait_for(struct harness *h, const char *text)
+{
+    for (int i = 0; i < 4000 && !harness_shows(h, text); i++) {
+        nanosleep(&(struct timespec) {0, 5000000}, NULL);
+        harness_wait(h, 10);
+    }
+    harness_expect(h, text);
+}
+
+static void fail_with(struct harness *h, int64_t b, uint32_t i, enum reason r, const char *error)
+{
+    harness_start(h, b, i);
+    harness_end(h, b, i, 15000, -1, r, error, NULL, NULL);
+}
+
+/* 30 nodes: 21 equal answers, 3 that fail alike, one of its own, a timeout, an unreachable one, and
+ * two that run and one that waits, until `ended`. */
+static struct harness *batch30(bool ended)
+{
+    struct harness *h = harness_new("nodes: {\"web[01-30]\": {host: 127.0.0.1, vars: {dc: fra}}}\n"
+                                    "groups: {web: {nodes: \"web[01-30]\", user: ops}}\n");
+    int64_t b = harness_batch(h, "systemctl restart nginx && systemctl is-active nginx",
+                              "web[01-30]");
+    for (uint32_t i = 0; i < 21; i++)
+        harness_run(h, b, i, 400 + 10 * (int64_t) i, 0, "active\n", NULL);
+    for (uint32_t i = 21; i < 24; i++)
+        harness_run(h, b, i, 900, 1, NULL, "nginx: [emerg] bind() to 0.0.0.0:80 failed\nsecond\n");
+    harness_run(h, b, 24, 1200, 0, "active\nb\x1b[31mred\x1b[0m\n", NULL);
+    fail_with(h, b, 25, REASON_TIMEOUT, "connect: no answer in 15 s");
+    fail_with(h, b, 26, REASON_UNREACHABLE, "connect to 127.0.0.1 port 22: connection refused");
+    harness_start(h, b, 27);
+    h->clock.now_ms += 1500;
+    harness_start(h, b, 28);
+    harness_output(h, b, 28, "so far\n", NULL);
+    h->clock.now_ms += 2500;
+    if (ended) {
+        harness_end(h, b, 27, 4000, 0, REASON_NONE, NULL, "active\n", NULL);
+        harness_end(h, b, 28, 2500, 0, REASON_NONE, NULL, "active\n", NULL);
+        harness_run(h, b, 29, 300, 0, "active\n", NULL);
+    }
+    harness_open(h, 120, 35, false);
+    harness_keys(h, "5 Enter");
+    return h;
+}
+
+static void test_none(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "3");
+    harness_expect(h, "No batch open.");
+    harness_expect(h, "c composes one, 5 shows the history.");
+    harness_free(h);
+}
+
+static void test_progress(void **state)
+{
+    struct harness *h = batch30(false);
+    golden_sizes(h, "progress");
+    harness_size(h, 80, 24);
+    harness_keys(h, "+");
+    harness_golden(h, "progress-alone-80x24");
+    harness_expect(h, "27/30  90.0%");
+    harness_expect(h, "ETA 0.4s");
+    harness_free(h);
+}
+
+static void test_progress_filters(void **state)
+{
+    struct harness *h = batch30(false);
+    harness_size(h, 80, 24);
+    harness_keys(h, "+ f");
+    harness_expect(h, "web28");
+    harness_expect(h, "web29");
+    harness_expect_not(h, "web01");
+    harness_keys(h, "!");
+    harness_expect(h, "web22");
+    harness_expect(h, "connection refused");
+    harness_expect_not(h, "o run ");
+    harness_keys(h, "! / 'refused' Enter");
+    harness_expect(h, "1 of 30");
+    harness_expect(h, "web27");
+    harness_keys(h, "Esc");
+    harness_expect(h, ">web27");
+    harness_expect(h, "web26");
+    harness_keys(h, "]");
+    harness_expect(h, "Nodes [Slowest] Errors");
+    harness_keys(h, "]");
+    harness_expect(h, "[Errors]");
+    harness_expect(h, "no answer in 15 s");
+    harness_keys(h, "[ [");
+    harness_expect(h, "[Nodes]");
+    harness_free(h);
+}
+
+static void test_cursor_stays(void **state)
+{
+    struct harness *h = batch30(false);
+    harness_size(h, 80, 24);
+    /* By status the order changes when one ends; the cursor stays on its node. */
+    harness_keys(h, "+ s / 'web28' Enter Esc");
+    harness_expect(h, ">web28");
+    harness_end(h, 1, 27, 4000, 0, REASON_NONE, NULL, "active\n", NULL);
+    wait_for(h, "28/30");
+    harness_expect(h, ">web28");
+    harness_free(h);
+}
+
+static void test_live_output(void **state)
+{
+    struct harness *h = batch30(false);
+    harness_size(h, 80, 24);
+    harness_keys(h, "+ / 'web29' Enter Enter");
+    harness_expect(h, "so far");
+    harness_expect(h, "running");
+    harness_keys(h, "F");
+    harness_expect(h, "follow");
+    harness_output(h, 1, 28, "and more\n", NULL);
+    wait_for(h, "and more");
+    harness_free(h);
+}
+
+static void test_cancel_outcome(void **state)
+{
+    struct harness *h = batch30(false);
+    struct cancel_result c;
+    assert_int_equal(writer_cancel(h->writer, 1, &c, NULL), 0);
+    for (uint32_t i = 27; i < 29; i++) {
+        struct event *ev = event_new(EVENT_FINISH, 1, i);
+        ev->wall_ms = wall_ms(&h->clock.clock);
+        ev->duration_ms = 4000;
+        ev->status = EXEC_FAILED;
+        ev->reason = REASON_CANCELLED;
+        ev->error = x_strdup("Cancelled by user");
+        ev->attempts = 1;
+        ev->exit_code = -1;
+        ev->remote = i == 27 ? REMOTE_STOPPED : REMOTE_UNKNOWN;
+        assert_true(writer_emit(h->writer, ev));
+    }
+    wait_for(h, "30/30");
+    harness_size(h, 120, 35);
+    harness_keys(h, "3 + G");
+    harness_expect(h, "cancelled: 3 nodes; processes: 1 stopped, 0 still running, 1 unknown");
+    harness_expect(h, "stopped");
+    harness_expect(h, "Cancelled by user");
+    harness_golden(h, "progress-cancelled-120x35");
+    harness_free(h);
+}
+
+static void test_results(void **state)
+{
+    struct harness *h = batch30(true);
+    harness_keys(h, "4 j l");
+    golden_sizes(h, "results");
+    harness_size(h, 80, 24);
+    harness_keys(h, "+ ]");
+    harness_golden(h, "results-nodes-80x24");
+    harness_free(h);
+}
+
+static void test_results_keys(void **state)
+{
+    struct harness *h = batch30(true);
+    harness_size(h, 80, 24);
+    harness_keys(h, "4 +");
+    harness_expect(h, "Warning: 5 of 30 nodes did not succeed.");
+    /* The largest class first; it opens to its nodes, and these to their output. */
+    harness_keys(h, "g Enter j");
+    harness_expect(h, ">    web01");
+    harness_keys(h, "Enter");
+    harness_expect(h, "-- stdout, 7 B --");
+    harness_keys(h, "Esc");
+    harness_expect(h, ">    web01");
+    harness_keys(h, "h");
+    harness_expect_not(h, "web02 ");
+    harness_keys(h, "/ 'EMERG' Enter");
+    harness_expect(h, "0 hits on 0 nodes");
+    harness_keys(h, "/ C-u 'emerg' Enter");
+    harness_expect(h, "3 nodes");
+    harness_keys(h, "n");
+    harness_expect(h, ">>     3");
+    harness_keys(h, "Esc !");
+    harness_expect(h, "[Nodes] failed, by name");
+    harness_expect_not(h, "web01");
+    harness_keys(h, "s s");
+    harness_expect(h, "by duration");
+    harness_free(h);
+}
+
+static void test_success(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    int64_t b = harness_batch(h, "true", "web[01-02]");
+    harness_run(h, b, 0, 100, 0, NULL, NULL);
+    harness_run(h, b, 1, 100, 0, NULL, NULL);
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "5 Enter 4");
+    harness_expect(h, "Success: the command succeeded on every node.");
+    harness_expect(h, "(no output)");
+    harness_free(h);
+}
+
+static void test_output(void **state)
+{
+    struct harness *h = batch30(true);
+    harness_size(h, 80, 24);
+    harness_keys(h, "4 ] / 'web22' Enter Enter");
+    golden_sizes(h, "output");
+    harness_size(h, 80, 24);
+    harness_keys(h, "o");
+    harness_expect_not(h, "emerg");
+    harness_keys(h, "o");
+    harness_expect(h, "emerg");
+    harness_keys(h, "/ 'second' Enter");
+    harness_expect(h, "second");
+    harness_keys(h, "n");
+    harness_expect(h, "no more 'second' below");
+    harness_free(h);
+}
+
+static void test_hostile_output(void **state)
+{
+    struct harness *h = batch30(true);
+    harness_size(h, 80, 24);
+    harness_keys(h, "4 ] / 'web25' Enter Enter");
+    harness_expect(h, "b^[[31mred^[[0m");
+    harness_free(h);
+}
+
+/* A line of 1 MB between two short ones, and 200,000 lines. */
+static void test_large_output(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    struct strbuf b;
+    int64_t n = harness_batch(h, "cat", "web[01-02]");
+    strbuf_init(&b, 0);
+    strbuf_adds(&b, "first\n");
+    for (int i = 0; i < 100000; i++)
+        strbuf_adds(&b, "0123456789");
+    strbuf_adds(&b, "\nlast\n");
+    harness_run(h, n, 0, 100, 0, b.s, NULL);
+    strbuf_reset(&b);
+    for (int i = 0; i < 200000; i++)
+        strbuf_addf(&b, "line %06d\n", i);
+    harness_run(h, n, 1, 100, 0, b.s, NULL);
+    strbuf_free(&b);
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "5 Enter 4 ] Enter");
+    harness_expect(h, "first");
+    harness_expect(h, "3456~");
+    harness_expect(h, "last");
+    harness_keys(h, "l");
+    harness_expect(h, "|89012345");
+    harness_keys(h, "W G");
+    harness_expect(h, "last");
+    harness_expect_not(h, "first");
+    harness_keys(h, "g W Esc j Enter G");
+    harness_expect(h, "line 199999");
+    harness_keys(h, "C-b");
+    harness_expect(h, "line 199970");
+    harness_keys(h, "g / 'line 123456' Enter");
+    harness_expect(h, "line 123456");
+    harness_keys(h, "g G / C-u 'line 000077' Enter");
+    harness_expect(h, "no more");
+    harness_keys(h, "N");
+    harness_expect(h, "line 000077");
+    harness_free(h);
+}
+
+static void test_node(void **state)
+{
+    struct harness *h = batch30(true);
+    int64_t b = harness_batch(h, "uptime", "web[22-23]");
+    harness_run(h, b, 0, 100, 0, "up 3 days\n", NULL);
+    wait_for(h, "#2 ");
+    harness_size(h, 80, 24);
+    harness_keys(h, "4 ] / 'web22' Enter I");
+    golden_sizes(h, "node");
+    harness_size(h, 80, 24);
+    harness_expect(h, "dc = fra");
+    harness_expect(h, "@web");
+    harness_keys(h, "Enter");
+    harness_expect(h, "up 3 days");
+    harness_keys(h, "Esc Esc");
+    harness_expect(h, "[4] Results #1");
+    harness_free(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_none),           cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_progress_filters), cmocka_unit_test(test_cursor_stays),
+        cmocka_unit_test(test_live_output),    cmocka_unit_test(test_cancel_outcome),
+        cmocka_unit_test(test_results),        cmocka_unit_test(test_results_keys),
+        cmocka_unit_test(test_success),        cmocka_unit_test(test_output),
+        cmocka_unit_test(test_hostile_output), cmocka_unit_test(test_large_output),
+        cmocka_unit_test(test_node),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Targets pane: how it looks at three sizes, what picking and filtering do, and that ten thousand
+ * nodes are no slower than one can feel. */
+#include "harness.h"
+
+#include "muster/base/alloc.h"
+#include "muster/core/fleet.h"
+#include "muster/core/nodeset.h"
+#include "target_filter.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static struct harness *plain(int cols, int rows)
+{
+    struct harness *h = harness_new(NULL);
+    int64_t b = harness_batch(h, "uptime", "web[01-05]");
+    harness_run(h, b, 0, 400, 0, "up\n", NULL);
+    harness_run(h, b, 1, 500, 3, NULL, "no\n");
+    harness_start(h, b, 2);
+    harness_end(h, b, 2, 15000, -1, REASON_TIMEOUT, "connect: no answer in 15 s", NULL, NULL);
+    harness_run(h, b, 3, 70000, 0, "up\n", NULL);
+    harness_open(h, cols, rows, false);
+    harness_keys(h, "1");
+    return h;
+}
+
+static size_t picked(struct harness *h)
+{
+    return nodeset_count(h->app->sel.nodes);
+}
+
+static void test_golden(void **state)
+{
+    static const struct {
+        int cols, rows;
+    } sizes[] = {{120, 35}, {80, 24}, {40, 12}};
+    struct harness *h = plain(120, 35);
+    char name[64];
+    harness_keys(h, "Down Space");
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        harness_size(h, sizes[i].cols, sizes[i].rows);
+        snprintf(name, sizeof name, "targets-%dx%d", sizes[i].cols, sizes[i].rows);
+        harness_golden(h, name);
+    }
+    harness_keys(h, "/ 'web !web0'");
+    harness_golden(h, "targets-filter-40x12");
+    harness_size(h, 80, 24);
+    harness_golden(h, "targets-filter-80x24");
+    harness_free(h);
+}
+
+static void test_counts_once(void **state)
+{
+    struct harness *h = harness_new("nodes: {a: {host: h}, b: {host: h}, c: {host: h}}\n"
+                                    "groups:\n"
+                                    "  one: {nodes: [a, b]}\n"
+                                    "  two: {nodes: [b, c]}\n"
+                                    "  all: {groups: [one, two]}\n");
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "1 g Space");
+    harness_expect(h, "v @all");
+    harness_expect(h, "3/3");
+    assert_int_equal(picked(h), 3);
+    assert_true(nodeset_has(h->app->sel.groups, "all"));
+    /* A node in two groups: taking it out by one row takes it out of both. */
+    harness_keys(h, "/ 'b' Enter g j j Space");
+    assert_int_equal(picked(h), 2);
+    harness_expect(h, "1/2");
+    harness_expect(h, "[-]");
+    assert_false(nodeset_has(h->app->sel.groups, "all"));
+    harness_keys(h, "z");
+    assert_int_equal(picked(h), 3);
+    assert_true(nodeset_has(h->app->sel.groups, "all"));
+    harness_keys(h, "u");
+    assert_int_equal(picked(h), 0);
+    harness_keys(h, "z");
+    assert_int_equal(picked(h), 3);
+    harness_free(h);
+}
+
+static void test_filter_keeps_selection(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "a");
+    size_t all = picked(h);
+    assert_int_equal(all, 27);
+    assert_false(nodeset_has(h->app->sel.nodes, "localhost"));
+    harness_keys(h, "/ 'db'");
+    assert_int_equal(picked(h), all);
+    harness_expect(h, "27 selected, 23 hidden by the filter");
+    harness_keys(h, "Enter u");
+    assert_int_equal(picked(h), 0);
+    /* What is hidden is not taken, and it says so. */
+    harness_keys(h, "/ C-u 'web01|web02' Enter");
+    harness_expect(h, "2 of");
+    harness_keys(h, "g Space");
+    assert_int_equal(picked(h), 2);
+    harness_expect(h, "2 selected, 22 hidden members not");
+    assert_int_equal(nodeset_count(h->app->sel.groups), 0);
+    harness_keys(h, "Esc");
+    assert_int_equal(picked(h), 2);
+    harness_expect(h, "(no filter)");
+    harness_free(h);
+}
+
+static void test_invert_twice(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "/ 'web0' Enter a Esc");
+    assert_int_equal(picked(h), 9);
+    harness_keys(h, "/ 'web' Enter i");
+    assert_int_equal(picked(h), 11);
+    assert_false(nodeset_has(h->app->sel.nodes, "web01"));
+    assert_true(nodeset_has(h->app->sel.nodes, "web10"));
+    harness_keys(h, "i");
+    assert_int_equal(picked(h), 9);
+    for (int i = 1; i <= 9; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "web%02d", i);
+        assert_true(nodeset_has(h->app->sel.nodes, name));
+    }
+    harness_free(h);
+}
+
+static void test_range(void **state)
+{
+    struct harness *h = plain(80, 35);
+    /* prod, web, web01 .. */
+    harness_keys(h, "g j j v j j");
+    harness_expect(h, "range: Space picks it");
+    harness_keys(h, "Space");
+    assert_int_equal(picked(h), 3);
+    assert_true(nodeset_has(h->app->sel.nodes, "web03"));
+    harness_keys(h, "v Esc");
+    harness_expect_not(h, "range: Space");
+    harness_free(h);
+}
+
+static void test_tree(void **state)
+{
+    struct harness *h = plain(80, 35);
+    harness_keys(h, "g");
+    harness_expect(h, "v @prod");
+    harness_keys(h, "h");
+    harness_expect(h, "> @prod");
+    harness_expect_not(h, "@web");
+    harness_keys(h, "l l l l h h");
+    harness_expect(h, "> @web");
+    harness_expect(h, "v @db");
+    harness_expect(h, "(protected)");
+    harness_free(h);
+}
+
+static void test_unfinished(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "/ '@we'");
+    harness_expect(h, "no group we");
+    harness_keys(h, "'b'");
+    harness_expect(h, "20 of 28");
+    harness_keys(h, "' /0[1'");
+    harness_expect(h, "no closing /");
+    harness_expect(h, "web01");
+    harness_keys(h, "Enter");
+    harness_expect(h, "/@web ");
+    harness_expect(h, "20 of 28");
+    harness_free(h);
+}
+
+/* --- the filter alone --- */
+
+static size_t matches(const struct fleet *f, const char *text, const char *selected)
+{
+    struct target_filter *t = target_filter_new(f, text, NULL);
+    uint8_t *on = x_calloc(f->n_nodes + 1, 1), *sel = x_calloc(f->n_nodes + 1, 1);
+    size_t n;
+    if (!t)
+        fail_msg("`%s` is not taken", text);
+    for (size_t i = 0; i < f->n_nodes; i++)
+        sel[i] = selected && strcmp(f->nodes[i].name, selected) == 0;
+    n = target_filter_run(t, f, sel, on);
+    free(on);
+    free(sel);
+    target_filter_free(t);
+    return n;
+}
+
+static void refused(const struct fleet *f, const char *text)
+{
+    struct target_filter *t = target_filter_new(f, text, NULL);
+    if (t)
+        fail_msg("`%s` is taken", text);
+}
+
+static void test_filter(void **state)
+{
+    struct harness *h =
+        harness_new("nodes:\n"
+                    "  \"web[01-20]\": {host: h, vars: {dc: fra, os: debian12}}\n"
+                    "  \"db[01-04]\": {host: h, vars: {dc: ams, os: rocky9}}\n"
+                    "  WEBX: {host: h}\n"
+                    "groups: {web: {nodes: \"web[01-20]\"}, db: {nodes: \"db[01-04]\"}}\n");
+    harness_open(h, 80, 24, false);
+    const struct fleet *f = h->app->fleet;
+    size_t n = f->n_nodes; /* 25 and localhost */
+    assert_int_equal(n, 26);
+    assert_int_equal(matches(f, "", NULL), n);
+    assert_int_equal(matches(f, "web", NULL), 21);
+    assert_int_equal(matches(f, "WEB", NULL), 1);
+    assert_int_equal(matches(f, "web 1", NULL), 11);
+    assert_int_equal(matches(f, "web 1 | db", NULL), 15);
+    assert_int_equal(matches(f, "db|web 1", NULL), 15);
+    assert_int_equal(matches(f, "!web", NULL), 5);
+    assert_int_equal(matches(f, "^web0", NULL), 9);
+    assert_int_equal(matches(f, "1$", NULL), 3);
+    assert_int_equal(matches(f, "'web01", NULL), 1);
+    assert_int_equal(matches(f, "'web0", NULL), 0);
+    assert_int_equal(matches(f, "/^web(01|02)$/", NULL), 2);
+    assert_int_equal(matches(f, "web[01-05,09]", NULL), 6);
+    assert_int_equal(matches(f, "@web", NULL), 20);
+    assert_int_equal(matches(f, "@*", NULL), 24);
+    assert_int_equal(matches(f, "@web !web[01-05]", NULL), 15);
+    assert_int_equal(matches(f, "dc=fra", NULL), 20);
+    assert_int_equal(matches(f, "dc!=fra", NULL), 6);
+    assert_int_equal(matches(f, "os~^deb", NULL), 20);
+    assert_int_equal(matches(f, "os~^(deb|rocky)", NULL), 24);
+    assert_int_equal(matches(f, "source:localhost", NULL), 1);
+    assert_int_equal(matches(f, "sel:", "web02"), 1);
+    assert_int_equal(matches(f, "!sel:", "web02"), n - 1);
+    static const char *const bad[] = {"@",  "@nope", "/web", "/(/",  "web[01-", "dc=",
+                                      "!",  "web |", "| x",  "^",    "source:", "source:nope",
+                                      "'",  "os~(",  "nope=1"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        refused(f, bad[i]);
+    harness_free(h);
+}
+
+/* --- ten thousand --- */
+
+/* From the key to the drawn frame, in this thread's own time: other work on the machine is no matter. */
+static double timed(struct harness *h, const char *keys)
+{
+    struct timespec from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    harness_keys(h, keys);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    double ms = (double) (to.tv_sec - from.tv_sec) * 1e3 + (double) (to.tv_nsec - from.tv_nsec) / 1e6;
+    printf("  %-14s %6.2f ms\n", keys, ms);
+    return ms;
+}
+
+static void test_ten_thousand(void **state)
+{
+    static const char *const keys[] = {
+        "l", "j",  "l",  "C-f",   "G", "g",   "j", "l",     "/",   "'n0'", "'9'", "'9'",   "' '",
+        "'@'", "'b'", "BS", "BS", "Enter", "a", "Esc", "g", "Space", "j", "C-f",
+        "Space", "z", "i", "u"};
+    struct harness *h = harness_new("nodes: {\"n[00001-10000]\": {host: h, vars: {dc: fra}}}\n"
+                                    "groups:\n"
+                                    "  a: {nodes: \"n[00001-06000]\"}\n"
+                                    "  b: {nodes: \"n[05001-10000]\"}\n"
+                                    "  all: {groups: [a, b]}\n");
+    double worst = 0;
+    harness_open(h, 120, 35, false);
+    assert_int_equal(h->app->fleet->n_nodes, 10001);
+    harness_keys(h, "1");
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        double ms = timed(h, keys[i]);
+        worst = ms > worst ? ms : worst;
+    }
+    assert_int_equal(picked(h), 0);
+    /* Loose: sanitizers run this too. 16 ms is what it is built for. */
+    assert_true(worst < 400);
+    harness_free(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden),          cmocka_unit_test(test_counts_once),
+        cmocka_unit_test(test_filter_keeps_selection), cmocka_unit_test(test_invert_twice),
+        cmocka_unit_test(test_range),           cmocka_unit_test(test_tree),
+        cmocka_unit_test(test_unfinished),      cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_ten_thousand),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
