@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Leases: which process runs a batch, and whether it still lives. Pure but for /proc; any thread. */
+/* Leases: which process runs a batch, and whether it still lives. Any thread. */
 #ifndef MUSTER_STORE_LEASE_H
 #define MUSTER_STORE_LEASE_H
 

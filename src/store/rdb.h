@@ -25,8 +25,8 @@ struct reader {
     bool asked; /* reader_changed has been called for this file */
 };
 
-/* Starts the one read transaction of a call. 1: go on, and call reader_end; 0: there is no database,
- * read as empty; -ERR_STORE. */
+/* Starts the one read transaction of a call. 1: go on, and call reader_end; 0: there is no
+ * database, read as empty; -ERR_STORE. */
 int reader_begin(struct reader *r, struct err *e);
 void reader_end(struct reader *r);
 /* The error for an SQLite code, as a return value; 0 for SQLITE_OK. */

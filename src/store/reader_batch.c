@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define COMMANDS_LOOK_BACK 10000 /* batches; a longer history holds the same again */
-#define DATE_INDEX_MAX 5000      /* above, walking the history from its end is faster */
+#define FEW_MAX 5000 /* above, walking the history from its end beats looking up all that match */
 
 #define BATCH_COLUMNS                                                                          \
     "number, id, type, status, single, created_at, started_at, completed_at, owner, "          \
@@ -221,8 +221,26 @@ static bool filter_is_kind_only(const struct batch_filter *f)
     return !f->since_ms && !f->until_ms && !(f->text && *f->text) && !f->node && !f->user;
 }
 
-static void filter_rest(struct query *q, const struct batch_filter *f, bool by_date)
+/* Which conditions so few rows meet that it pays to look those up. */
+struct few {
+    bool by_date, by_node;
+};
+
+static void filter_node(struct query *q, const char *node, bool few)
 {
+    if (few)
+        query_int(q, " AND number IN (SELECT batch_number FROM executions WHERE node_key = ?",
+                  schema_node_key(node));
+    else
+        query_int(q, " AND EXISTS (SELECT 1 FROM executions WHERE id BETWEEN first_execution AND"
+                     " first_execution + stats_total - 1 AND node_key = ?", schema_node_key(node));
+    query_text(q, " AND node_name = ?)", node);
+}
+
+static void filter_rest(struct query *q, const struct batch_filter *f, const struct few *few)
+{
+    bool by_date = few->by_date;
+
     /* The plus keeps the planner off the index. */
     if (f->since_ms)
         query_int(q, by_date ? " AND created_at >= ?" : " AND +created_at >= ?", f->since_ms);
@@ -231,8 +249,7 @@ static void filter_rest(struct query *q, const struct batch_filter *f, bool by_d
     if (f->user)
         query_text(q, " AND user_id = ?", f->user);
     if (f->node)
-        query_text(q, " AND number IN (SELECT batch_number FROM executions WHERE node_name = ?)",
-                   f->node);
+        filter_node(q, f->node, few->by_node);
     if (f->text && *f->text) {
         query_text(q, " AND (smart_has(action, ?)", f->text);
         query_text(q, " OR smart_has(targets, ?)", f->text);
@@ -256,27 +273,39 @@ static int one_int(struct reader *r, struct query *q, int64_t *out)
     return rc;
 }
 
-/* Whether so few batches lie between the dates that looking them up pays. */
-static int few_by_date(struct reader *r, const struct batch_filter *f, bool *few)
+static int probe(struct reader *r, struct query *q, bool *few)
 {
-    struct query q;
     int64_t n;
 
-    *few = false;
-    if (!f->since_ms && !f->until_ms)
-        return SQLITE_OK;
-    query_init(&q, "SELECT count(*) FROM (SELECT 1 FROM batch_executions WHERE created_at >= ?1"
-                   " AND created_at < ?2 LIMIT ?3)");
-    query_int(&q, "", f->since_ms);
-    query_int(&q, "", f->until_ms ? f->until_ms : INT64_MAX);
-    query_int(&q, "", DATE_INDEX_MAX + 1);
-    int rc = one_int(r, &q, &n);
-    query_free(&q);
-    *few = n <= DATE_INDEX_MAX;
+    query_int(q, " LIMIT ?)", FEW_MAX + 1);
+    int rc = one_int(r, q, &n);
+    query_free(q);
+    *few = n <= FEW_MAX;
     return rc;
 }
 
-static int count_batches(struct reader *r, const struct batch_filter *f, bool few, size_t *total)
+static int find_few(struct reader *r, const struct batch_filter *f, struct few *few)
+{
+    struct query q;
+    int rc = SQLITE_OK;
+
+    *few = (struct few){false, false};
+    if (f->since_ms || f->until_ms) {
+        query_init(&q, "SELECT count(*) FROM (SELECT 1 FROM batch_executions");
+        query_int(&q, " WHERE created_at >= ?", f->since_ms);
+        query_int(&q, " AND created_at < ?", f->until_ms ? f->until_ms : INT64_MAX);
+        rc = probe(r, &q, &few->by_date);
+    }
+    if (rc == SQLITE_OK && f->node) {
+        query_init(&q, "SELECT count(*) FROM (SELECT 1 FROM executions");
+        query_int(&q, " WHERE node_key = ?", schema_node_key(f->node));
+        rc = probe(r, &q, &few->by_node);
+    }
+    return rc;
+}
+
+static int count_batches(struct reader *r, const struct batch_filter *f, const struct few *few,
+                         size_t *total)
 {
     struct query q;
     int64_t n;
@@ -287,8 +316,7 @@ static int count_batches(struct reader *r, const struct batch_filter *f, bool fe
     } else {
         query_init(&q, "SELECT count(*) FROM batch_executions WHERE 1");
         filter_kind(&q, f);
-        /* Counting a range of dates needs the index alone. */
-        filter_rest(&q, f, few || !f->text);
+        filter_rest(&q, f, few);
     }
     int rc = one_int(r, &q, &n);
     query_free(&q);
@@ -296,8 +324,8 @@ static int count_batches(struct reader *r, const struct batch_filter *f, bool fe
     return rc;
 }
 
-static int page_numbers(struct reader *r, const struct batch_filter *f, bool few, int64_t before,
-                        size_t offset, size_t limit, int64_t **out, size_t *n)
+static int page_numbers(struct reader *r, const struct batch_filter *f, const struct few *few,
+                        int64_t before, size_t offset, size_t limit, int64_t **out, size_t *n)
 {
     struct query q;
 
@@ -319,7 +347,8 @@ int reader_batches(struct reader *r, const struct batch_filter *f, int64_t befor
 {
     CLEANUP_FREE int64_t *numbers = NULL;
     size_t n_numbers = 0;
-    bool few, found;
+    struct few few;
+    bool found;
 
     *out = NULL;
     *n = 0;
@@ -328,11 +357,11 @@ int reader_batches(struct reader *r, const struct batch_filter *f, int64_t befor
     int rc = reader_begin(r, e);
     if (rc <= 0)
         return rc;
-    rc = few_by_date(r, f, &few);
+    rc = find_few(r, f, &few);
     if (rc == SQLITE_OK)
-        rc = page_numbers(r, f, few, before, offset, limit, &numbers, &n_numbers);
+        rc = page_numbers(r, f, &few, before, offset, limit, &numbers, &n_numbers);
     if (rc == SQLITE_OK && total)
-        rc = count_batches(r, f, few, total);
+        rc = count_batches(r, f, &few, total);
     if (n_numbers)
         *out = x_calloc(n_numbers, sizeof **out);
     for (size_t i = 0; i < n_numbers && rc == SQLITE_OK; i++) {

@@ -2,6 +2,8 @@
 /* Reading executions: pages of a batch, filtered and sorted; names by result; runs of a node. */
 #include "rdb.h"
 
+#include "schema.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
@@ -123,8 +125,10 @@ static void filter_masks(struct query *q, const struct exec_filter *f)
 static void filter_all(struct query *q, const struct exec_filter *f)
 {
     filter_masks(q, f);
-    if (f->node)
+    if (f->node) {
+        query_int(q, " AND node_key = ?", schema_node_key(f->node));
         query_text(q, " AND node_name = ?", f->node);
+    }
     if (f->text && *f->text) {
         query_text(q, " AND (smart_has(node_name, ?)", f->text);
         query_text(q, " OR smart_has(error, ?))", f->text);
@@ -140,11 +144,11 @@ static void filter_all(struct query *q, const struct exec_filter *f)
     query_int(q, " AND stderr_id = ?", f->class_out[1]);
 }
 
-/* By name an index range of the batch, otherwise its range of rows; a node's rows by its index. */
+/* By name an index range of the batch, otherwise its range of rows. */
 static void filter_batch(struct query *q, const struct span *s, const struct exec_filter *f,
                          bool by_name)
 {
-    if (by_name || f->node) {
+    if (by_name && !f->node) {
         query_int(q, " WHERE batch_number = ?", s->number);
     } else {
         query_int(q, " WHERE id BETWEEN ?", s->first);
@@ -217,7 +221,8 @@ static int page_by_range(struct reader *r, const struct span *s, bool by_name, b
     return push_rows(st, out, n);
 }
 
-/* First the ids in order, then only the rows of the page: a sorter that carries whole rows is slow. */
+/* First the ids in order, then only the rows of the page: a sorter that carries whole rows is
+ * slow. */
 static int page_by_query(struct reader *r, const struct span *s, const struct exec_filter *f,
                          enum exec_sort sort, bool reverse, size_t offset, size_t limit,
                          struct execution **out, size_t *n)

@@ -2,6 +2,8 @@
 /* Reading what ran on a node. */
 #include "rdb.h"
 
+#include "schema.h"
+
 #include "muster/base/alloc.h"
 
 void node_runs_free(struct node_run *v, size_t n)
@@ -15,8 +17,8 @@ void node_runs_free(struct node_run *v, size_t n)
 
 static int count_runs(struct reader *r, const char *node, size_t *total)
 {
-    sqlite3_stmt *st = sql_get(&r->sql, "SELECT count(*) FROM executions WHERE node_name = ?");
-    int rc = st ? sql_bind(st, "s", node) : sql_code(&r->sql);
+    sqlite3_stmt *st = sql_get(&r->sql, "SELECT count(*) FROM executions WHERE node_key = ?");
+    int rc = st ? sql_bind(st, "i", schema_node_key(node)) : sql_code(&r->sql);
 
     if (rc == SQLITE_OK && sql_row(st, &rc))
         *total = (size_t) sqlite3_column_int64(st, 0);
@@ -38,9 +40,11 @@ int reader_node_runs(struct reader *r, const char *node, size_t offset, size_t l
         return rc;
     sqlite3_stmt *st = sql_get(&r->sql,
         "SELECT " EXECUTION_COLUMNS ", b.action FROM executions x"
-        " CROSS JOIN batch_executions b ON b.number = x.batch_number WHERE x.node_name = ?"
-        " ORDER BY x.batch_number DESC, x.id DESC LIMIT ? OFFSET ?");
-    rc = st ? sql_bind(st, "sii", node, sql_limit(limit), sql_limit(offset)) : sql_code(&r->sql);
+        " CROSS JOIN batch_executions b ON b.number = x.batch_number WHERE x.node_key = ?"
+        " AND x.node_name = ? ORDER BY x.id DESC LIMIT ? OFFSET ?");
+    rc = st ? sql_bind(st, "isii", schema_node_key(node), node, sql_limit(limit),
+                       sql_limit(offset))
+            : sql_code(&r->sql);
     while (rc == SQLITE_OK && sql_row(st, &rc)) {
         X_GROW(*out, cap, *n + 1);
         struct node_run *run = &(*out)[(*n)++];
@@ -65,12 +69,12 @@ int reader_last_runs(struct reader *r, const char *const *nodes, size_t n, struc
     if (rc <= 0)
         return rc;
     sqlite3_stmt *st = sql_get(&r->sql,
-        "SELECT " EXECUTION_COLUMNS " FROM executions x WHERE x.node_name = ?"
-        " ORDER BY x.batch_number DESC, x.id DESC LIMIT 1");
+        "SELECT " EXECUTION_COLUMNS " FROM executions x WHERE x.node_key = ?"
+        " AND x.node_name = ? ORDER BY x.id DESC LIMIT 1");
     rc = st ? SQLITE_OK : sql_code(&r->sql);
     for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
         sqlite3_reset(st);
-        rc = sql_bind(st, "s", nodes[i]);
+        rc = sql_bind(st, "is", schema_node_key(nodes[i]), nodes[i]);
         if (rc == SQLITE_OK && sql_row(st, &rc))
             execution_from_row(st, &out[i]);
     }

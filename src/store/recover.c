@@ -167,7 +167,7 @@ int recover_dead(struct wdb *d, size_t *settled, struct err *e)
     if (rc == SQLITE_OK)
         rc = sql_begin(&d->sql, BUSY_MAX_MS);
     for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
-        /* Another process may have settled it before this one had the lock: then nothing is left. */
+        /* Another process may have settled it before this one had the lock. */
         rc = owner_state_of(d, dead[i], &state, &pid);
         if (rc == SQLITE_OK && state == OWNER_DEAD)
             rc = settle_owner(d, dead[i], pid, "went away", 0, settled);

@@ -3,6 +3,7 @@
 #include "wdb.h"
 
 #include "output_key.h"
+#include "schema.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -61,34 +62,43 @@ static int insert_batch(struct wdb *d, const struct batch_new *b, const struct b
     return rc;
 }
 
-struct ranked {
+struct new_row {
     const char *name;
-    size_t position;
+    int64_t position, rank, key;
 };
 
-static int ranked_cmp(const void *a, const void *b)
+static int name_cmp(const void *a, const void *b)
 {
-    const struct ranked *x = a, *y = b;
+    const struct new_row *x = a, *y = b;
     return text_natcmp(x->name, y->name);
+}
+
+static int key_cmp(const void *a, const void *b)
+{
+    const struct new_row *x = a, *y = b;
+    return (x->key > y->key) - (x->key < y->key);
 }
 
 static int insert_executions(struct wdb *d, const struct batch_new *b, int64_t number,
                              int64_t first)
 {
-    CLEANUP_FREE struct ranked *order = x_array(NULL, b->n_nodes, sizeof *order);
-    CLEANUP_FREE int64_t *rank = x_array(NULL, b->n_nodes, sizeof *rank);
+    CLEANUP_FREE struct new_row *row = x_array(NULL, b->n_nodes, sizeof *row);
     int rc = SQLITE_OK;
 
     for (size_t i = 0; i < b->n_nodes; i++)
-        order[i] = (struct ranked){b->nodes[i], i};
-    qsort(order, b->n_nodes, sizeof *order, ranked_cmp);
+        row[i] = (struct new_row){b->nodes[i], (int64_t) i, 0, schema_node_key(b->nodes[i])};
+    qsort(row, b->n_nodes, sizeof *row, name_cmp);
     for (size_t i = 0; i < b->n_nodes; i++)
-        rank[order[i].position] = (int64_t) i;
+        row[i].rank = (int64_t) i;
+    /* In the order of the keys: that index is spread over many pages, and so each is visited once;
+     * the rows' own pages are few. */
+    qsort(row, b->n_nodes, sizeof *row, key_cmp);
     for (size_t i = 0; i < b->n_nodes && rc == SQLITE_OK; i++)
         rc = sql_run(&d->sql,
                      "INSERT INTO executions (id, batch_number, batch_position, name_rank, status,"
-                     " node_name) VALUES (?, ?, ?, ?, 'queued', ?)", "iiiis",
-                     first + (int64_t) i, number, (int64_t) i, rank[i], b->nodes[i]);
+                     " node_key, node_name) VALUES (?, ?, ?, ?, 'queued', ?, ?)", "iiiiis",
+                     first + row[i].position, number, row[i].position, row[i].rank, row[i].key,
+                     row[i].name);
     return rc;
 }
 

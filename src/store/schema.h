@@ -18,6 +18,9 @@
 #define STATS_N 16
 _Static_assert(STATS_N == 4 + REASON_COUNT, "one column for each reason but NONE");
 
+/* What the index of a node's runs is made of. */
+int64_t schema_node_key(const char *node);
+
 void stats_from_row(sqlite3_stmt *st, int col, struct batch_stats *s);
 /* Binds the STATS_N counters from parameter `first` on. */
 int stats_bind(sqlite3_stmt *st, int first, const struct batch_stats *s);

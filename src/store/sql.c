@@ -228,7 +228,8 @@ static const char *remedy(int rc)
         return "Free some space, or name a database on another disk with --db";
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-        return "Move it away to start a new history; `sqlite3 FILE .recover` may save what it holds";
+        return "Move it away to start a new history; `sqlite3 FILE .recover` may save what it "
+               "holds";
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return "Another process holds it locked: end that one, or name another database with --db";

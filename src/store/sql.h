@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A thin layer over one SQLite connection: statements prepared once, values bound by a format, and
- * errors that name the file, what SQLite said and what to do. A connection belongs to one thread. */
+ * errors that name the file, what SQLite said and what to do. One thread a connection. */
 #ifndef MUSTER_STORE_SQL_H
 #define MUSTER_STORE_SQL_H
 
@@ -43,7 +43,7 @@ int sql_code(const struct sql *s); /* of the last call that failed */
 int sql_bind(sqlite3_stmt *st, const char *format, ...);
 /* Binds, steps a statement that gives no rows, and resets it. */
 int sql_run(struct sql *s, const char *text, const char *format, ...);
-/* Steps; true on a row. At the end, and on an error, it resets. *rc is SQLITE_OK but on an error. */
+/* Steps; true on a row. At the end, and on an error, it resets. *rc: SQLITE_OK but on an error. */
 bool sql_row(sqlite3_stmt *st, int *rc);
 void sql_done(sqlite3_stmt *st); /* resets early; NULL allowed */
 

@@ -66,7 +66,7 @@ int store_check_path(const char *path, struct err *e)
                        net);
     if (access(dir, W_OK | X_OK))
         return err_set(e, ERR_STORE,
-                       "The folder %s of the database cannot be written: %s. Change its permissions, "
-                       "or name another database with --db.", dir, strerror(errno));
+                       "The folder %s of the database cannot be written: %s. Change its "
+                       "permissions, or name another database with --db.", dir, strerror(errno));
     return 0;
 }

@@ -25,8 +25,8 @@ static int create_private(const char *path, struct err *e)
         close(fd);
     else if (errno != EEXIST)
         return err_set(e, ERR_STORE,
-                       "The database %s cannot be made: %s. Check its folder's permissions, or name "
-                       "another with --db.", path, strerror(errno));
+                       "The database %s cannot be made: %s. Check its folder's permissions, or "
+                       "name another with --db.", path, strerror(errno));
     return 0;
 }
 

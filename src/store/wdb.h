@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writing side below the queue: one read-write connection, the batch rows that the open
  * transaction has touched, and the outputs that grow. Everything here runs on the writer's thread
- * (or before it starts and after it ended), inside a transaction unless it says otherwise. Functions
- * return SQLITE_OK or an SQLite code; the caller rolls back and wdb_rolled_back() undoes what is
- * kept in memory, so that the same events can be applied again. */
+ * (or before it starts and after it ended), inside a transaction unless it says otherwise.
+ * Functions return SQLITE_OK or an SQLite code; wdb_rollback() then undoes what is kept in memory
+ * too, so that the same events can be applied again. */
 #ifndef MUSTER_STORE_WDB_H
 #define MUSTER_STORE_WDB_H
 
@@ -62,7 +62,7 @@ void wdb_close(struct wdb *d);
 int wdb_commit(struct wdb *d);
 void wdb_rollback(struct wdb *d);
 
-/* *out NULL: there is no such batch. Valid until the next batch_row_get or the transaction's end. */
+/* *out NULL: no such batch. Valid until the next batch_row_get or the transaction's end. */
 int batch_row_get(struct wdb *d, int64_t number, struct batch_row **out);
 /* Ends one execution that has not ended yet, in its row and in the counters. */
 int execution_end(struct wdb *d, struct batch_row *b, int64_t id, enum exec_status from,

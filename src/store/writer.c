@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The writer: one thread, one queue, one read-write connection, group commit.
  *
- * Theory of operation. Any thread pushes commands into the queue: events, which nobody waits for, and
- * requests (create, cancel, delete), whose caller sleeps until they are answered. The writer's
+ * Theory of operation. Any thread pushes commands into the queue: events, which nobody waits for,
+ * and requests (create, cancel, delete), whose caller sleeps until they are answered. The writer's
  * thread moves commands from the queue into `pending`, in order, and works it off from the front:
  *
  *   events    as many as are there, up to the bounds of a group, are applied in one transaction;
@@ -10,10 +10,10 @@
  *   a request is a transaction of its own, between two groups.
  *
  * It never waits inside a transaction. When a group cannot be committed it is rolled back, its
- * claims are denied, and the rest of it stays in `pending` (the writer is then `failing`): every second
- * it is applied again as it was. Meanwhile the queue is still drained, so that claims and requests are
- * answered at once (no), and OUTPUT is refused at the door, which pauses the sessions; so what is
- * kept is bounded by what runs.
+ * claims are denied, and the rest of it stays in `pending` (the writer is then `failing`): every
+ * second it is applied again as it was. Meanwhile the queue is still drained, so that claims and
+ * requests are answered at once (no), and OUTPUT is refused at the door, which pauses the sessions;
+ * so what is kept is bounded by what runs.
  *
  * At least every 250 ms, busy or not, it asks whether another process committed anything, and if so
  * whether one of its own batches is to be cancelled.
@@ -198,7 +198,7 @@ static void group_committed(struct writer *w, size_t n)
         w->cb.committed(w->cb.ctx);
 }
 
-/* While writing fails nothing may start, and nobody is kept waiting for an answer. From `from` on. */
+/* While writing fails nothing may start, and nobody is kept waiting for an answer. */
 static void deny(struct writer *w, size_t from)
 {
     size_t kept = from;

@@ -172,8 +172,8 @@ static void test_history(void **state)
     strv_clear(&commands);
 }
 
-/* Positions 0 .. 11 are node12 .. node1. By position: 0-3 succeed, 4-6 exit 2, 7 timeout, 8 cancelled,
- * 9 runs, 10 and 11 wait. */
+/* Positions 0 .. 11 are node12 .. node1. By position: 0-3 succeed, 4-6 exit 2, 7 timeout,
+ * 8 cancelled, 9 runs, 10 and 11 wait. */
 static int64_t mixed_batch(struct fixture *f)
 {
     int64_t number = make_batch(f, 12, "mixed");

@@ -253,18 +253,31 @@ static void test_equal_outputs_fold(void **state)
     classes_free(c, n);
 }
 
+/* Waits until the first execution's stdout has this size for a reader. */
+static void wait_for_size(struct fixture *f, int64_t number, uint64_t size)
+{
+    for (;;) {
+        size_t seen = fixture_counts(f).committed;
+        struct execution x = get_execution(f, number, 0);
+        uint64_t got = x.out_size[0];
+        execution_clear(&x);
+        if (got == size)
+            return;
+        WAIT_FOR(f, committed, seen + 1);
+    }
+}
+
 static void test_live_output(void **state)
 {
     struct fixture *f = *state;
-    size_t n, committed;
+    size_t n;
 
     fixture_open(f);
     int64_t number = make_batch(f, 1, "tail");
     emit_claim(f, number, 0);
     WAIT_FOR(f, granted, 1);
-    committed = fixture_counts(f).committed;
     assert_true(emit_output(f, number, 0, 0, "first\n", 6));
-    WAIT_FOR(f, committed, committed + 1);
+    wait_for_size(f, number, 6);
     assert_true(reader_changed(f->r));
     struct execution x = get_execution(f, number, 0);
     assert_int_equal(x.status, EXEC_RUNNING);
@@ -274,9 +287,8 @@ static void test_live_output(void **state)
     free(p);
     int64_t live = x.out_id[0];
     execution_clear(&x);
-    committed = fixture_counts(f).committed;
     assert_true(emit_output(f, number, 0, 0, "second\n", 7));
-    WAIT_FOR(f, committed, committed + 1);
+    wait_for_size(f, number, 13);
     p = get_output(f, live, &n);
     assert_string_equal(p, "first\nsecond\n");
     free(p);
