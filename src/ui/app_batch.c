@@ -280,7 +280,7 @@ static void overwrite_chosen(struct app *a, char key)
         app_toast(a, "not exported: %s stays as it is", a->priv->ask_path);
 }
 
-static void ask_path(struct app *a, const char *initial);
+static void ask_path(struct app *a, const char *initial, bool again);
 
 static void path_given(struct app *a, const char *text)
 {
@@ -290,8 +290,7 @@ static void path_given(struct app *a, const char *text)
     if (!text || !*text)
         return;
     if (!export_format_of(text, &format)) {
-        app_toast(a, "`%s` ends in neither .json nor .csv: that says what is written", text);
-        ask_path(a, text);
+        ask_path(a, text, true);
         return;
     }
     free(p->ask_path);
@@ -303,11 +302,14 @@ static void path_given(struct app *a, const char *text)
         export_write(a);
 }
 
-static void ask_path(struct app *a, const char *initial)
+static void ask_path(struct app *a, const char *initial, bool again)
 {
-    app_ask(a, a->priv->export_filtered ? "Export what is filtered to (.csv, .json):"
-                                        : "Export all to (.csv, .json):",
-            initial, path_given);
+    const char *what = a->priv->export_filtered ? "what is filtered" : "all";
+    char *q = again ? x_asprintf("The name must end in .csv or .json; export %s to:", what)
+                    : x_asprintf("Export %s to (.csv, .json):", what);
+
+    app_ask(a, q, initial, path_given);
+    free(q);
 }
 
 void app_export_filtered(struct app *a, int64_t number, const struct exec_filter *f)
@@ -328,7 +330,7 @@ void app_export_filtered(struct app *a, int64_t number, const struct exec_filter
         p->export_filter.node = NULL;
     }
     char *name = batch_export_name(number, EXPORT_CSV);
-    ask_path(a, name);
+    ask_path(a, name, false);
     free(name);
 }
 

@@ -149,6 +149,31 @@ static int hint(struct surface *s, struct rect row, int x, const char *key, cons
     return (int) (text_width(key) + text_width(word)) + 3;
 }
 
+/* Whether an action can do something here and now. */
+static bool worth_a_hint(const struct app *a, const struct view *v, const struct action_row *r)
+{
+    bool history = v->ops->ctx == CTX_HISTORY;
+
+    if (!r->footer[0] || !(r->contexts & v->ops->ctx) || r->id == ACT_HELP || r->id == ACT_QUIT ||
+        ((r->flags & AF_MUTATES) && a->read_only) ||
+        ((r->flags & AF_BATCH) && a->batch == 0 && !history))
+        return false;
+    switch (r->id) {
+    case ACT_NEXT_PANE:
+    case ACT_COMPOSE:
+        return a->n_overlays == 0;
+    case ACT_CANCEL:
+        return history ? a->priv->any_running : a->open.status == BATCH_RUNNING;
+    case ACT_WRAP:
+    case ACT_STREAM:
+        return v->ops == &view_output;
+    case ACT_OPEN:
+        return v->ops->ctx != CTX_TEXT || v->ops == &view_node;
+    default:
+        return true;
+    }
+}
+
 static void draw_footer(struct app *a, struct surface *s, struct rect row)
 {
     struct view *v = a->n_overlays ? a->overlays[a->n_overlays - 1] : a->panes[a->focus];
@@ -173,10 +198,7 @@ static void draw_footer(struct app *a, struct surface *s, struct rect row)
     for (int i = 1; i < ACT_COUNT; i++) {
         const struct action_row *r = action_row((enum action) i);
         char k[16];
-        if (!r->footer[0] || !(r->contexts & v->ops->ctx) || i == ACT_HELP || i == ACT_QUIT ||
-            (a->n_overlays > 0 && (i == ACT_NEXT_PANE || i == ACT_COMPOSE)) ||
-            ((r->flags & AF_MUTATES) && a->read_only) ||
-            ((r->flags & AF_BATCH) && a->batch == 0 && v->ops->ctx != CTX_HISTORY))
+        if (!worth_a_hint(a, v, r))
             continue;
         const char *word = i == ACT_TOGGLE && v->ops->ctx == CTX_TEXT ? "page" : r->footer;
         action_key((enum action) i, k);
@@ -264,7 +286,8 @@ static struct app_state state_of(const struct app *a)
 static bool state_same(const struct app_state *x, const struct app_state *y)
 {
     return x->batch == y->batch && x->data_generation == y->data_generation &&
-           x->node_batch == y->node_batch && x->node_position == y->node_position && x->selection == y->selection &&
+           x->node_batch == y->node_batch && x->node_position == y->node_position &&
+           x->selection == y->selection &&
            x->focus == y->focus && x->n_overlays == y->n_overlays;
 }
 

@@ -193,7 +193,10 @@ int64_t harness_batch(struct harness *h, const char *action, const char *nodes)
     struct err e = ERR_INIT;
     struct batch_ref ref;
 
-    assert_int_equal(nodeset_expand(set, nodes, &e), 0);
+    char *copy = x_strdup(nodes), *save = NULL;
+    for (char *part = strtok_r(copy, " ", &save); part; part = strtok_r(NULL, " ", &save))
+        assert_int_equal(nodeset_expand(set, part, &e), 0);
+    free(copy);
     size_t n = nodeset_count(set);
     const char **names = x_calloc(n, sizeof *names);
     for (size_t i = 0; i < n; i++)

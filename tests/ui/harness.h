@@ -35,7 +35,7 @@ struct harness *harness_new(const char *inventory);
 void harness_open(struct harness *h, int cols, int rows, bool read_only);
 void harness_free(struct harness *h);
 
-/* A batch of `n` nodes written in range notation; all queued. Returns its number. */
+/* A batch on nodes written in range notation, separated by spaces; all queued. Returns its number. */
 int64_t harness_batch(struct harness *h, const char *action, const char *nodes);
 /* Starts an execution at the clock's time; its answer is waited for. */
 void harness_start(struct harness *h, int64_t batch, uint32_t position);

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Prints what the documents take from tables in the code: `docgen keys` is README's table of keys. */
+#include "muster/ui/action.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    enum ctx ctx;
+    const char *name;
+} contexts[] = {
+    {CTX_TARGETS, "Targets"}, {CTX_ACTION, "Action"},   {CTX_PROGRESS, "Progress"},
+    {CTX_RESULTS, "Results"}, {CTX_HISTORY, "History"}, {CTX_TEXT, "text"},
+};
+#define N_CONTEXTS (sizeof contexts / sizeof *contexts)
+
+static void print_where(unsigned mask)
+{
+    bool first = true;
+
+    if (mask == CTX_ALL) {
+        fputs("everywhere", stdout);
+        return;
+    }
+    for (size_t i = 0; i < N_CONTEXTS; i++) {
+        if (!(mask & contexts[i].ctx))
+            continue;
+        printf("%s%s", first ? "" : ", ", contexts[i].name);
+        first = false;
+    }
+}
+
+/* Each key as code, `|` written so that it does not end the cell. */
+static void print_keys(const char *keys)
+{
+    for (const char *p = keys; *p;) {
+        size_t n = strcspn(p, " ");
+        if (n == 1 && *p == '|')
+            fputs("`\\|`", stdout);
+        else
+            printf("`%.*s`", (int) n, p);
+        p += n;
+        if (*p == ' ') {
+            p++;
+            putchar(' ');
+        }
+    }
+}
+
+static void print_key_table(void)
+{
+    puts("| Key | What | Where |\n| --- | --- | --- |");
+    for (int a = 1; a < ACT_COUNT; a++) {
+        const struct action_row *r = action_row((enum action) a);
+        fputs("| ", stdout);
+        print_keys(r->keys);
+        printf(" | %s | ", r->help);
+        print_where(r->contexts);
+        puts(" |");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && strcmp(argv[1], "keys") == 0) {
+        print_key_table();
+        return 0;
+    }
+    fputs("usage: docgen keys\n", stderr);
+    return 2;
+}
