@@ -5,12 +5,27 @@
 #include "muster/exec/engine.h"
 #include "muster/ui/app.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
+
+/* Descriptors 0 to 2 are open, and children can be waited for, whatever the caller left us with. */
+static void sane_start(void)
+{
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= 2)
+        ;
+    if (fd > 2)
+        close(fd);
+    signal(SIGCHLD, SIG_DFL);
+}
 
 int main(int argc, char **argv)
 {
+    sane_start();
     /* Keys pass through this memory: no core dump holds them, and no other process of this user
      * attaches to it. */
     const struct rlimit none = {0, 0};

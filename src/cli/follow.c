@@ -26,7 +26,6 @@
 #define LOOK_OWN_MS 250
 #define LOOK_MIN_MS 100
 #define LOOK_MAX_MS 1000
-#define LEAVE_MAX_MS 3000
 
 static void signal_set(sigset_t *set)
 {
@@ -166,16 +165,11 @@ static int look(struct follow *f, struct err *e)
 
 /* --- signals --- */
 
-/* Tears down what runs, and waits until that is on record, so that the last lines tell the truth. */
+/* Tears down what runs and puts that on record, so that the last lines tell the truth. */
 static int leave(struct follow *f, struct err *e)
 {
-    service_abort(f->service);
-    int64_t deadline = mono_ms(clock_system()) + LEAVE_MAX_MS;
-    while (!service_idle(f->service) && mono_ms(clock_system()) < deadline) {
-        struct pollfd wake = {.fd = service_wake_fd(f->service), .events = POLLIN};
-        poll(&wake, 1, LOOK_MIN_MS);
-        service_wake_drain(f->service);
-    }
+    service_leave(f->service);
+    f->left = true;
     int rc = look(f, e);
     return rc == 0 ? 1 : rc;
 }
@@ -372,5 +366,9 @@ int follow_run(struct follow *f, struct err *e)
     batch_clear(&f->batch);
     reader_close(f->reader);
     close(f->signal_fd);
+    if (f->left) {
+        fflush(NULL);
+        _exit(130); /* see service_leave() */
+    }
     return rc;
 }

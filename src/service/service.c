@@ -307,3 +307,14 @@ void service_abort(struct service *s)
     engine_stop_dispatch(s->engine);
     engine_abort(s->engine);
 }
+
+void service_leave(struct service *s)
+{
+    service_abort(s);
+    /* The engine stays, with whatever hangs in it; no callback reaches it any more. */
+    pthread_mutex_lock(&s->engine_lock);
+    s->engine = NULL;
+    pthread_mutex_unlock(&s->engine_lock);
+    writer_close(s->writer);
+    s->writer = NULL;
+}

@@ -184,5 +184,8 @@ const char *service_trouble(struct service *s);
 bool service_stuck(struct service *s);
 /* Leaves at once: every session is torn down and committed as lost, queued ones as skipped. */
 void service_abort(struct service *s);
+/* The same, and commits it; then only _exit(2) may follow. Waits for no helper thread, as
+ * service_close does: a name server that hangs must not hold up who wants to leave. */
+void service_leave(struct service *s);
 
 #endif
