@@ -219,6 +219,21 @@ static void bench_history(struct bench *b)
     TIMED("  runs of one node", node_runs(b, "web00007.example.com"));
 }
 
+static void bench_open(struct bench *b)
+{
+    double began = now_s();
+
+    reader_close(X_STEAL(b->r));
+    writer_close(b->w);
+    double closed = now_s();
+    b->w = writer_open(b->path, NULL, NULL, &b->e);
+    b->r = b->w ? reader_open(b->path, &b->e) : NULL;
+    if (!b->r)
+        die(b);
+    printf("closing, with the log written back: %.1f ms; opening: %.1f ms\n",
+           (closed - began) * 1e3, (now_s() - closed) * 1e3);
+}
+
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
     return remove(path);
@@ -272,6 +287,7 @@ int main(int argc, char **argv)
     run_batch(b, names, 1000, 65536, true);
     bench_pages(b, run_batch(b, names, 10000, 1024, true));
     bench_history(b);
+    bench_open(b);
     if (!stat(b->path, &st))
         printf("the file has %.0f MB\n", (double) st.st_size / 1e6);
     reader_close(b->r);

@@ -301,6 +301,7 @@ static void child_disk_full(struct fixture *f)
     struct err e = ERR_INIT;
     char big[2000];
     uint32_t before;
+    size_t n;
 
     signal(SIGXFSZ, SIG_IGN);
     memset(big, 'x', sizeof big - 1);
@@ -309,6 +310,9 @@ static void child_disk_full(struct fixture *f)
     int64_t number = make_batch(f, 40, "work");
     for (uint32_t i = 0; i < 30; i++)
         emit_claim(f, number, i);
+    /* Half of them have sent something already: hashed, and the hash must survive a rollback. */
+    for (uint32_t i = 15; i < 30; i++)
+        assert_true(emit_output(f, number, i, 0, "early ", 6));
     emit_finish(f, number, 0, 0, "before", NULL);
     WAIT_FOR(f, finished, 1);
     /* Room for nothing more than is there. */
@@ -341,8 +345,28 @@ static void child_disk_full(struct fixture *f)
     assert_int_equal(b.stats.success, 30);
     assert_int_equal(b.stats.queued, 10);
     batch_clear(&b);
+    for (uint32_t i = 1; i < 30; i++) {
+        struct execution x = get_execution(f, number, i);
+        char *p = get_output(f, x.out_id[0], &n), *end = p + (i < 15 ? 0 : 6);
+        assert_int_equal(n, x.out_size[0]);
+        assert_int_equal(n, (size_t) (end - p) + sizeof big - 1);
+        assert_int_equal(*end, 'A' + i);
+        free(p);
+        execution_clear(&x);
+    }
+    /* An output of the same bytes finds the one that was hashed in pieces: its hash is right. */
+    big[0] = 'A' + 20;
+    char *whole = x_asprintf("early %s", big);
+    emit_claim(f, number, 31);
+    emit_finish(f, number, 31, 0, whole, NULL);
+    WAIT_FOR(f, finished, 31);
+    free(whole);
+    struct execution x = get_execution(f, number, 31), y = get_execution(f, number, 20);
+    assert_int_equal(x.out_id[0], y.out_id[0]);
+    execution_clear(&x);
+    execution_clear(&y);
     emit_claim(f, number, 35);
-    WAIT_FOR(f, granted, 31);
+    WAIT_FOR(f, granted, 32);
     assert_int_equal(fixture_counts(f).failed, 1);
     /* The same again with claims alone: nothing is kept, and yet it recovers. */
     wal = size_of(f->path, "-wal");
