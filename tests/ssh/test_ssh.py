@@ -134,13 +134,21 @@ class Running(SshTest):
     def test_too_long_a_command(self):
         self.check_failed(self.one(command=": " + "x" * 40000), "unsupported", "too long", "40")
 
+    @staticmethod
+    def kill_sessions(server, marker):
+        """Only sshd's own processes: it must not live to tell how the command ended."""
+        rig.wait_until(lambda: os.path.exists(marker), "the command")
+        for pid in rig.descendants(int(server.env["RIG_SSHD_PID"])):
+            with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+                if f.read().startswith("sshd"):
+                    os.kill(pid, 9)
+
     def test_server_dies(self):
         with rig.Rig() as other:
             args = ["-p", other.env["RIG_PORT"], "-i", other.env["RIG_KEY"], "-k",
                     other.env["RIG_KNOWN_HOSTS"]]
             marker = os.path.join(other.dir, "started")
-            killer = threading.Thread(target=lambda: (
-                rig.wait_until(lambda: os.path.exists(marker), "the command"), other.stop_sshd()))
+            killer = threading.Thread(target=self.kill_sessions, args=(other, marker))
             killer.start()
             r = self.one(*args, command=f"touch {marker}; sleep 100")
             killer.join()
@@ -645,7 +653,10 @@ class Banner(SshTest):
         os.unlink(cls.banner)
 
     def test_banner_and_rekeying(self):
-        r = self.one(command="head -c 3000000 /dev/zero")
+        # libssh2 1.10 forgets the old host key, some 50 bytes, at each new key exchange.
+        known = self.scratch("leak:libssh2.so\n")
+        r = self.one(command="head -c 3000000 /dev/zero",
+                     env={"LSAN_OPTIONS": f"suppressions={known}:print_suppressions=0"})
         self.assertTrue(r.ok, r)
         self.assertEqual(r.out, bytes(3000000))
 

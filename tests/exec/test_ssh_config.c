@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Classes of hosts, what `ssh -G` prints, the tokens of paths, and algorithms. */
+#include "ssh_class.h"
+#include "ssh_conf.h"
+#include "ssh_kex.h"
+#include "ssh_wire.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct folder {
+    char path[64];
+};
+
+static int make_folder(void **state)
+{
+    struct folder *f = x_calloc(1, sizeof *f);
+
+    strcpy(f->path, "/tmp/muster-config-XXXXXX");
+    assert_non_null(mkdtemp(f->path));
+    *state = f;
+    return 0;
+}
+
+static int drop_folder(void **state)
+{
+    struct folder *f = *state;
+    CLEANUP_FREE char *a = io_join(f->path, "config");
+    CLEANUP_FREE char *b = io_join(f->path, "inner.conf");
+
+    unlink(a);
+    unlink(b);
+    rmdir(f->path);
+    free(f);
+    return 0;
+}
+
+static char *write_file(const struct folder *f, const char *name, const char *text)
+{
+    char *path = io_join(f->path, name);
+    FILE *out = fopen(path, "w");
+
+    assert_non_null(out);
+    fputs(text, out);
+    assert_int_equal(fclose(out), 0);
+    return path;
+}
+
+static void check_class(const struct scan *s, const char *host, const char *want)
+{
+    CLEANUP_FREE char *key = scan_class(s, host);
+
+    assert_string_equal(key, want);
+}
+
+static void test_classes(void **state)
+{
+    CLEANUP_FREE char *path = write_file(*state, "config",
+                                         "# comment\n"
+                                         "Port 22\n"
+                                         "Host web* !web9\n"
+                                         "  User deploy\n"
+                                         "host=db1 db2 # two\n"
+                                         "\tHostName = %h.example.com\n"
+                                         "Host *\n"
+                                         "  ConnectTimeout 5\n");
+    struct scan *s = scan_files(path);
+
+    assert_false(scan_per_host(s));
+    assert_false(scan_has_match(s));
+    check_class(s, "web1", "101");
+    check_class(s, "web9", "001");
+    check_class(s, "db1", "011");
+    check_class(s, "two", "001");
+    check_class(s, "WEB1", "001");
+    assert_true(scan_mentions(s, "101", "user"));
+    assert_false(scan_mentions(s, "011", "user"));
+    assert_true(scan_mentions(s, "001", "port"));
+    assert_true(scan_mentions(s, "001", "connecttimeout"));
+    assert_false(scan_mentions(s, "001", "identityfile"));
+    scan_unref(s);
+}
+
+static void test_in_doubt_each_host(void **state)
+{
+    static const char *const texts[] = {
+        "Match user x\n",        "CanonicalizeHostname yes\n", "Host \"a b\"\n",
+        "Include %d/x\n",        "Include ${HOME}/x\n",        "Host a\\b\n",
+        "match all\n",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        CLEANUP_FREE char *path = write_file(*state, "config", texts[i]);
+        struct scan *s = scan_files(path);
+
+        if (!scan_per_host(s))
+            fail_msg("%s", texts[i]);
+        scan_unref(s);
+    }
+}
+
+static void test_include_and_change(void **state)
+{
+    const struct folder *f = *state;
+    CLEANUP_FREE char *inner = write_file(f, "inner.conf", "Host in*\n User x\n");
+    CLEANUP_FREE char *text = x_asprintf("Host a\nInclude %s/*.conf\nPort 3\nHost b\n", f->path);
+    CLEANUP_FREE char *path = write_file(f, "config", text);
+    struct scan *s = scan_files(path);
+
+    check_class(s, "in1", "010");
+    check_class(s, "a", "100");
+    /* after the include, the part it stands in goes on */
+    assert_true(scan_mentions(s, "100", "port"));
+    assert_false(scan_mentions(s, "010", "port"));
+    assert_true(scan_fresh(s));
+    free(write_file(f, "inner.conf", "Host other\n"));
+    assert_false(scan_fresh(s));
+    scan_unref(s);
+}
+
+static void test_include_of_itself_ends(void **state)
+{
+    const struct folder *f = *state;
+    CLEANUP_FREE char *text = x_asprintf("Include %s/config\n", f->path);
+    CLEANUP_FREE char *path = write_file(f, "config", text);
+
+    scan_unref(scan_files(path));
+}
+
+static void test_hostname_rule(void **state)
+{
+    CLEANUP_FREE char *path = write_file(*state, "config",
+                                         "Host web*\n HostName %h.Example.com\n"
+                                         "Host gw\n HostName 10.0.0.1\n"
+                                         "Host same\n HostName same\n"
+                                         "Host pc\n HostName 100%%%h\n");
+    struct scan *s = scan_files(path);
+    static const struct {
+        const char *host, *resolved, *rule, *other, *gives;
+    } cases[] = {
+        {"web1", "web1.example.com", "%h.Example.com", "web2", "web2.example.com"},
+        {"x1", "x1", "%h", "X2", "x2"},
+        {"gw", "10.0.0.1", "10.0.0.1", "gw", "10.0.0.1"},
+        /* two explanations are none, and so is none at all */
+        {"same", "same", NULL, NULL, NULL},
+        {"web1", "other", NULL, NULL, NULL},
+        {"pc", "100%pc", "100%%%h", "pc", "100%pc"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP_FREE char *key = scan_class(s, cases[i].host);
+        CLEANUP_FREE char *rule = scan_hostname_rule(s, key, cases[i].host, cases[i].resolved);
+
+        if (!cases[i].rule) {
+            assert_null(rule);
+            continue;
+        }
+        assert_string_equal(rule, cases[i].rule);
+
+        CLEANUP_FREE char *gives = scan_hostname(rule, cases[i].other);
+
+        assert_string_equal(gives, cases[i].gives);
+    }
+    scan_unref(s);
+}
+
+static void test_answer_of_ssh(void **state)
+{
+    char text[] = "host web1\nuser ops\nhostname 10.0.0.5\nport 2222\naddressfamily inet6\n"
+                  "stricthostkeychecking accept-new\nidentityfile ~/.ssh/a\nidentityfile ~/.ssh/b\n"
+                  "identitiesonly yes\nconnecttimeout 7\nuserknownhostsfile /a /b\n"
+                  "globalknownhostsfile none\nhashknownhosts yes\nserveraliveinterval 30\n"
+                  "ciphers aes128-ctr,x\nproxyusefdpass no\nverifyhostkeydns false\n"
+                  "pubkeyauthentication true\nwhatever 3\n";
+    struct ssh_conf *c = conf_parse(text);
+
+    assert_string_equal(c->user, "ops");
+    assert_string_equal(c->hostname, "10.0.0.5");
+    assert_int_equal(c->port, 2222);
+    assert_int_equal(c->family, AF_INET6);
+    assert_int_equal(c->strict, STRICT_ACCEPT_NEW);
+    assert_int_equal(c->identity_files.n, 2);
+    assert_true(c->identities_only);
+    assert_int_equal(c->connect_timeout_ms, 7000);
+    assert_int_equal(c->user_hosts.n, 2);
+    assert_string_equal(c->user_hosts.v[1], "/b");
+    assert_int_equal(c->global_hosts.n, 0);
+    assert_true(c->hash_hosts);
+    assert_int_equal(c->alive_interval, 30);
+    assert_string_equal(c->ciphers, "aes128-ctr,x");
+    assert_null(c->unsupported);
+    conf_unref(c);
+}
+
+static void test_refused_settings(void **state)
+{
+    static const struct {
+        const char *keyword, *value, *text;
+    } cases[] = {
+        {"proxyjump", "bastion", "ProxyJump bastion"},
+        {"proxyjump", "none", NULL},
+        {"proxycommand", "nc %h %p", "ProxyCommand nc %h %p"},
+        {"proxycommand", "none", NULL},
+        {"pkcs11provider", "none", NULL},
+        {"verifyhostkeydns", "ask", "VerifyHostKeyDNS ask"},
+        {"preferredauthentications", "password", "PreferredAuthentications password"},
+        {"preferredauthentications", "gssapi-with-mic,publickey", NULL},
+        {"pubkeyauthentication", "host-bound", NULL},
+        {"gssapiauthentication", "yes", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct ssh_conf *c = conf_new();
+
+        conf_apply(c, cases[i].keyword, cases[i].value);
+        if (cases[i].text)
+            assert_string_equal(c->unsupported, cases[i].text);
+        else
+            assert_null(c->unsupported);
+        conf_unref(c);
+    }
+}
+
+static void test_options(void **state)
+{
+    static const struct {
+        const char *option, *keyword, *value;
+    } cases[] = {
+        {"IdentityFile=/a", "IdentityFile", "/a"},
+        {" Port = 3", "Port", "3"},
+        {"User ops", "User", "ops"},
+        {"SetEnv=A=b", "SetEnv", "A=b"},
+        {"User", NULL, NULL},
+        {"User=", NULL, NULL},
+        {"", NULL, NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP_FREE char *keyword = NULL;
+        const char *value = NULL;
+
+        assert_int_equal(conf_option(cases[i].option, &keyword, &value), cases[i].keyword != NULL);
+        if (!cases[i].keyword)
+            continue;
+        assert_string_equal(keyword, cases[i].keyword);
+        assert_string_equal(value, cases[i].value);
+    }
+}
+
+static void test_tokens(void **state)
+{
+    const struct conf_tokens t = {"10.0.0.5", "web1", "alias", "ops", 2222};
+    static const struct {
+        const char *path, *want;
+    } cases[] = {
+        {"/k/%n-%h-%r-%p-%k", "/k/web1-10.0.0.5-ops-2222-alias"},
+        {"/100%%", "/100%"},
+        {"~/.ssh/x", "/home/of/test/.ssh/x"},
+        {"%d/x", "/home/of/test/x"},
+        {"${MUSTER_TEST_VALUE}/x", "/value/x"},
+        {"${MUSTER_TEST_NO_SUCH}/x", NULL},
+        {"${open", NULL},
+        {"/x/%C", NULL},
+        {"/x/%", NULL},
+    };
+
+    setenv("HOME", "/home/of/test", 1);
+    setenv("MUSTER_TEST_VALUE", "/value", 1);
+    unsetenv("MUSTER_TEST_NO_SUCH");
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP_FREE char *got = conf_expand(cases[i].path, &t);
+
+        if (cases[i].want)
+            assert_string_equal(got, cases[i].want);
+        else
+            assert_null(got);
+    }
+}
+
+static void test_cut(void **state)
+{
+    CLEANUP_FREE char *a = kex_cut("a,b,c", "c,x,a");
+    CLEANUP_FREE char *b = kex_cut("a,b,c", "x");
+    CLEANUP_FREE char *c = kex_cut("a,b,c", NULL);
+    CLEANUP_FREE char *d = kex_known_first("a,b,c", "c,x");
+    CLEANUP_FREE char *e = kex_known_first("a,b,c", "");
+
+    assert_string_equal(a, "a,c");
+    assert_string_equal(b, "");
+    assert_string_equal(c, "a,b,c");
+    assert_string_equal(d, "c,a,b");
+    assert_string_equal(e, "a,b,c");
+}
+
+static void server_hello(struct strbuf *b, const char *const lists[6])
+{
+    static const char cookie[16];
+
+    strbuf_adds(b, "a line before\r\nSSH-2.0-Test\r\n");
+    wire_put_u32(b, 300);
+    strbuf_addch(b, 4);
+    strbuf_addch(b, 20);
+    strbuf_add(b, cookie, sizeof cookie);
+    for (int i = 0; i < 6; i++)
+        wire_put_string(b, lists[i], strlen(lists[i]));
+}
+
+static void test_explain(void **state)
+{
+    char kex[] = "curve25519-sha256", key[] = "ssh-ed25519", cipher[] = "aes128-ctr",
+         mac[] = "hmac-sha2-256";
+    char *const prefs[KEX_KINDS] = {kex, key, cipher, mac};
+    const char *lists[6] = {"curve25519-sha256,x", "ssh-ed25519", "chacha\x1b[31m", "chacha",
+                            "hmac-sha2-256", "hmac-sha2-256"};
+    struct strbuf b;
+
+    strbuf_init(&b, 0);
+    server_hello(&b, lists);
+
+    CLEANUP_FREE char *text = kex_explain(b.s, b.len, prefs);
+
+    assert_non_null(strstr(text, "no common cipher"));
+    assert_non_null(strstr(text, "aes128-ctr"));
+    assert_null(strchr(text, '\x1b'));
+    /* cut anywhere: no reading past the end, and no false statement */
+    for (size_t n = 0; n < b.len - 50; n++) {
+        char *copy = x_malloc(n + 1);
+
+        memcpy(copy, b.s, n);
+
+        CLEANUP_FREE char *cut = kex_explain(copy, n, prefs);
+
+        assert_true(!cut || strstr(cut, "no common cipher"));
+        free(copy);
+    }
+    strbuf_reset(&b);
+    lists[2] = lists[3] = "aes128-ctr";
+    server_hello(&b, lists);
+    assert_null(kex_explain(b.s, b.len, prefs));
+    strbuf_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_classes, make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(test_in_doubt_each_host, make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(test_include_and_change, make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(test_include_of_itself_ends, make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(test_hostname_rule, make_folder, drop_folder),
+        cmocka_unit_test(test_answer_of_ssh),
+        cmocka_unit_test(test_refused_settings),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_explain),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
