@@ -14,9 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RELOCATE_MAX 200 /* classes that are looked through for those that are open, after a change */
+#define RELOCATE_MAX 200 /* classes looked through for the open ones, after a change */
 
-enum { COL_COUNT_, COL_RC, COL_LINE, COL_NODES, COL_N };
+enum { COL_SIZE, COL_RC, COL_LINE, COL_NODES, COL_N };
 
 static void drop(struct class_list *l)
 {
@@ -41,7 +41,7 @@ static struct class_key key_of(const struct output_class *c)
     return (struct class_key) {c->exit_code, c->reason, {c->out_id[0], c->out_id[1]}};
 }
 
-static bool key_equal_(const struct class_key *a, const struct class_key *b)
+static bool same_class(const struct class_key *a, const struct class_key *b)
 {
     return a->exit_code == b->exit_code && a->reason == b->reason &&
            a->out_id[0] == b->out_id[0] && a->out_id[1] == b->out_id[1];
@@ -131,10 +131,10 @@ static bool relocate(struct class_list *l, struct app *a)
     memcpy(was, l->open, sizeof was);
     for (size_t i = 0; i < n; i++) {
         struct class_key k = key_of(&c[i]);
-        if (l->has_at && key_equal_(&k, &l->at))
+        if (l->has_at && same_class(&k, &l->at))
             cursor_class = i;
         for (size_t j = 0; j < n_was; j++)
-            if (key_equal_(&k, &was[j].key))
+            if (same_class(&k, &was[j].key))
                 l->open[kept++] = (struct class_open) {k, i, c[i].count};
     }
     for (size_t j = 0; j < n_was; j++)
@@ -319,7 +319,7 @@ static void draw_class(const struct class_list *l, const struct column *cols, st
     char buf[32], num[32];
     snprintf(buf, sizeof buf, "%c %5s", find_open(l, r->cls) ? 'v' : '>',
              text_count(c->count, num));
-    columns_cell(&cols[COL_COUNT_], s, row, ROLE_NORMAL, buf);
+    columns_cell(&cols[COL_SIZE], s, row, ROLE_NORMAL, buf);
     if (c->exit_code >= 0)
         snprintf(buf, sizeof buf, "%d", c->exit_code);
     else

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A list of the executions of a batch that reads only what is visible: filters, sort orders, a text,
- * the cursor kept on its node. Progress and Results share it. Main thread only. */
+/* A list of the executions of a batch that reads only what is visible: filters, sort orders, a
+ * text, the cursor kept on its node. Progress and Results share it. Main thread only. */
 #ifndef MUSTER_UI_EXEC_LIST_H
 #define MUSTER_UI_EXEC_LIST_H
 
@@ -39,7 +39,8 @@ void exec_list_load(struct exec_list *l, struct app *a, int64_t batch, int heigh
 /* The execution under the cursor, or NULL. */
 const struct execution *exec_list_at(const struct exec_list *l);
 bool exec_list_filtered(const struct exec_list *l); /* it does not show all */
-/* Moves, `f`, `!`, `s`, `S`, `/`, Enter (opens the output), I, and Esc's filter. True when it was one. */
+/* Moves, `f`, `!`, `s`, `S`, `/`, Enter (opens the output), I, and Esc's filter. True when it
+ * was one. */
 bool exec_list_act(struct exec_list *l, struct app *a, enum action act);
 /* A key while its prompt takes text. */
 bool exec_list_key(struct exec_list *l, const struct key *k);

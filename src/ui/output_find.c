@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding text in outputs of the store, read in pieces: what lies across two pieces is found too. */
+/* Finding text in outputs of the store, read in pieces: what lies across two pieces is found
+ * too. */
 #include "output_find.h"
 
 #include "muster/base/alloc.h"

@@ -81,8 +81,8 @@ static bool take(void *ctx, const void *bytes, size_t n)
     return p->buf_len < WINDOW;
 }
 
-/* The bytes of a stream around off: at least one from there on (0: at its end, or unreadable). `back`:
- * the window ends at off instead, and *n are the bytes before it. */
+/* The bytes of a stream around off: at least one from there on (0: at its end, or unreadable).
+ * `back`: the window ends at off instead, and *n are the bytes before it. */
 static const char *bytes_at(struct pager *p, const struct pager_segment *s, uint64_t off, bool back,
                             size_t *n)
 {
@@ -471,7 +471,9 @@ static void show_hit(struct pager *p, size_t seg, uint64_t hit)
     CLEANUP_FREE char *text = line_text(p, s, p->top.off, hit - p->top.off, &more);
     size_t at = text_width(text), w = (size_t) p->w;
     if (at < p->x || at + strlen(p->needle) > p->x + w)
-        p->x = at + strlen(p->needle) <= w ? 0 : at - w / 2 < PAGER_X_MAX ? at - w / 2 : PAGER_X_MAX;
+        p->x = at + strlen(p->needle) <= w ? 0 : at - w / 2;
+    if (p->x > PAGER_X_MAX)
+        p->x = PAGER_X_MAX;
 }
 
 static bool find_in_lines(struct pager *p, size_t seg, int64_t from, int step)

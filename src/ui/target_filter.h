@@ -20,13 +20,14 @@ struct err;
 struct fleet;
 struct target_filter;
 
-/* NULL on -ERR_VALIDATION: unfinished or naming what does not exist; the text says what. An empty text
- * gives a filter that all match. */
+/* NULL on -ERR_VALIDATION: unfinished or naming what does not exist; the text says what. An
+ * empty text gives a filter that all match. */
 struct target_filter *target_filter_new(const struct fleet *f, const char *text, struct err *e);
 void target_filter_free(struct target_filter *t); /* NULL allowed */
 bool target_filter_any(const struct target_filter *t); /* true: everything matches */
 bool target_filter_uses_selection(const struct target_filter *t);
-/* on[i] is set to whether node i matches; picked[i] says whether it is selected. Returns how many. */
+/* on[i] is set to whether node i matches; picked[i] says whether it is selected. Returns how
+ * many. */
 size_t target_filter_run(const struct target_filter *t, const struct fleet *f,
                          const uint8_t *picked, uint8_t *on);
 

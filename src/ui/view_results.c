@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Results pane: the summary, a plain line about success or failure, the classes of equal results
- * and all nodes; the search across all outputs. */
+/* The Results pane: the summary, a plain line about success or failure, the classes of equal
+ * results and all nodes; the search across all outputs. */
 #include "class_list.h"
 #include "exec_list.h"
 #include "output_find.h"
@@ -69,7 +69,7 @@ static void search_all(struct results_view *r)
     r->found_generation = a->data_generation;
     if (prompt_empty(&r->search) || r->batch == 0)
         return;
-    if (reader_search(a->reader, r->batch, r->search.field.text, &nodes, &hits, &partial, &e) != 0) {
+    if (reader_search(a->reader, r->batch, r->search.field.text, &nodes, &hits, &partial, &e)) {
         r->found = text_clean(e.msg);
         err_clear(&e);
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The review overlay: what is about to run and where, and the agreement without which nothing does. A
- * few nodes want a `y`; many, protected ones, or a command with a confirm rule want their number. */
+/* The review overlay: what is about to run and where, and the agreement without which nothing
+ * does. A few nodes want a `y`; many, protected ones, or a command with a confirm rule want
+ * their number. */
 #include "vutil.h"
 
 #include "muster/base/alloc.h"
@@ -61,7 +62,8 @@ static int64_t rounds(size_t n, unsigned fanout)
     return fanout ? (int64_t) ((n + fanout - 1) / fanout) : 1;
 }
 
-/* From the newest ended batch with the same command: its median, times the rounds of the fan-out. */
+/* From the newest ended batch with the same command: its median, times the rounds of the
+ * fan-out. */
 static void estimate(struct review_view *r)
 {
     struct app *a = r->v.app;

@@ -499,10 +499,11 @@ static enum view_result targets_act(struct view *v, enum action act)
 {
     struct targets_view *t = self(v);
     enum view_result done = VIEW_DONE;
+    /* Several keys may come between two frames, and the fleet may be another by now. */
+    if (target_tree_sync(&t->tree, v->app->fleet, &v->app->sel))
+        rows_changed(t);
     if (!t->tree.fleet && act != ACT_UNDO && act != ACT_CLEAR)
         return VIEW_IGNORED;
-    if (t->tree.fleet) /* several keys may come between two frames */
-        target_tree_sync(&t->tree, t->tree.fleet, &v->app->sel);
     if (list_act(&t->list, act)) {
         remember(t);
         return VIEW_DONE;

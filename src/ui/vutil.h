@@ -32,8 +32,8 @@ char *vu_time(int64_t wall_ms, int64_t now_wall_ms, char *buf);
 void vu_cursor_row(struct surface *s, struct rect body, int y, bool focused);
 /* What an empty pane says: n lines from the top. */
 void vu_teach(struct surface *s, struct rect body, const char *const *lines, size_t n);
-/* Appends text (sanitised here) to out in lines of at most w columns; breaks at spaces where it can. A
- * newline starts a line. At most max lines, the last then ends in "...". */
+/* Appends text (sanitised here) to out in lines of at most w columns; breaks at spaces where it
+ * can. A newline starts a line. At most max lines, the last then ends in "...". */
 void vu_wrap(struct strv *out, const char *text, int w, size_t max);
 
 /* Appends "NAME  text" with the text wrapped beside the name, name_w columns wide. */
@@ -67,7 +67,8 @@ bool prompt_empty(const struct prompt *p);
 void prompt_draw(const struct prompt *p, struct surface *s, struct rect clip, int y, bool focused,
                  const char *empty, const char *note, enum role note_role);
 
-/* Columns of a table. Those with the highest `drop` go first when it is too narrow; 0 never goes. */
+/* Columns of a table. Those with the highest `drop` go first when it is too narrow; 0 never
+ * goes. */
 struct column {
     const char *title;
     int min, want; /* columns of the screen */

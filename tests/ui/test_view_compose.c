@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Action pane and the review: the fields and their errors, the history of commands, what a run is
- * refused for, and that nothing runs without the agreement that is asked for. */
+/* The Action pane and the review: the fields and their errors, the history of commands, what a
+ * run is refused for, and that nothing runs without the agreement that is asked for. */
 #include "harness.h"
 
 #include "muster/base/alloc.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Progress, results, output and node: how they look at three sizes while a batch runs and after, and
- * what their keys do. */
+/* Progress, results, output and node: how they look at three sizes while a batch runs and after,
+ * and what their keys do. */
 #include "harness.h"
 
 #include "muster/base/alloc.h"
@@ -320,6 +320,60 @@ static void test_node(void **state)
     harness_free(h);
 }
 
+/* --- ten thousand --- */
+
+static void emit_finish(struct harness *h, int64_t b, uint32_t i, char *out)
+{
+    struct event *ev = event_new(EVENT_FINISH, b, i);
+    ev->wall_ms = wall_ms(&h->clock.clock) + 500;
+    ev->duration_ms = 100 + i % 400;
+    ev->status = i % 10 ? EXEC_SUCCESS : EXEC_FAILED;
+    ev->reason = i % 10 ? REASON_NONE : REASON_EXIT;
+    ev->exit_code = i % 10 ? 0 : 1;
+    ev->attempts = 1;
+    ev->data[0] = out;
+    ev->len[0] = strlen(out);
+    assert_true(writer_emit(h->writer, ev));
+}
+
+static double timed(struct harness *h, const char *keys)
+{
+    struct timespec from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    harness_keys(h, keys);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    double ms = (double) (to.tv_sec - from.tv_sec) * 1e3;
+    ms += (double) (to.tv_nsec - from.tv_nsec) / 1e6;
+    printf("  %-14s %6.2f ms\n", keys, ms);
+    return ms;
+}
+
+/* Ten thousand nodes, each with an output of its own. */
+static void test_ten_thousand(void **state)
+{
+    static const char *const keys[] = {"3", "j",   "C-f", "G",  "g", "s", "s", "f", "f",   "f",
+                                       "f", "!",   "!",   "/",  "'77'", "Esc", "]", "]", "4", "j",
+                                       "C-f", "G", "g",   "l",  "j", "]", "G", "Enter", "Esc"};
+    struct harness *h = harness_new("nodes: {\"n[00001-10000]\": {host: h}}\n");
+    int64_t b = harness_batch(h, "uptime", "n[00001-10000]");
+    double worst = 0;
+    for (uint32_t i = 0; i < 10000; i++) {
+        struct event *ev = event_new(EVENT_CLAIM, b, i);
+        ev->wall_ms = wall_ms(&h->clock.clock);
+        assert_true(writer_emit(h->writer, ev));
+        emit_finish(h, b, i, x_asprintf("up %u days\n", i));
+    }
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "5 Enter");
+    wait_for(h, "10000/10000");
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        double ms = timed(h, keys[i]);
+        worst = ms > worst ? ms : worst;
+    }
+    assert_true(worst < 1000);
+    harness_free(h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,7 +383,7 @@ int main(void)
         cmocka_unit_test(test_results),        cmocka_unit_test(test_results_keys),
         cmocka_unit_test(test_success),        cmocka_unit_test(test_output),
         cmocka_unit_test(test_hostile_output), cmocka_unit_test(test_large_output),
-        cmocka_unit_test(test_node),
+        cmocka_unit_test(test_node),           cmocka_unit_test(test_ten_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

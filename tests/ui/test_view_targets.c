@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Targets pane: how it looks at three sizes, what picking and filtering do, and that ten thousand
- * nodes are no slower than one can feel. */
+/* The Targets pane: how it looks at three sizes, what picking and filtering do, and that ten
+ * thousand nodes are no slower than one can feel. */
 #include "harness.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/io.h"
 #include "muster/core/fleet.h"
 #include "muster/core/nodeset.h"
 #include "target_filter.h"
@@ -174,6 +175,95 @@ static void test_unfinished(void **state)
     harness_free(h);
 }
 
+/* With nothing picked, x offers the node under the cursor. */
+static void test_run_under_cursor(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "2 e 'id' Esc 1 g x");
+    harness_expect(h, "nothing is selected: Space picks a node or a group");
+    harness_keys(h, "j j j x");
+    harness_expect(h, "y runs it, Esc goes back");
+    harness_expect(h, "Run on    1 node");
+    harness_expect(h, "web02");
+    harness_free(h);
+}
+
+static void write_inventory(struct harness *h, const char *text)
+{
+    char *path = io_join(h->dir, "inventory.yaml");
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    free(path);
+}
+
+static void test_refresh(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "/ 'web03' Enter G Space Esc");
+    harness_expect(h, ">[x]     web03");
+    write_inventory(h, "nodes: {\"web[01-05]\": {host: h}, aaa: {host: h}, new: {host: h}}\n"
+                       "groups: {web: {nodes: \"web[01-05]\"}, extra: {nodes: [aaa]},\n"
+                       "         prod: {groups: [web]}}\n");
+    harness_keys(h, "R");
+    harness_expect(h, "@extra");
+    harness_expect(h, ">[x]     web03");
+    /* A file that breaks: what is wrong is said, and what was picked is not lost. */
+    write_inventory(h, "nodes: [broken\n");
+    harness_keys(h, "R");
+    harness_expect(h, "inventory.yaml");
+    write_inventory(h, "nodes: {\"web[01-05]\": {host: h}}\n");
+    harness_keys(h, "R");
+    harness_expect(h, ">[x]   web03");
+    assert_int_equal(picked(h), 1);
+    harness_free(h);
+}
+
+static unsigned next(unsigned *seed)
+{
+    *seed = *seed * 1103515245 + 12345;
+    return *seed >> 16;
+}
+
+/* Any sequence of filters, picks and inversions: a filter changes nothing that is picked, inverting
+ * twice neither, and what a group shows is what its members are. */
+static void test_properties(void **state)
+{
+    static const char *const filters[] = {"web",  "db",  "!web", "1$",         "@web", "@prod !0",
+                                          "sel:", "@",    "/0/",  "web[01-07]", "nothing like it"};
+    static const char *const acts[] = {"Space", "j", "C-f", "g", "G", "a", "u", "z", "h", "l", "v"};
+    struct harness *h = plain(80, 24);
+    unsigned seed = 7;
+    for (int step = 0; step < 200; step++) {
+        struct nodeset *before = nodeset_new();
+        char keys[64];
+        harness_keys(h, acts[next(&seed) % ARRAY_LEN(acts)]);
+        nodeset_union(before, h->app->sel.nodes);
+        snprintf(keys, sizeof keys, "/ C-u '%s' Enter", filters[next(&seed) % ARRAY_LEN(filters)]);
+        harness_keys(h, keys);
+        nodeset_xor(before, h->app->sel.nodes);
+        assert_int_equal(nodeset_count(before), 0);
+        nodeset_union(before, h->app->sel.nodes);
+        if (next(&seed) % 3 == 0 && strstr(keys, "sel:") == NULL) {
+            harness_keys(h, "i i");
+            nodeset_xor(before, h->app->sel.nodes);
+            assert_int_equal(nodeset_count(before), 0);
+        }
+        for (size_t i = 0; i < nodeset_count(h->app->sel.groups); i++) {
+            const struct fleet_group *g =
+                fleet_group(h->app->fleet, nodeset_at(h->app->sel.groups, i));
+            assert_non_null(g);
+            for (size_t k = 0; k < g->n_all; k++)
+                assert_true(nodeset_has(h->app->sel.nodes, h->app->fleet->nodes[g->all[k]].name));
+        }
+        nodeset_free(before);
+        if (next(&seed) % 4 == 0)
+            harness_keys(h, "Esc");
+    }
+    harness_free(h);
+}
+
 /* --- the filter alone --- */
 
 static size_t matches(const struct fleet *f, const char *text, const char *selected)
@@ -244,14 +334,16 @@ static void test_filter(void **state)
 
 /* --- ten thousand --- */
 
-/* From the key to the drawn frame, in this thread's own time: other work on the machine is no matter. */
+/* From the key to the drawn frame, in this thread's own time: other work on the machine is no
+ * matter. */
 static double timed(struct harness *h, const char *keys)
 {
     struct timespec from, to;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
     harness_keys(h, keys);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
-    double ms = (double) (to.tv_sec - from.tv_sec) * 1e3 + (double) (to.tv_nsec - from.tv_nsec) / 1e6;
+    double ms = (double) (to.tv_sec - from.tv_sec) * 1e3;
+    ms += (double) (to.tv_nsec - from.tv_nsec) / 1e6;
     printf("  %-14s %6.2f ms\n", keys, ms);
     return ms;
 }
@@ -288,7 +380,8 @@ int main(void)
         cmocka_unit_test(test_filter_keeps_selection), cmocka_unit_test(test_invert_twice),
         cmocka_unit_test(test_range),           cmocka_unit_test(test_tree),
         cmocka_unit_test(test_unfinished),      cmocka_unit_test(test_filter),
-        cmocka_unit_test(test_ten_thousand),
+        cmocka_unit_test(test_run_under_cursor), cmocka_unit_test(test_refresh),
+        cmocka_unit_test(test_properties),      cmocka_unit_test(test_ten_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
