@@ -297,9 +297,10 @@ void session_cancel(struct session *s)
 static void deadline_passed(struct session *s)
 {
     int64_t ms = s->started ? s->command_ms : s->connect_ms;
+    bool where = !s->started && s->phase;
     stop(s, REASON_TIMEOUT,
-         x_asprintf("%s timed out after %.10gs", s->started ? "command" : "connect",
-                    (double) ms / 1000));
+         x_asprintf("%s timed out after %.10gs%s%s", s->started ? "command" : "connect",
+                    (double) ms / 1000, where ? " " : "", where ? s->phase : ""));
 }
 
 static void phase_over(struct session *s)

@@ -66,6 +66,7 @@ struct session {
 
     char *host, *user;
     int port;
+    const char *phase; /* of connecting; static text, or NULL */
 
     /* notes of the transport */
     enum end_kind end;

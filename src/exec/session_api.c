@@ -85,6 +85,11 @@ void session_set_endpoint(struct session *s, const char *host, int port, const c
     }
 }
 
+void session_phase(struct session *s, const char *where)
+{
+    s->phase = where;
+}
+
 static struct watch *find_watch(struct session *s, int fd)
 {
     for (int i = 0; i < SESSION_WATCHES; i++)

@@ -67,8 +67,8 @@ static enum go check_refused(struct conn *c, enum hosts_answer answer,
                          p->check_name, path, line);
     if (answer == HOSTS_CHANGED)
         return conn_fail(c, REASON_HOSTKEY, false,
-                         "host key for %s (%s) differs from %s:%u: it now shows %s; if the host was "
-                         "set up anew, remove that line, else somebody may be in between",
+                         "host key for %s (%s) differs from %s:%u: it now shows %s; if the host "
+                         "was set up anew, remove that line, else somebody may be in between",
                          p->node, p->check_name, path, line, c->host_key_label);
 
     CLEANUP_FREE char *files = strv_join(&p->hosts_files, ", ");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which hosts ssh_config treats alike. `ssh -G` costs 5 ms of CPU, so it is asked once for each
- * class: the hosts that match the same set of Host lines. For that the files are read here, but only
- * as far as needed: Host lines, whether anything depends on more than those (Match,
+ * class: the hosts that match the same set of Host lines. For that the files are read here, but
+ * only as far as needed: Host lines, whether anything depends on more than those (Match,
  * canonicalisation), and where a few keywords are mentioned. A scan never changes once made. */
 #ifndef MUSTER_EXEC_SSH_CLASS_H
 #define MUSTER_EXEC_SSH_CLASS_H

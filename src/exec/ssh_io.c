@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The library's SEND and RECV callbacks.
  *
- * Theory of operation: libssh2 wants the very same call again after a short write, or the session is
- * dead; so SEND never is short: what the socket does not take is queued here and goes out when epoll
- * says so. An end of the stream is not reported while RECV is asked, since the library would throw
- * away what it has read already; it is noted, and whoever finds nothing more to read looks at
- * rx_ended. */
+ * Theory of operation: libssh2 wants the very same call again after a short write, or the
+ * session is dead; so SEND never is short: what the socket does not take is queued here and goes
+ * out when epoll says so. An end of the stream is not reported while RECV is asked, since the
+ * library would throw away what it has read already; it is noted, and whoever finds nothing more
+ * to read looks at rx_ended. */
 #include "ssh_conn.h"
 
 #include "muster/base/alloc.h"
@@ -67,7 +67,8 @@ static ssize_t recv_cb(libssh2_socket_t fd, void *p, size_t n, int flags, void *
     if (got > 0) {
         c->rx_bytes += (uint64_t) got;
         if (c->rx_head && c->rx_head_len < HEAD_MAX) {
-            size_t room = HEAD_MAX - c->rx_head_len, take = (size_t) got < room ? (size_t) got : room;
+            size_t room = HEAD_MAX - c->rx_head_len;
+            size_t take = (size_t) got < room ? (size_t) got : room;
 
             memcpy(c->rx_head + c->rx_head_len, p, take);
             c->rx_head_len += take;

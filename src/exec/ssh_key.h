@@ -26,7 +26,8 @@ struct ssh_key *ssh_key_parse(const char *path, const char *text, size_t n);
 struct ssh_key *ssh_key_ref(struct ssh_key *k);
 void ssh_key_unref(struct ssh_key *k); /* NULL allowed */
 
-/* Signs as ssh wants it inside "string algorithm, string signature". 0, and malloc'd bytes, or -1. */
+/* Signs as ssh wants it inside "string algorithm, string signature". 0, and malloc'd bytes, or
+ * -1. */
 int ssh_key_sign(const struct ssh_key *k, const void *data, size_t n, uint8_t **sig,
                  size_t *sig_len);
 

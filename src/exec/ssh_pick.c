@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which keys are offered, in which order: the agent's that match an identity file, the agent's
- * others (unless IdentitiesOnly), then files. What is passed over leaves a note for the error text. */
+ * others (unless IdentitiesOnly), then files. What is passed over leaves a note for the error
+ * text. */
 #include "ssh_prepare.h"
 
 #include "ssh_agent.h"

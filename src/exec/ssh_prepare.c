@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Settings -> ssh_config -> name resolution -> known_hosts -> keys, each step only when the one
- * before it left no reason to stop. The order of settings: inventory defaults, ssh_config, groups and
- * node, flags. */
+ * before it left no reason to stop. The order of settings: inventory defaults, ssh_config,
+ * groups and node, flags. */
 #include "ssh_prepare.h"
 
 #include "ssh_key.h"
@@ -231,7 +231,8 @@ static void ask_hosts_file(struct prepared *p, const char *raw, bool append)
     char *path = conf_expand(raw, &p->tokens);
 
     if (!path) {
-        strv_push_own(&p->hosts_files, x_asprintf("%s (a %%-token that muster does not know)", raw));
+        strv_push_own(&p->hosts_files,
+                      x_asprintf("%s (a %%-token that muster does not know)", raw));
         return;
     }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Everything that must be known before connecting: which address, as whom, with which keys, and which
- * host keys are trusted. One helper thread works it out for each attempt; before and after that it
- * belongs to the reactor. */
+/* Everything that must be known before connecting: which address, as whom, with which keys, and
+ * which host keys are trusted. One helper thread works it out for each attempt; before and after
+ * that it belongs to the reactor. */
 #ifndef MUSTER_EXEC_SSH_PREPARE_H
 #define MUSTER_EXEC_SSH_PREPARE_H
 
@@ -51,7 +51,7 @@ struct prepared {
     int64_t connect_ms; /* from ssh_config; -1: none */
     struct addrinfo *addrs;
 
-    char *check_name, *plain_name; /* for known_hosts; the latter NULL when there is no port in it */
+    char *check_name, *plain_name; /* for known_hosts; the latter NULL without a port */
     struct hosts_known known;
     struct strv hosts_files; /* all that were asked, for the text */
     char *append_to;         /* where accept-new writes; NULL: nowhere */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define COMMAND_MAX 32000 /* the library cannot send more in one request */
-#define STREAM_NONE 99    /* a stream that nobody writes: reading it only keeps the protocol going */
+#define STREAM_NONE 99    /* nobody writes it: reading it only keeps the protocol going */
 
 static bool ended(const struct conn *c)
 {
@@ -82,8 +82,8 @@ static void give(struct conn *c, int stream, const char *p, size_t n)
         c->held_len[stream] = 0;
 }
 
-/* Reads one stream until it has nothing, or the session takes no more. Returns how much came, or the
- * library's error. */
+/* Reads one stream until it has nothing, or the session takes no more. Returns how much came, or
+ * the library's error. */
 static ssize_t pump_stream(struct conn *c, int stream)
 {
     char buf[READ_SIZE];
@@ -103,8 +103,8 @@ static ssize_t pump_stream(struct conn *c, int stream)
     return total;
 }
 
-/* Both streams until both are empty: reading one takes the other's bytes off the socket too, and then
- * epoll has nothing to say about them. */
+/* Both streams until both are empty: reading one takes the other's bytes off the socket too, and
+ * then epoll has nothing to say about them. */
 static int pump(struct conn *c)
 {
     char byte;
@@ -182,8 +182,8 @@ enum go conn_close(struct conn *c)
     return report(c, rc == 0);
 }
 
-/* The leader of the process group has ended while it was being stopped; what it has started may still
- * be there, so the stop channel has the last word. */
+/* The leader of the process group has ended while it was being stopped; what it has started may
+ * still be there, so the stop channel has the last word. */
 enum go conn_over(struct conn *c)
 {
     conn_stop_step(c);

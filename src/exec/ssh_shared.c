@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The caches of the ssh transport.
  *
- * Theory of operation: one mutex guards the maps; it is never held while a file is read or a program
- * runs. Who finds a slot empty marks it as busy, works without the lock, fills it and wakes those who
- * wait for it, so a thousand sessions of one class make one `ssh -G`. A slot is stale when its files
- * have changed since. */
+ * Theory of operation: one mutex guards the maps; it is never held while a file is read or a
+ * program runs. Who finds a slot empty marks it as busy, works without the lock, fills it and
+ * wakes those who wait for it, so a thousand sessions of one class make one `ssh -G`. A slot is
+ * stale when its files have changed since. */
 #include "ssh_shared.h"
 
 #include "ssh_agent.h"

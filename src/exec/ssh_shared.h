@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all ssh sessions of an engine share, so that each file is read, each class of hosts asked for,
- * and the agent listed once: guarded by one lock, a leaf. Helper threads only: everything here may
- * block on files. What is handed out are references that never change. */
+/* What all ssh sessions of an engine share, so that each file is read, each class of hosts asked
+ * for, and the agent listed once: guarded by one lock, a leaf. Helper threads only: everything
+ * here may block on files. What is handed out are references that never change. */
 #ifndef MUSTER_EXEC_SSH_SHARED_H
 #define MUSTER_EXEC_SSH_SHARED_H
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stopping the process on the node. Closing a channel or a connection stops nothing there, and the
- * library cannot send signals; so a second channel on the same connection runs kill(1) on the process
- * group that the command's first line has told. It looks again until nothing of the group is left. */
+/* Stopping the process on the node. Closing a channel or a connection stops nothing there, and
+ * the library cannot send signals; so a second channel on the same connection runs kill(1) on
+ * the process group that the command's first line has told. It looks again until nothing of the
+ * group is left. */
 #include "ssh_conn.h"
 
 #include "muster/base/alloc.h"
@@ -28,8 +29,8 @@ static char *script(const struct conn *c)
 
     return x_asprintf("exec /bin/sh -c '"
                       "kill -s \"$2\" -- \"-$1\" 2>/dev/null || kill -s \"$2\" \"$1\" 2>/dev/null; "
-                      "kill -s 0 -- \"-$1\" 2>/dev/null || kill -s 0 \"$1\" 2>/dev/null || exit %d; "
-                      "exit %d' sh %" PRId64 " %s",
+                      "kill -s 0 -- \"-$1\" 2>/dev/null || kill -s 0 \"$1\" 2>/dev/null || "
+                      "exit %d; exit %d' sh %" PRId64 " %s",
                       STATUS_GONE, STATUS_THERE, session_pid(c->session),
                       sig == SIGKILL ? "KILL" : sig ? "TERM" : "0");
 }

@@ -75,7 +75,8 @@ static inline bool wire_is(const uint8_t *p, size_t len, const char *text)
 
 static inline void wire_put_u32(struct strbuf *b, uint32_t v)
 {
-    const uint8_t s[4] = {(uint8_t) (v >> 24), (uint8_t) (v >> 16), (uint8_t) (v >> 8), (uint8_t) v};
+    const uint8_t s[4] = {(uint8_t) (v >> 24), (uint8_t) (v >> 16), (uint8_t) (v >> 8),
+                          (uint8_t) v};
 
     strbuf_add(b, s, 4);
 }

@@ -4,9 +4,9 @@
  *   prepare (helper) -> handshake place -> connect -> handshake -> host key -> keys -> open -> exec
  *   -> run -> close
  *
- * Theory of operation: step() goes from state to state until one has to wait for the socket, a helper,
- * a place or a timer. libssh2 answers EAGAIN while it waits, and the same call is made again at the
- * next wake; ssh_io.c sees to it that nothing else is ever needed. */
+ * Theory of operation: step() goes from state to state until one has to wait for the socket, a
+ * helper, a place or a timer. libssh2 answers EAGAIN while it waits, and the same call is made
+ * again at the next wake; ssh_io.c sees to it that nothing else is ever needed. */
 #include "ssh_conn.h"
 
 #include "ssh_shared.h"
@@ -316,6 +316,30 @@ static void set_watch(struct conn *c)
         session_unwatch(c->session, c->fd);
 }
 
+static const char *phase(const struct conn *c)
+{
+    switch (c->state) {
+    case CONN_PREPARE:
+        return "while its settings, name and keys were looked up";
+    case CONN_SLOT:
+        return "while it waited for its turn (handshakes at one server are limited)";
+    case CONN_CONNECT:
+        return "while connecting";
+    case CONN_HANDSHAKE:
+        return conn_banner_seen(c) ? "during the key exchange"
+                                   : "while waiting for the server's SSH banner";
+    case CONN_AUTH:
+    case CONN_METHODS:
+        return "during authentication";
+    case CONN_SIGN:
+        return "while the agent was asked to sign";
+    case CONN_OPEN:
+        return "while opening a session";
+    default:
+        return NULL;
+    }
+}
+
 static void ssh_step(void *priv, unsigned wake)
 {
     struct conn *c = priv;
@@ -329,8 +353,10 @@ static void ssh_step(void *priv, unsigned wake)
     }
     while (c->state != CONN_ENDED && advance(c, &wake) == GO_ON)
         ;
-    if (c->state != CONN_ENDED)
-        set_watch(c);
+    if (c->state == CONN_ENDED)
+        return;
+    set_watch(c);
+    session_phase(c->session, phase(c));
 }
 
 static void ssh_stop(void *priv, int sig)

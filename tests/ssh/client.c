@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine with the ssh transport and a sink that prints: one line of JSON for each execution as it
- * ends, for test_ssh.py. Every claim is granted from a thread of its own, as the store's writer does.
+/* The engine with the ssh transport and a sink that prints: one line of JSON for each execution
+ * as it ends, for test_ssh.py. Every claim is granted from a thread of its own, as the store's
+ * writer does.
  *
  *   client [options] -- COMMAND
  *   -n COUNT -f FANOUT -l USER -p PORT -i IDENTITY -k KNOWN_HOSTS -s STRICT -F CONFIG -o OPTION
  *   -t CONNECT_MS -u COMMAND_MS -H HOST -r RETRIES -m MAX_OUTPUT -w (cancel once each has written)
- *   -d (a default under ssh_config: KEY=VALUE) -g GRACE_MS */
+ *   -c MS (cancel after that) -d (a default under ssh_config: KEY=VALUE) -g GRACE_MS */
 #include "muster/base/alloc.h"
 #include "muster/base/bqueue.h"
+#include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/base/hash.h"
 #include "muster/base/log.h"
@@ -32,6 +34,7 @@ struct client {
     struct result *results;
     size_t n, ended, written;
     bool cancel_when_written, cancelled;
+    int64_t cancel_at; /* 0: never */
 };
 
 static bool emit(void *ctx, struct event *ev)
@@ -108,10 +111,6 @@ static void take(struct client *c, struct event *ev)
         print_end(c, ev);
     }
     event_free(ev);
-    if (c->cancel_when_written && !c->cancelled && c->written == c->n) {
-        c->cancelled = true;
-        engine_cancel(c->engine, 1);
-    }
 }
 
 static void usage(void)
@@ -127,6 +126,7 @@ struct arguments {
     struct strv options;
     size_t n;
     bool cancel;
+    int64_t cancel_ms;
 };
 
 static void set(struct settings *s, enum setting_id id, const char *value)
@@ -154,7 +154,7 @@ static void parse(struct arguments *a, int argc, char **argv)
 {
     int opt;
 
-    while ((opt = getopt(argc, argv, "n:f:l:p:i:k:s:F:o:t:u:H:r:m:d:g:w")) != -1) {
+    while ((opt = getopt(argc, argv, "n:f:l:p:i:k:s:F:o:t:u:H:r:m:d:g:c:w")) != -1) {
         switch (opt) {
         case 'n': a->n = strtoul(optarg, NULL, 10); break;
         case 'f': a->cfg.fanout = (unsigned) atoi(optarg); break;
@@ -172,6 +172,7 @@ static void parse(struct arguments *a, int argc, char **argv)
         case 'm': a->batch.max_output = strtoull(optarg, NULL, 10); break;
         case 'd': set_default(&a->base, optarg); break;
         case 'g': a->cfg.stop_grace_ms = atoi(optarg); break;
+        case 'c': a->cancel_ms = atoi(optarg); break;
         case 'w': a->cancel = true; break;
         default: usage();
         }
@@ -179,6 +180,22 @@ static void parse(struct arguments *a, int argc, char **argv)
     if (optind != argc - 1)
         usage();
     a->batch.command = argv[optind];
+}
+
+static int64_t now(void)
+{
+    return mono_ms(clock_system());
+}
+
+static void maybe_cancel(struct client *c)
+{
+    bool due = (c->cancel_when_written && c->written == c->n) ||
+               (c->cancel_at && now() >= c->cancel_at);
+
+    if (c->cancelled || !due)
+        return;
+    c->cancelled = true;
+    engine_cancel(c->engine, 1);
 }
 
 static void run(struct client *c, const struct arguments *a)
@@ -194,11 +211,14 @@ static void run(struct client *c, const struct arguments *a)
     if (engine_reserve(c->engine, a->n, NULL) != 0)
         exit(1);
     engine_submit(c->engine, &a->batch, jobs, a->n);
+    c->cancel_at = a->cancel_ms ? now() + a->cancel_ms : 0;
     while (c->ended < a->n) {
-        size_t got = bqueue_pop(c->events, items, 64, -1);
+        size_t got = bqueue_pop(c->events, items, 64, c->cancel_at && !c->cancelled ? 1 : -1);
 
+        maybe_cancel(c);
         for (size_t i = 0; i < got; i++)
             take(c, items[i]);
+        maybe_cancel(c);
     }
     for (size_t i = 0; i < a->n; i++)
         free(names[i]);

@@ -71,6 +71,8 @@ void session_set_endpoint(struct session *s, const char *host, int port, const c
  * Unwatch before close(2). */
 void session_watch(struct session *s, int fd, uint32_t events);
 void session_unwatch(struct session *s, int fd);
+/* Where the attempt is, for the text of a connect timeout: "during the key exchange"; static. */
+void session_phase(struct session *s, const char *where);
 void session_timer(struct session *s, int64_t in_ms); /* one; replaces; -1: none */
 
 /* Runs work(arg) on a helper thread; then step(WAKE_HELP) comes, unless the session has gone: then
