@@ -3,6 +3,7 @@
  * In doubt it says so, and then every host is asked for by itself. */
 #include "ssh_class.h"
 
+#include "ssh_conf.h"
 #include "ssh_hosts.h"
 
 #include "muster/base/alloc.h"
@@ -90,14 +91,15 @@ static void scan_include(struct scan *s, char *rest, const char *dir, int block,
     bool quoted = false;
 
     for (char *word; (word = next_word(&rest, &quoted));) {
-        CLEANUP_FREE char *path = *word == '/'   ? x_strdup(word)
-                                  : *word == '~' ? io_expand_tilde(word)
-                                                 : io_join(dir, word);
+        CLEANUP_FREE char *home = conf_home();
+        CLEANUP_FREE char *path = *word == '/'                 ? x_strdup(word)
+                                  : strncmp(word, "~/", 2) == 0 ? io_join(home, word + 2)
+                                                                : io_join(dir, word);
         CLEANUP_FREE char *folder = io_dirname(path);
         glob_t g;
 
         /* Newer versions of ssh expand these; which of them, depends on the version. */
-        if (strchr(word, '%') || strstr(word, "${"))
+        if (strchr(word, '%') || strstr(word, "${") || (*word == '~' && word[1] != '/'))
             s->per_host = true;
         watch(s, folder);
         if (depth >= INCLUDE_DEPTH || glob(path, 0, NULL, &g) != 0)
@@ -184,7 +186,8 @@ static void scan_file(struct scan *s, const char *path, const char *dir, int *bl
 struct scan *scan_files(const char *config)
 {
     struct scan *s = x_calloc(1, sizeof *s);
-    CLEANUP_FREE char *user_dir = io_expand_tilde("~/.ssh");
+    CLEANUP_FREE char *home = conf_home();
+    CLEANUP_FREE char *user_dir = io_join(home, ".ssh");
     CLEANUP_FREE char *user_file = io_join(user_dir, "config");
     int block = BLOCK_ALWAYS;
 

@@ -9,6 +9,7 @@
 #include "muster/base/strbuf.h"
 
 #include <limits.h>
+#include <pwd.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -295,6 +296,31 @@ bool conf_option(const char *option, char **keyword, const char **value)
     return true;
 }
 
+char *conf_home(void)
+{
+    struct passwd pw, *found = NULL;
+    char buf[4096];
+
+    if (getpwuid_r(getuid(), &pw, buf, sizeof buf, &found) == 0 && found && *found->pw_dir)
+        return x_strdup(found->pw_dir);
+    return io_expand_tilde("~");
+}
+
+static void fill_home(struct strv *paths)
+{
+    CLEANUP_FREE char *home = conf_home();
+
+    for (size_t i = 0; i < paths->n; i++) {
+        if (strncmp(paths->v[i], "~/", 2) != 0)
+            continue;
+
+        char *whole = io_join(home, paths->v[i] + 2);
+
+        free(paths->v[i]);
+        paths->v[i] = whole;
+    }
+}
+
 struct ssh_conf *conf_parse(char *text)
 {
     struct ssh_conf *c = conf_new();
@@ -310,6 +336,8 @@ struct ssh_conf *conf_parse(char *text)
         *space = '\0';
         conf_apply(c, l, space + 1);
     }
+    fill_home(&c->identity_files);
+    fill_home(&c->user_hosts);
     return c;
 }
 
@@ -360,7 +388,7 @@ static bool expand_token(char token, const struct conf_tokens *t, struct strbuf 
         strbuf_addf(out, "%u", (unsigned) getuid());
         return true;
     case 'd': {
-        CLEANUP_FREE char *home = io_expand_tilde("~");
+        CLEANUP_FREE char *home = conf_home();
 
         strbuf_adds(out, home);
         return true;

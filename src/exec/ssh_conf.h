@@ -55,6 +55,9 @@ struct conf_query {
 /* Asks `ssh -G`. 0 with *out; 1 when there is no ssh program; -code. */
 int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e);
 
+/* The home of the account, which is what ssh means by ~, whatever $HOME says. Caller frees. */
+char *conf_home(void);
+
 /* What fills in the tokens of a path. */
 struct conf_tokens {
     const char *host;      /* %h: resolved */
@@ -63,8 +66,8 @@ struct conf_tokens {
     const char *user;      /* %r */
     int port;              /* %p */
 };
-/* ~, ${VAR} and the %-tokens. NULL when it has a token or variable that muster does not know.
- * Caller frees. */
+/* ~ ($HOME: what is from ssh has none left), ${VAR} and the %-tokens. NULL when it has a token
+ * or variable that muster does not know. Caller frees. */
 char *conf_expand(const char *path, const struct conf_tokens *t);
 
 #endif

@@ -415,6 +415,8 @@ int hosts_append(const char *path, const char *name, bool hashed, const char *ty
     struct strbuf b;
     int ret = 0;
 
+    if (!*name || strpbrk(name, " \t\r\n,*?!|#@"))
+        return err_set(e, ERR_VALIDATION, "known_hosts cannot hold a host of this name");
     io_mkdirs(dir, 0700);
 
     int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);

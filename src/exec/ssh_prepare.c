@@ -147,8 +147,10 @@ static bool find_conf(struct prepared *p, struct conf_named *named)
         prepare_fail(p, REASON_UNSUPPORTED, false, "%s", e.msg);
     else if (p->conf->unsupported)
         prepare_fail(p, REASON_UNSUPPORTED, false,
-                     "%s (from ssh_config) is not supported by the ssh transport",
-                     p->conf->unsupported);
+                     "%s (ssh_config or -o) is not supported by the ssh transport%s",
+                     p->conf->unsupported,
+                     strncmp(p->conf->unsupported, "ProxyJump", 9) == 0
+                         ? "; if the host can be reached directly, use -o ProxyJump=none" : "");
     err_clear(&e);
     return p->failed == REASON_NONE;
 }

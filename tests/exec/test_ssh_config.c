@@ -191,6 +191,7 @@ static void test_answer_of_ssh(void **state)
     assert_int_equal(c->family, AF_INET6);
     assert_int_equal(c->strict, STRICT_ACCEPT_NEW);
     assert_int_equal(c->identity_files.n, 2);
+    assert_null(strchr(c->identity_files.v[0], '~'));
     assert_true(c->identities_only);
     assert_int_equal(c->connect_timeout_ms, 7000);
     assert_int_equal(c->user_hosts.n, 2);
@@ -267,7 +268,7 @@ static void test_tokens(void **state)
         {"/k/%n-%h-%r-%p-%k", "/k/web1-10.0.0.5-ops-2222-alias"},
         {"/100%%", "/100%"},
         {"~/.ssh/x", "/home/of/test/.ssh/x"},
-        {"%d/x", "/home/of/test/x"},
+        {"%d", NULL}, /* replaced below: the account's home, whatever $HOME says */
         {"${MUSTER_TEST_VALUE}/x", "/value/x"},
         {"${MUSTER_TEST_NO_SUCH}/x", NULL},
         {"${open", NULL},
@@ -280,9 +281,11 @@ static void test_tokens(void **state)
     unsetenv("MUSTER_TEST_NO_SUCH");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         CLEANUP_FREE char *got = conf_expand(cases[i].path, &t);
+        CLEANUP_FREE char *home = conf_home();
+        const char *want = strcmp(cases[i].path, "%d") == 0 ? home : cases[i].want;
 
-        if (cases[i].want)
-            assert_string_equal(got, cases[i].want);
+        if (want)
+            assert_string_equal(got, want);
         else
             assert_null(got);
     }

@@ -138,6 +138,10 @@ static void test_append(void **state)
 
     assert_int_equal(hosts_append(path, "web1", false, "ssh-ed25519", ed_a, n, &line, &e), 0);
 
+    assert_int_equal(hosts_append(path, "a b", false, "ssh-ed25519", ed_a, n, &line, &e),
+                     -ERR_VALIDATION);
+    err_clear(&e);
+
     struct hosts_file *f = hosts_load(path);
 
     assert_true(hosts_fresh(f));
