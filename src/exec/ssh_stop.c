@@ -15,6 +15,7 @@
 #define STATUS_THERE 11
 #define LOOK_MS 40 /* doubled at each look up to */
 #define LOOK_MAX_MS 400
+#define CLOSER_AFTER 2
 #define LOOKS_AFTER_KILL 6 /* about 1.5 s: a process that cannot die waits for hardware */
 
 bool conn_stopping(const struct conn *c)
@@ -22,7 +23,10 @@ bool conn_stopping(const struct conn *c)
     return c->stop.state != STOPPER_OFF && c->stop.state != STOPPER_DONE;
 }
 
-/* $1 the process, $2 the signal or 0. Not every server makes a process group. */
+/* $1 the process, $2 the signal or 0, $3 whether to look closer. Not every server makes a process
+ * group. Where nobody reaps orphans (a container without an init), the dead stay in the group for
+ * ever: ps tells them apart. No quote, backslash or "!" may stand in it: some login shells read
+ * them even here. */
 static char *script(const struct conn *c)
 {
     int sig = c->stop.sig;
@@ -30,9 +34,15 @@ static char *script(const struct conn *c)
     return x_asprintf("exec /bin/sh -c '"
                       "kill -s \"$2\" -- \"-$1\" 2>/dev/null || kill -s \"$2\" \"$1\" 2>/dev/null; "
                       "kill -s 0 -- \"-$1\" 2>/dev/null || kill -s 0 \"$1\" 2>/dev/null || "
-                      "exit %d; exit %d' sh %" PRId64 " %s",
-                      STATUS_GONE, STATUS_THERE, session_pid(c->session),
-                      sig == SIGKILL ? "KILL" : sig ? "TERM" : "0");
+                      "exit %d; "
+                      "[ $3 = 0 ] && exit %d; "
+                      "ps -A -o pgid= -o stat= 2>/dev/null | { r=%d; while read -r g s; do "
+                      "[ \"$g\" = \"$1\" ] || continue; "
+                      "case $s in Z*) r=%d;; *) exit %d;; esac; done; exit $r; }"
+                      "' sh %" PRId64 " %s %d",
+                      STATUS_GONE, STATUS_THERE, STATUS_THERE, STATUS_GONE, STATUS_THERE,
+                      session_pid(c->session), sig == SIGKILL ? "KILL" : sig ? "TERM" : "0",
+                      c->stop.looks >= CLOSER_AFTER);
 }
 
 static void stop_answer(struct conn *c, enum remote_process what)

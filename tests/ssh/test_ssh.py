@@ -622,6 +622,12 @@ class Stopping(SshTest):
             self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"), r)
         self.check_gone("300.625")
 
+    def test_orphans_that_nobody_reaps(self):
+        """The rig adopts them and lets them lie: dead, but still in the group."""
+        r = self.one("-w", "-g", "20000", command="echo ready; case x in x) sleep 300.25;; esac")
+        self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"))
+        self.assertLess(r.ms, 10000)
+
     def test_cancel_at_any_time(self):
         """In every phase of connecting: all end at once as cancelled, nothing stays behind."""
         for ms in (1, 10, 30, 60, 100, 150, 250):
