@@ -266,7 +266,7 @@ static int open_signals(void)
 
 static int be_child(struct screen *s, bool read_only, struct err *e)
 {
-    int status = 1;
+    int status = 128 + SIGHUP; /* the parent has gone already */
 
     s->signals = open_signals();
     if (parent_hear(&s->link) == PARENT_GO) {
@@ -279,6 +279,7 @@ static int be_child(struct screen *s, bool read_only, struct err *e)
             status = finish(s);
         } else {
             app_free(s->app);
+            status = e ? -(int) e->code : 1;
         }
     }
     parent_close(&s->link);
@@ -289,16 +290,10 @@ static int be_child(struct screen *s, bool read_only, struct err *e)
 int ui_main(struct service *service, bool read_only, struct err *e)
 {
     struct screen s = {.service = service, .frame_gap = FRAME_MS};
-    int status = 2;
+    int status = 1, rc = tty_check(e);
 
-    if (tty_check(e) != 0)
-        return status;
-    switch (parent_fork(&s.link, &status, e)) {
-    case 0:
-        return be_child(&s, read_only, e);
-    case 1:
-        return status;
-    default:
-        return 2;
-    }
+    if (rc != 0)
+        return rc;
+    rc = parent_fork(&s.link, &status, e);
+    return rc == 0 ? be_child(&s, read_only, e) : rc == 1 ? status : rc;
 }

@@ -97,7 +97,8 @@ void app_export_batch(struct app *a, int64_t number);
 void app_export_filtered(struct app *a, int64_t number, const struct exec_filter *f);
 void app_delete_batch(struct app *a, int64_t number);
 
-/* Runs the screen on this terminal until the user leaves. Returns the exit status. */
+/* Runs the screen on this terminal until the user leaves: the exit status, or -code when it cannot.
+ * Forks, so the caller has no threads yet; it returns in both processes. */
 int ui_main(struct service *s, bool read_only, struct err *e);
 /* "ncurses 6.4.20221231"; static. */
 const char *ui_library_version(void);
