@@ -27,7 +27,7 @@ static int make_folder(void **state)
 {
     struct folder *f = x_calloc(1, sizeof *f);
 
-    strcpy(f->path, "/tmp/muster-config-XXXXXX");
+    snprintf(f->path, sizeof f->path, "/tmp/muster-config-XXXXXX");
     assert_non_null(mkdtemp(f->path));
     *state = f;
     return 0;

@@ -18,7 +18,7 @@ sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tmux")]
 import ansi2svg     # noqa: E402
 import lib          # noqa: E402
 
-SIZES = {"wide": (120, 35), "normal": (80, 24), "narrow": (40, 12)}
+SIZES = [(120, 35), (80, 24), (40, 12)]
 SLOW_CHECK = "sleep $((RANDOM % 4)); node-check"
 # What earlier days left in the history.
 EARLIER = ["uname -sr", "test -e /var/run/reboot-required", "df -h / | tail -n 1", "nproc"]
@@ -37,8 +37,8 @@ def as_bastion(argv):
 class Session:
     """One size: the terminal, and where its pictures go."""
 
-    def __init__(self, terminal, name, folder):
-        self.t, self.name, self.folder = terminal, name, folder
+    def __init__(self, terminal, folder):
+        self.t, self.folder = terminal, folder
 
     def press(self, *keys):
         for key in keys:
@@ -48,7 +48,7 @@ class Session:
     def picture(self, view, settle=True):
         if settle:
             self.t.wait_stable(0.4)
-        path = os.path.join(self.folder, f"{self.name}-{view}.svg")
+        path = os.path.join(self.folder, f"{view}-{self.t.columns}x{self.t.rows}.svg")
         svg = ansi2svg.convert(self.t.ansi(), self.t.columns, self.t.rows,
                                f"muster, {view}, {self.t.columns}x{self.t.rows}")
         with open(path, "w", encoding="utf-8") as f:
@@ -74,8 +74,7 @@ class Session:
         self.t.wait_for(re.compile(rf"{targets}/{targets}\b"))
 
 
-def take(muster, folder, name, work):
-    columns, rows = SIZES[name]
+def take(muster, folder, columns, rows, work):
     database = os.path.join(work, "fleet.db")
     env = {"MUSTER_DB": database, "HOME": work, "XDG_STATE_HOME": work, "LC_ALL": "C.UTF-8",
            "MUSTER_DEMO_FLEET": os.path.abspath(os.environ["MUSTER_DEMO_FLEET"])}
@@ -84,7 +83,7 @@ def take(muster, folder, name, work):
                                    command]), env={**os.environ, **env}, check=False,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with lib.Tmux(columns, rows) as terminal:
-        s = Session(terminal, name, folder)
+        s = Session(terminal, folder)
         terminal.start(as_bastion([muster, "demo", "--db", database]), env=env)
         terminal.wait_for("#4")
         # A first batch on one group, so that the picker has something to say about its nodes.
@@ -111,10 +110,10 @@ def take(muster, folder, name, work):
 def main():
     muster, folder = os.path.abspath(sys.argv[1]), sys.argv[2]
     os.makedirs(folder, exist_ok=True)
-    for name in SIZES:
+    for columns, rows in SIZES:
         work = tempfile.mkdtemp(prefix="muster-pictures-")
         try:
-            take(muster, folder, name, work)
+            take(muster, folder, columns, rows, work)
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
