@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The real program in a pseudo-terminal under a shell: the terminal is restored on every way out,
+Ctrl-Z frees it while a batch goes on, and a batch outlives its screen.
+
+usage: test_terminal.py MUSTER"""
+import fcntl, json, os, pty, re, select, shutil, signal, struct, subprocess, sys, tempfile
+import termios, time
+
+MUSTER = os.path.abspath(sys.argv.pop(1))
+DEADLINE = 20
+
+
+class Shell:
+    """An interactive bash in a pty, with job control."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='muster-tty-')
+        with open(self.dir + '/inv.yaml', 'w') as f:
+            f.write('nodes: {"n[1-3]": {transport: local}}\ngroups: {all3: {nodes: "n[1-3]"}}\n')
+        with open(self.dir + '/inputrc', 'w') as f:
+            f.write('set enable-bracketed-paste off\n')
+        self.env = dict(os.environ, INPUTRC=self.dir + '/inputrc', TERM='xterm-256color', HOME=self.dir, PS1='$ ', LC_ALL='C.UTF-8',
+                        MUSTER_DB=self.dir + '/m.db', MUSTER_CONFIG='/dev/null',
+                        MUSTER_INVENTORY=self.dir + '/inv.yaml', LINES='99', COLUMNS='10')
+        self.env.pop('TMUX', None)
+        self.out = b''
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execvpe('bash', ['bash', '--norc', '--noprofile', '-i'], self.env)
+        self.resize(80, 24)
+        self.expect(r'\$ ')
+
+    def resize(self, cols, rows):
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack('HHHH', rows, cols, 0, 0))
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def read(self, seconds):
+        if select.select([self.fd], [], [], seconds)[0]:
+            try:
+                self.out += os.read(self.fd, 65536)
+            except OSError:
+                pass
+
+    def expect(self, pattern):
+        """Waits until what came since the last match has this, and forgets it up to there."""
+        end = time.monotonic() + DEADLINE
+        while True:
+            text = self.out.decode('utf-8', 'replace')
+            plain = re.sub(r'\x1b\[[0-?]*[ -/]*[@-~]|\x1b[()][0-9A-B]|[\x0e\x0f]', '', text)
+            if re.search(pattern, plain):
+                self.last, self.out = text, b''
+                return plain
+            if time.monotonic() > end:
+                raise AssertionError('never saw %r in %r' % (pattern, plain[-2000:]))
+            self.read(0.1)
+
+    def start(self):
+        self.send(MUSTER + '; echo ended=$?\n')
+        self.expect(r'\? help')
+
+    def processes(self):
+        """The parent and the child, by their process ids."""
+        out = subprocess.run(['ps', '-eo', 'pid,ppid,args'], stdout=subprocess.PIPE, text=True).stdout
+        rows = [line.split(None, 2) for line in out.splitlines()]
+        mine = [(int(p), int(pp)) for p, pp, args in rows[1:] if args == MUSTER]
+        parent = [p for p, pp in mine if pp == self.pid]
+        child = [p for p, pp in mine if parent and pp == parent[0]]
+        return (parent or [None])[0], (child or [None])[0]
+
+    def ended(self, status):
+        self.expect(r'ended=%d\r\n\$ ' % status)
+
+    def check_restored(self, text):
+        """Alternate screen, paste mode and cursor as before, in the order of what was written."""
+        for on, off in (('\x1b[?1049h', '\x1b[?1049l'), ('\x1b[?2004h', '\x1b[?2004l'),
+                        ('\x1b[?25l', '\x1b[?25h')):
+            assert text.rfind(off) > text.rfind(on), (off, text[-500:])
+        self.send('stty -a\n')
+        modes = self.expect(r'(?s)stty -a\r\n.*\$ $')
+        assert re.search(r' icanon', modes) and re.search(r' echo ', modes), modes
+
+    def muster(self, *args):
+        return subprocess.run([MUSTER, *args], env=self.env, stdout=subprocess.PIPE,
+                              text=True, timeout=DEADLINE)
+
+    def run_batch(self, command):
+        self.send('c')
+        self.expect(r'all3')
+        self.send(' 2e')
+        self.expect(r'editing')
+        self.send(command + '\r')
+        self.send('x')
+        self.expect(r'y runs it')
+        self.send('y')
+        self.expect(r'RUNNING')
+
+    def wait_status(self, status):
+        end = time.monotonic() + DEADLINE
+        while time.monotonic() < end:
+            r = self.muster('status', '--json')
+            if r.returncode == 0 and json.loads(r.stdout)['batch']['status'] == status:
+                return json.loads(r.stdout)
+            time.sleep(0.1)
+        raise AssertionError('never %s: %s' % (status, r.stdout))
+
+    def close(self):
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        except ProcessLookupError:
+            pass
+        if self.fd >= 0:
+            os.close(self.fd)
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def restored_by_quit(s):
+    s.start()
+    s.send('q')
+    s.ended(0)
+    s.check_restored(s.last)
+
+
+def restored_by_signals(s):
+    for sig, to_child, status in ((signal.SIGTERM, True, 143), (signal.SIGTERM, False, 143),
+                                  (signal.SIGQUIT, True, 131), (signal.SIGSEGV, True, 139),
+                                  (signal.SIGABRT, True, 134), (signal.SIGKILL, True, 137)):
+        s.start()
+        parent, child = s.processes()
+        os.kill(child if to_child else parent, sig)
+        s.ended(status)
+        s.check_restored(s.last)
+
+
+def resizes(s):
+    s.start()
+    for cols, rows in ((100, 30), (41, 11), (20, 5), (120, 35), (80, 24)):
+        s.resize(cols, rows)
+        s.expect(r'too small 20x5' if cols == 20 else r'help')
+    s.send('q')
+    s.ended(0)
+
+
+def suspends(s):
+    s.start()
+    s.run_batch('sleep 2')
+    s.send('\x1a')
+    s.expect(r'Stopped[^$]*\$ ')
+    s.check_restored(s.last)
+    s.send('echo typed\n')
+    s.expect(r'typed\r\n\$ ')
+    s.wait_status('success')  # while it is stopped
+    s.send('fg\n')
+    s.expect(r'3/3')
+    s.send('5q')
+    s.expect(r'\$ ')
+    s.check_restored(s.last)
+
+
+def left_running(s):
+    s.start()
+    s.run_batch('sleep 2')
+    s.send('5q')
+    s.expect(r'l leave')
+    s.send('l')
+    s.ended(0)
+    assert s.wait_status('success')['batch']['stats']['success'] == 3
+
+
+def hung_up(s):
+    s.start()
+    s.run_batch('sleep 2')
+    os.close(s.fd)
+    s.fd = -1
+    assert s.wait_status('success')['batch']['stats']['success'] == 3
+
+
+def parent_killed(s):
+    s.start()
+    s.run_batch('sleep 2')
+    os.kill(s.processes()[0], signal.SIGKILL)
+    s.ended(137)
+    assert s.wait_status('success')['batch']['stats']['success'] == 3
+
+
+def pasted(s):
+    s.start()
+    s.send('/\x1b[200~a\rb\x1b[201~')
+    s.expect(r'a\^Jb')
+    s.send('\x1b')
+    s.send('q')
+    s.ended(0)
+
+
+def main():
+    tests = (restored_by_quit, restored_by_signals, resizes, suspends, left_running, hung_up,
+             parent_killed, pasted)
+    chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
+    print('1..%d' % len(chosen), flush=True)
+    failed = False
+    for i, test in enumerate(chosen, 1):
+        shell = Shell()
+        try:
+            test(shell)
+            print('ok %d %s' % (i, test.__name__), flush=True)
+        except Exception as e:
+            failed = True
+            print('not ok %d %s\n# %s' % (i, test.__name__, str(e).replace('\n', '\n# ')), flush=True)
+        finally:
+            shell.close()
+    return failed
+
+
+if __name__ == '__main__':
+    sys.exit(main())
