@@ -101,6 +101,14 @@ static int report(const struct cli *c, struct err *e)
     return err_exit_status(e->code);
 }
 
+/* A line that could not be read to its end may still ask for JSON behind the fault. */
+static void look_for_json(struct cli *c, char **argv)
+{
+    for (; *argv && strcmp(*argv, "--") != 0; argv++)
+        if (strcmp(*argv, "--json") == 0)
+            c->set[OPT_JSON] = true;
+}
+
 static void print_version(const struct cli *c)
 {
     CLEANUP_FREE char *text = version_text();
@@ -142,6 +150,8 @@ int cli_main(int argc, char **argv, const struct cli_hooks *hooks)
     int rc = args_parse(&c, argc, argv, &e);
     if (rc == 0)
         rc = dispatch(&c, &e);
+    else
+        look_for_json(&c, argv);
     if (rc < 0)
         rc = report(&c, &e);
     if (fflush(stdout) != 0 && rc == 0)

@@ -93,6 +93,8 @@ static void stop(struct fleet_process *p)
         close(p->keep_fd);
     if (p->pid > 0)
         waitpid(p->pid, NULL, 0);
+    if (p->dir)
+        rmdir(p->dir); /* where the script could not take it away itself */
     free(p->dir);
 }
 

@@ -10,6 +10,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#define INDENT 33
+#define WIDTH 80
+
+/* Text from column INDENT on; a line breaks behind a separator (a space then goes). */
+static void put_wrapped(struct strbuf *b, const char *text, char separator)
+{
+    const size_t room = WIDTH - INDENT;
+    while (strlen(text) > room) {
+        size_t n = room;
+        while (n > 1 && text[n - 1] != separator)
+            n--;
+        strbuf_add(b, text, separator == ' ' ? n - 1 : n);
+        strbuf_addf(b, "\n%*s", INDENT, "");
+        text += n;
+    }
+    strbuf_addf(b, "%s\n", text);
+}
+
 static void put_option(struct strbuf *b, const struct option_row *o)
 {
     char left[64];
@@ -22,10 +40,12 @@ static void put_option(struct strbuf *b, const struct option_row *o)
     bool choice = o->kind == KIND_CHOICE;
     const char *arg = choice ? "WORD" : o->arg;
     snprintf(left, sizeof left, "  %s --%s%s%s", letter, o->name, *arg ? " " : "", arg);
-    strbuf_addf(b, "%-32s %s", left, o->help);
-    if (choice)
-        strbuf_addf(b, "\n%-32s %s", "", o->arg);
-    strbuf_addch(b, '\n');
+    strbuf_addf(b, "%-*s", INDENT, left);
+    put_wrapped(b, o->help, ' ');
+    if (choice) {
+        strbuf_addf(b, "%*s", INDENT, "");
+        put_wrapped(b, o->arg, '|');
+    }
 }
 
 static void put_options(struct strbuf *b, enum verb v)
@@ -44,6 +64,9 @@ static const char *notes(enum verb v)
         return "\nTargets: web[01-20]  @group  a,b (union)  a!b (without)  a&b (both)  a^b (either)\n"
                "  web*  /regex/  ^file  - (standard input)  @last:failed  @42:timeout  @42:rc=3\n"
                "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment.\n"
+               "Ctrl-C stops the batch, on the nodes too; a second one leaves at once.\n"
+               "\nA request: {\"targetNodeIds\": [\"web01\"], \"targetGroupIds\": [\"db\"],\n"
+               "  \"action\": \"uptime\", \"fanout\": 20}: options by their long names.\n"
                "\nExit status: 0 all succeeded; 2 usage; 3 some timed out, were lost, cancelled or\n"
                "  skipped; 4 some were unreachable, unsupported or refused; 5 some ended non-zero;\n"
                "  6 no such batch (@42:failed); 7 queue full; 1 muster's own fault or the database;\n"
@@ -52,6 +75,10 @@ static const char *notes(enum verb v)
                "  muster run -w localhost -- uname -a\n"
                "  muster run -w @web,db1 -b -- 'systemctl is-active nginx'\n"
                "  muster run -w @last:failed -f 20 -u 60 -- apt-get -q update\n";
+    case VERB_SCREEN:
+        return "\nFiles: config.yaml and inventory.yaml in $XDG_CONFIG_HOME/muster (~/.config/muster),\n"
+               "  muster.db and muster.log in $XDG_STATE_HOME/muster (~/.local/state/muster).\n"
+               "  MUSTER_CONFIG, MUSTER_INVENTORY and MUSTER_DB name others.\n";
     case VERB_NODES:
         return "\nWithout TARGETS: groups and sources. With: one name a line, or -b folded.\n";
     case VERB_RERUN:
@@ -60,8 +87,9 @@ static const char *notes(enum verb v)
                "Exit status as of run (muster run -h); 6 no such batch.\n"
                "\nExamples:\n  muster rerun last --failed\n  muster rerun 42 --reason timeout\n";
     case VERB_WATCH:
-        return "\nBATCH is a number, an id, or last (also when left out). Ctrl-C leaves, and the batch "
-               "goes on.\nExit status as of run (muster run -h); 6 no such batch.\n";
+        return "\nBATCH is a number, an id, or last (also when left out).\n"
+               "Ctrl-C leaves, and the batch goes on.\n"
+               "Exit status as of run (muster run -h); 6 no such batch.\n";
     case VERB_STATUS:
     case VERB_RESULTS:
     case VERB_CANCEL:
@@ -76,11 +104,12 @@ void help_print(enum verb v, int fd)
 {
     struct strbuf b;
     strbuf_init(&b, 0);
-    strbuf_addf(&b, "Usage: muster%s%s %s\n%s%s.\n", *verb_name(v) ? " " : "", verb_name(v),
-                v == VERB_SCREEN ? "[options] [VERB ...]" : verb_arguments(v),
-                v == VERB_SCREEN ? "Run one action on many hosts at once over SSH. Without a verb: "
-                                 : "",
-                verb_summary(v));
+    const char *arguments = v == VERB_SCREEN ? "[options] [VERB ...]" : verb_arguments(v);
+    strbuf_addf(&b, "Usage: muster%s%s%s%s\n%s", *verb_name(v) ? " " : "", verb_name(v),
+                *arguments ? " " : "", arguments,
+                v == VERB_SCREEN ? "Run one action on many hosts at once over SSH.\nWithout a verb: "
+                                 : "");
+    strbuf_addf(&b, "%s.\n", verb_summary(v));
     if (v == VERB_SCREEN) {
         strbuf_adds(&b, "\nVerbs (muster VERB -h tells more):\n");
         for (int i = 0; i < VERB_SCREEN; i++)

@@ -47,6 +47,7 @@ struct tail {
     struct strbuf line;  /* the unfinished one */
     const char *label;
     uint64_t taken;      /* bytes that went into buf */
+    bool stopped;        /* there is more behind what was read */
 };
 
 static void put_line(struct tail *t, const char *s, size_t n)
@@ -68,7 +69,8 @@ static bool tail_piece(void *ctx, const void *data, size_t n)
         from += len;
     }
     strbuf_consume(&t->line, from);
-    return t->buf.len < TAIL_MAX && t->line.len <= LINE_MAX_HELD; /* the rest comes later */
+    t->stopped = t->buf.len >= TAIL_MAX || t->line.len > LINE_MAX_HELD;
+    return !t->stopped; /* the rest comes later */
 }
 
 /* *more: there was something, so there may be more. */
@@ -81,7 +83,8 @@ static int print_new(struct live *l, struct printer *p, const struct execution *
     strbuf_init(&t.line, 0);
     uint64_t *offset = &l->offset[x->position][i];
     int rc = reader_output(p->reader, x->out_id[i], *offset, UINT64_MAX, tail_piece, &t, e);
-    if (t.line.len && (exec_is_final(x->status) || t.line.len > LINE_MAX_HELD)) {
+    bool end = exec_is_final(x->status) && !t.stopped;
+    if (t.line.len && (end || t.line.len > LINE_MAX_HELD)) {
         put_line(&t, t.line.s, t.line.len);
         strbuf_addch(&t.buf, '\n');
     }

@@ -144,15 +144,27 @@ static int pragma_int(struct sql *s, const char *text, int64_t *out)
     return rc;
 }
 
+/* All three of one moment: another process may be setting the file up right now. */
+static int read_marks(struct sql *s, int64_t *version, int64_t *app, int64_t *tables)
+{
+    int rc = sql_exec(s, "SAVEPOINT marks");
+
+    if (rc != SQLITE_OK)
+        return rc;
+    rc = pragma_int(s, "PRAGMA user_version", version);
+    if (rc == SQLITE_OK)
+        rc = pragma_int(s, "PRAGMA application_id", app);
+    if (rc == SQLITE_OK)
+        rc = pragma_int(s, "SELECT count(*) FROM sqlite_schema", tables);
+    int end = sql_exec(s, "RELEASE marks");
+    return rc != SQLITE_OK ? rc : end;
+}
+
 int schema_check(struct sql *s, bool *empty, struct err *e)
 {
     int64_t version = 0, app = 0, tables = 0;
-    int rc = pragma_int(s, "PRAGMA user_version", &version);
+    int rc = read_marks(s, &version, &app, &tables);
 
-    if (rc == SQLITE_OK)
-        rc = pragma_int(s, "PRAGMA application_id", &app);
-    if (rc == SQLITE_OK)
-        rc = pragma_int(s, "SELECT count(*) FROM sqlite_schema", &tables);
     if (rc != SQLITE_OK)
         return sql_err(s, rc, "Opening", e);
     *empty = version == 0 && tables == 0;

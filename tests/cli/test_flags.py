@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every flag of every verb, by its long and its short name, against what the help says there is. A
+flag that the help shows and no row here tries is a failure."""
+import os
+import re
+
+from lib import Case, main
+
+RUN = ['--', 'echo hi']
+
+# verb, long flag, the words after the verb ("@" stands for the flag), exit status, what is seen.
+ROWS = [
+    ('run', 'targets', ['@', 'n001', *RUN], 0, 'n001: hi'),
+    ('run', 'exclude', ['-w', 'n[001-002]', '@', 'n001', *RUN], 0, 'batch #.*: 1 target\n'),
+    ('run', 'group', ['@', 'db', *RUN], 0, 'db2: hi'),
+    ('run', 'exclude-group', ['-g', 'both', '@', 'web', *RUN], 0, ': 2 targets'),
+    ('run', 'all', ['@', '-x', 'n*,key1', *RUN], 0, ': 2 targets'),
+    ('run', 'any-host', ['-w', 'zz', '@', '--dry-run', *RUN], 0, '1 node: zz'),
+    ('run', 'request', ['@', 'request.json'], 0, 'n007: asked'),
+    ('run', 'fanout', ['-w', 'n001', '@', '7', '--dry-run', *RUN], 0, 'fanout 7'),
+    ('run', 'max-queue', ['-w', 'n[001-009]', '-f', '1', '@', '3', *RUN], 7, 'limit 3'),
+    ('run', 'user', ['-w', 'n001', '@', 'joe', '--json', *RUN], 0, '"user":"joe"'),
+    ('run', 'port', ['-w', 'n001', '@', '2222', '--json', *RUN], 0, '"port":"2222"'),
+    ('run', 'identity', ['-w', 'n001', '@', '/key', '@', '/other', '--json', *RUN], 0,
+     r'"identity":\["/key","/other"\]'),
+    ('run', 'ssh-config', ['@', 'sshconf', '-w', 'viaconf', '--dry-run', *RUN], 0, '1 node: viaconf'),
+    ('run', 'option', ['-w', 'n001', '@', 'UserKnownHostsFile=/kh', '@', 'Compression=yes', '--json',
+                       *RUN], 0, r'"known_hosts":\["/kh"\].*"Compression=yes"'),
+    ('run', 'connect-timeout', ['-w', 'n001', '@', '7', '--json', *RUN], 0, '"connect_timeout":"7'),
+    ('run', 'command-timeout', ['-w', 'n001', '@', '100ms', '--', 'exec sleep 60'], 3, 'timed out'),
+    ('run', 'retries', ['-w', 'n001', '@', '0', '--json', *RUN], 0, '"retries":0'),
+    ('run', 'max-output', ['-w', 'n001', '@', '1', *RUN], 0, 'truncated: the first 1 B'),
+    ('run', 'label', ['-w', 'n001', '@', 'a note', '--json', *RUN], 0, '"label":"a note"'),
+    ('run', 'detach', ['-w', 'n001', '@', '--json', *RUN], 0, '"targetCount":1'),
+    ('run', 'dry-run', ['-w', 'n001', '@', *RUN], 0, 'would run on 1 node: n001'),
+    ('run', 'yes', ['-w', 'n001', '@', '--', 'echo careful'], 0, 'n001: careful'),
+    ('run', 'expect', ['-w', 'key1', '@', '1', *RUN], 0, 'key1: hi'),
+    ('run', 'fold', ['-w', 'n[001-002]', '@', *RUN], 0, r'n\[001-002\] \(2\)'),
+    ('run', 'live', ['-w', 'n001', '@', *RUN], 0, 'n001: hi'),
+    ('run', 'no-label', ['-w', 'n001', '@', *RUN], 0, '^hi'),
+    ('run', 'max-rc', ['-w', 'n001', '@', '--', 'exit 9'], 9, 'exit 1: n001'),
+    ('run', 'format', ['-w', 'n001', '@', 'csv', *RUN], 0, '^Node Name,'),
+    ('run', 'json', ['-w', 'n001', '@', *RUN], 0, '"progress":100'),
+    ('run', 'quiet', ['-w', 'n001', '@', *RUN], 0, '^n001: hi\n$'),
+    ('run', 'verbose', ['-w', 'n001', '@', '@', *RUN], 0, 'n001: hi'),
+    ('run', 'inventory', ['@', 'other.yaml', '-w', 'o1', *RUN], 0, 'o1: hi'),
+    ('run', 'db', ['@', 'other.db', '-w', 'n001', *RUN], 0, 'batch #[12]: '),
+    ('run', 'read-only', ['@', '-w', 'n001', *RUN], 2, 'read-only'),
+    ('run', 'help', ['@'], 0, 'Usage: muster run'),
+
+    ('status', 'status', ['1', '@', 'failed', '--json'], 0, r'"executions":\[\{[^]]*"n002"[^{]*\{[^{]*\]'),
+    ('status', 'sort', ['1', '@', 'finished'], 0, 'n001'),
+    ('status', 'page', ['1', '@', '2', '--page-size', '2'], 0, 'n003'),
+    ('status', 'page-size', ['1', '@', '1'], 0, 'n001'),
+    ('status', 'json', ['1', '@'], 0, '"progress":100'),
+
+    ('watch', 'fold', ['1', '@'], 5, r'n\[001,003\] \(2\)'),
+    ('watch', 'live', ['1', '@'], 5, 'n001: out'),
+    ('watch', 'no-label', ['1', '@'], 5, '^out'),
+    ('watch', 'max-rc', ['1', '@'], 4, 'exit 1: n002'),
+    ('watch', 'quiet', ['1', '@'], 5, 'n001: out'),
+
+    ('results', 'fold', ['1', '@'], 0, r'n\[001,003\] \(2\)'),
+    ('results', 'no-label', ['1', '@'], 0, '^out'),
+    ('results', 'diff', ['1', '@'], 0, r'\+extra'),
+    ('results', 'node', ['1', '@', 'n002'], 0, 'extra'),
+
+    ('cancel', 'json', ['1', '@'], 0, '"cancelledCount":0'),
+    ('cancel', 'quiet', ['1', '@'], 0, '^$'),
+
+    ('rerun', 'failed', ['1', '@', '--dry-run'], 0, '1 node: n002'),
+    ('rerun', 'skipped', ['1', '@'], 2, 'no skipped node'),
+    ('rerun', 'reason', ['1', '@', 'exit', '--dry-run'], 0, '1 node: n002'),
+    ('rerun', 'all', ['1', '@', '--dry-run'], 0, r'3 nodes: n\[001-003\]'),
+    ('rerun', 'fanout', ['1', '--all', '@', '2', '--dry-run'], 0, 'fanout 2'),
+    ('rerun', 'max-queue', ['1', '--all', '-f', '1', '@', '1'], 7, 'limit 1'),
+    ('rerun', 'ssh-config', ['1', '--failed', '@', 'sshconf', '--json'], 5, '"sshConfig":"sshconf"'),
+    ('rerun', 'label', ['1', '--failed', '@', 'L', '--json'], 5, '"label":"L"'),
+    ('rerun', 'detach', ['1', '--failed', '@', '--json'], 0, '"targetCount":1'),
+    ('rerun', 'dry-run', ['1', '--failed', '@'], 0, 'would run'),
+    ('rerun', 'yes', ['2', '--all', '@'], 0, 'careful'),
+    ('rerun', 'expect', ['1', '--failed', '@', '2'], 2, 'the number of targets is 1'),
+    ('rerun', 'fold', ['1', '--all', '@'], 5, r'n\[001,003\] \(2\)'),
+    ('rerun', 'live', ['1', '--failed', '@'], 5, 'n002: out'),
+    ('rerun', 'no-label', ['1', '--failed', '@'], 5, '^out'),
+    ('rerun', 'max-rc', ['1', '--failed', '@'], 4, 'exit 1'),
+    ('rerun', 'format', ['1', '--failed', '@', 'jsonl'], 5, '^{"id":'),
+    ('rerun', 'json', ['1', '--failed', '@'], 5, '"rerunOf":1'),
+    ('rerun', 'quiet', ['1', '--failed', '@'], 5, '^n002: out'),
+    ('rerun', 'inventory', ['1', '--failed', '@', 'other.yaml'], 2, 'n002.*--any-host'),
+
+    ('history', 'node', ['@', 'n003', '--json'], 0, '"number":1,'),
+    ('history', 'type', ['@', 'command'], 0, r'#\d+ '),
+    ('history', 'kind', ['@', 'batch'], 0, r'#\d+ '),
+    ('history', 'status', ['@', 'partial'], 0, r'#\d+ '),
+    ('history', 'user', ['@', 'nobody-at-all'], 0, '^BATCH[^#]*$'),
+    ('history', 'since', ['@', '3d'], 0, r'#\d+ '),
+    ('history', 'until', ['@', '3d'], 0, '^BATCH[^#]*$'),
+    ('history', 'text', ['@', 'extra'], 0, r'#\d+ '),
+    ('history', 'page', ['@', '1'], 0, 'BATCH'),
+    ('history', 'page-size', ['@', '1'], 0, 'BATCH'),
+    ('history', 'json', ['@'], 0, '"total":'),
+
+    ('node', 'page', ['n002', '@', '1'], 0, r'#\d+ '),
+    ('node', 'page-size', ['n002', '@', '1'], 0, 'BATCH'),
+    ('node', 'json', ['n002', '@'], 0, '"batchNumber":1'),
+    ('node', 'ssh-config', ['viaconf', '@', 'sshconf'], 0, 'viaconf'),
+    ('node', 'inventory', ['o1', '@', 'other.yaml'], 0, 'local'),
+
+    ('nodes', 'exclude', ['n[001-003]', '@', 'n002'], 0, '^n001\nn003\n$'),
+    ('nodes', 'group', ['@', 'db'], 0, '^db1\ndb2\n$'),
+    ('nodes', 'exclude-group', ['@both', '@', 'web'], 0, '^db1\ndb2\n$'),
+    ('nodes', 'all', ['@', '-x', 'n*'], 0, '^db1\ndb2\nkey1\n$'),
+    ('nodes', 'any-host', ['zz', '@'], 0, '^zz\n$'),
+    ('nodes', 'ssh-config', ['viaconf', '@', 'sshconf'], 0, '^viaconf\n$'),
+    ('nodes', 'fold', ['n[001-003]', '@'], 0, r'^n\[001-003\]\n$'),
+    ('nodes', 'sources', ['@'], 0, 'SOURCE'),
+    ('nodes', 'json', ['@'], 0, '"sources":'),
+    ('nodes', 'inventory', ['@', 'hosts:plain', '-a'], 0, '^h1\nh2\n$'),
+
+    ('export', 'output', ['1', '@', '-'], 0, '"exportedAt"'),
+    ('export', 'format', ['1', '-o', '-', '@', 'csv'], 0, '^Node Name,'),
+    ('export', 'quiet', ['1', '-o', 'x', '@'], 0, '^$'),
+
+    ('doctor', 'json', ['@'], 0, '"verdict"'),
+    ('doctor', 'ssh-config', ['@', 'sshconf'], 0, 'inventory +ok +205 nodes'),
+    ('doctor', 'inventory', ['@', 'other.yaml'], 0, 'inventory +ok +2 nodes'),
+
+    ('demo', 'headless', ['@'], 0, '2 of 2 nodes ended as planned'),
+    ('demo', 'db', ['--headless', '@', 'demo.db'], 0, 'as planned'),
+    ('demo', 'verbose', ['--headless', '@'], 0, 'as planned'),
+    ('demo', 'read-only', ['--headless', '@'], 2, 'read-only'),
+
+    ('help', 'db', ['@', 'x'], 0, 'Usage: muster '),
+    ('help', 'verbose', ['@'], 0, 'Usage: muster '),
+    ('help', 'read-only', ['@', 'run'], 0, 'Usage: muster run'),
+
+    ('', 'version', ['@'], 0, '^muster 0.1.0\n'),
+    ('', 'help', ['@'], 0, 'Verbs '),
+    ('', 'verbose', ['@', 'history'], 0, r'#\d+ '),
+    ('', 'db', ['@', 'none.db', 'history', '--json'], 0, '"total":0'),
+    ('', 'read-only', ['@', 'cancel'], 2, 'read-only'),
+    ('', 'inventory', ['@', 'other.yaml', 'nodes', '-a'], 0, '^o1\n$'),
+    ('', 'ssh-config', ['@', 'sshconf', 'nodes', 'viaconf'], 0, '^viaconf\n$'),
+    ('', 'fanout', ['@', '3', 'run', '-w', 'n001', '--dry-run', *RUN], 0, 'fanout 3'),
+    ('', 'max-queue', ['@', '1', '-f', '1', 'run', '-w', 'n[001-005]', *RUN], 7, 'limit 1'),
+]
+
+# What every verb has, where no row above tries it in a way of its own.
+COMMON = [('db', ['@', 'none.db'], (0, 2, 6), None), ('verbose', ['@'], (0, 2, 5), None),
+          ('read-only', ['@'], (0, 2, 5), None), ('help', ['@'], (0,), 'Usage: muster ')]
+WORDS = {'node': ['n002'], 'rerun': ['--all', '1'], 'status': ['1'], 'watch': ['1'],
+         'results': ['1'], 'cancel': ['1'], 'export': ['1', '-o', '-']}
+
+FLEET = '''#!/bin/sh
+[ "$1" = run ] || exit 1
+printf 'nodes: {a: {transport: local}, b: {transport: local}}\n' >"$2/inventory.yaml"
+echo 'echo $MUSTER_NODE; [ $MUSTER_NODE = a ]' >"$2/command"
+printf 'a success 0\nb exit ${PLANNED:-1}\n' | sed "s/\\${PLANNED:-1}/${PLANNED:-1}/" >"$2/expected"
+: >"$2/ssh_config"
+echo ready
+cat >/dev/null
+rm -rf "$2"
+'''
+
+
+class Flags(Case):
+    def setUp(self):
+        super().setUp()
+        self.write('sshconf', 'Host viaconf\n  HostName 127.0.0.1\n')
+        self.write('other.yaml', 'nodes: {o1: {transport: local}}\n')
+        self.write('plain', 'h1\nh2\n')
+        self.write('request.json', '{"targetNodeIds": ["n007"], "action": "echo asked"}')
+        self.write('fleet', FLEET)
+        os.chmod(self.path('fleet'), 0o755)
+        self.env['MUSTER_DEMO_FLEET'] = self.path('fleet')
+        self.config('confirm: [careful]\n')
+        self.run_on('n[001-003]', 'echo out; [ $MUSTER_NODE = n002 ] && { echo extra; exit 4; }; true',
+                    '--label', 'a label', rc=5)
+        self.run_on('n001', 'echo careful', '-y')
+
+    def help(self, verb):
+        """The flags that the help shows: {long: short or None}."""
+        text = self.ok(*([verb] if verb else []), '-h').text
+        for line in text.splitlines():
+            self.assertLessEqual(len(line), 85, line)
+        options = text[text.index('\nOptions:'):]
+        return {long: letter for letter, long in
+                re.findall(r'^  (?:-(\w),|   ) --([\w-]+)', options, re.M)}
+
+    def verbs(self):
+        text = self.ok('help').text
+        part = text[text.index('\nVerbs'):text.index('\nOptions')]
+        return re.findall(r'^  (\w+) ', part, re.M) + ['']
+
+    def check(self, verb, name, words, rc, seen):
+        at = words.index('--') if '--' in words else len(words)
+        flags = [name if w == '@' else w for w in words[:at]] + words[at:]
+        r = self.muster(*([verb] if verb else []), *flags)
+        self.assertIn(r.rc, rc if isinstance(rc, tuple) else (rc,), str(r))
+        for fault in ('unknown option', 'wants a value', 'is wanted'):
+            self.assertNotIn(fault, r.err, str(r))
+        if seen:
+            where = (r.text, r.err, r.text + r.err)
+            self.assertTrue(any(re.search(seen, w, re.S) for w in where), '%s\n%s' % (seen, r))
+
+    def test_every_flag_of_the_help(self):
+        tried = set()
+        helps = {verb: self.help(verb) for verb in self.verbs()}
+        self.assertGreaterEqual(len(helps), 14)
+        for verb, long, words, rc, seen in ROWS:
+            self.assertIn(long, helps[verb], verb)
+            tried.add((verb, long))
+            for name in ['--' + long] + ['-' + helps[verb][long]] * bool(helps[verb][long]):
+                with self.subTest(verb=verb, flag=name):
+                    self.check(verb, name, words, rc, seen)
+        for verb, flags in helps.items():
+            for long, words, rc, seen in COMMON:
+                if (verb, long) in tried or not verb:
+                    continue
+                tried.add((verb, long))
+                for name in ['--' + long] + ['-' + flags[long]] * bool(flags[long]):
+                    with self.subTest(verb=verb, flag=name):
+                        self.check(verb, name, WORDS.get(verb, []) + words, rc, seen)
+        shown = {(verb, long) for verb, flags in helps.items() for long in flags}
+        self.assertEqual(shown - tried, set(), 'flags that no row tries')
+
+    def test_help(self):
+        for verb in self.verbs():
+            text = self.ok(*([verb] if verb else []), '--help').text
+            self.assertEqual(self.ok('help', *([verb] if verb else [])).text, text)
+            self.assertTrue(text.startswith('Usage: muster'), text)
+        self.assertEqual(self.rows(), (2, 4))  # nothing was run by asking
+
+    def test_equals_sign_and_order(self):
+        r = self.ok('run', '--targets=n001', '--fanout=2', '--', 'echo', '-w')
+        self.assertEqual(r.text, 'n001: -w\n')
+        self.assertEqual(self.ok('run', '-wn001', '-bq', '-N', 'echo', '--json').text, '--json\n')
+        self.assertEqual(self.ok('status', '--json', '1').json['batch']['number'], 1)
+        self.assertEqual(self.ok('--db', 'new.db', 'run', '-q', '-w', 'n001', 'true').rc, 0)
+        self.assertTrue(os.path.exists(self.path('new.db')))
+
+    def test_the_log(self):
+        self.run_on('n001', 'true', '-v', '-v')
+        log = self.read('state/muster/muster.log').decode()
+        self.assertIn('n001', log)
+        self.assertEqual(os.stat(self.path('state/muster/muster.log')).st_mode & 0o777, 0o600)
+
+    def test_demo(self):
+        before = set(os.listdir(self.dir))
+        r = self.ok('demo', '--headless')
+        self.assertIn('a (1)', r.text)
+        self.env['PLANNED'] = '2'
+        r = self.ok('demo', '--headless', rc=1)
+        self.assertIn('b: planned exit 2, got exit', r.err)
+        self.assertIn('1 of 2 nodes ended as planned', r.err)
+        self.assertEqual(set(os.listdir(self.dir)), before)
+        self.env['MUSTER_DEMO_FLEET'] = '/bin/false'
+        self.refused(self.muster('demo', '--headless'), 1, 'did not start')
+        self.assertEqual(set(os.listdir(self.dir)), before)
+        self.assertEqual(self.rows(), (2, 4))
+
+
+if __name__ == '__main__':
+    main()
