@@ -5,7 +5,6 @@
  * Ctrl-Z would. Signals that the parent gets are passed on. When the parent dies, the child reads the
  * end of the socket. When the child dies of a signal, the parent restores the terminal for it. */
 #include "parent.h"
-#include "tty.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -30,7 +29,7 @@ struct parent {
     int fd, signals;
     pid_t child;
     struct termios modes;
-    char *reset;
+    const char *reset;
 };
 
 /* Sends this group a signal that stops it, as the terminal would; returns when it is continued. */
@@ -184,14 +183,13 @@ static int be_parent(struct parent *p, const sigset_t *before)
     status = attend(p);
     close(p->fd);
     close(p->signals);
-    free(p->reset);
     sigprocmask(SIG_SETMASK, before, NULL);
     return status;
 }
 
-int parent_fork(struct parent_link *link, int *status, struct err *e)
+int parent_fork(struct parent_link *link, const char *reset, int *status, struct err *e)
 {
-    struct parent p = {.fd = -1, .signals = -1};
+    struct parent p = {.fd = -1, .signals = -1, .reset = reset};
     int ends[2];
     sigset_t set, before, tty;
 
@@ -233,7 +231,6 @@ int parent_fork(struct parent_link *link, int *status, struct err *e)
     close(ends[1]);
     p.fd = ends[0];
     p.signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    p.reset = tty_reset_text();
     *status = be_parent(&p, &before);
     return 1;
 }

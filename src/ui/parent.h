@@ -21,10 +21,10 @@ enum parent_word {
     PARENT_GONE
 };
 
-/* Forks; the caller has no threads yet. In the child: 0, with *link. In the parent: returns when all
+/* Forks; the caller has no threads yet. `reset` restores the terminal after a child that died. In the child: 0, with *link. In the parent: returns when all
  * is over: 1, with the exit status to end with. -ERR_INTERNAL, -ERR_VALIDATION (not in the
  * foreground). */
-int parent_fork(struct parent_link *link, int *status, struct err *e);
+int parent_fork(struct parent_link *link, const char *reset, int *status, struct err *e);
 
 /* --- in the child --- */
 enum parent_word parent_hear(struct parent_link *l); /* waits for one, where fd is not readable */

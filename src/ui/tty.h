@@ -11,15 +11,15 @@ struct key;
 struct surface;
 struct tty;
 
-/* Whether there is a terminal here that can show a screen; takes nothing over. -ERR_VALIDATION with
- * the remedy. */
-int tty_check(struct err *e);
-/* What brings this terminal back to its usual state, for whoever has to tidy up after a process that
- * died; after tty_check. Caller frees. */
-char *tty_reset_text(void);
-/* Takes the terminal over; a crash gives it back. NULL on -ERR_VALIDATION. */
-struct tty *tty_open(struct err *e);
+/* Whether there is a terminal here that can show a screen; takes nothing over. *reset is what brings
+ * it back to its usual state, for whoever has to tidy up after a process that died; caller frees.
+ * -ERR_VALIDATION with the remedy. */
+int tty_check(char **reset, struct err *e);
+/* Takes the terminal over; a crash gives it back, with `reset`. NULL on -ERR_VALIDATION. */
+struct tty *tty_open(const char *reset, struct err *e);
 void tty_close(struct tty *t); /* gives it back; NULL allowed */
+/* As tty_close where the terminal is somebody else's already: its modes are left alone. */
+void tty_abandon(struct tty *t);
 void tty_size(struct tty *t, int *cols, int *rows); /* as the terminal says now */
 /* Writes what differs from what is shown; all of it with repaint. */
 void tty_show(struct tty *t, const struct surface *s, bool repaint);

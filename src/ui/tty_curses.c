@@ -6,6 +6,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
+#include "muster/base/io.h"
 #include "muster/base/strbuf.h"
 #include "muster/ui/app.h"
 #include "muster/ui/key.h"
@@ -27,6 +28,7 @@
 
 struct tty {
     SCREEN *screen;
+    char *reset;
     struct surface shown;
     struct strbuf paste;
     attr_t attrs[ROLE_COUNT];
@@ -70,29 +72,6 @@ static char *capability(const char *name)
     return s == (char *) -1 ? NULL : s;
 }
 
-int tty_check(struct err *e)
-{
-    const char *term = getenv("TERM");
-    int status = 0;
-
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-        return err_set(e, ERR_VALIDATION,
-                       "the screen needs a terminal for input and output; without one, use "
-                       "`muster run` and the other commands (muster --help)");
-    if (!term || !*term)
-        return err_set(e, ERR_VALIDATION,
-                       "TERM is not set; set it to the kind of this terminal (TERM=xterm-256color)");
-    if (setupterm(NULL, STDOUT_FILENO, &status) != OK)
-        return err_set(e, ERR_VALIDATION,
-                       "no terminal description for TERM=%s; install ncurses-term, or set TERM to "
-                       "one that is known (TERM=xterm)", term);
-    if (!capability("cup"))
-        return err_set(e, ERR_VALIDATION,
-                       "a terminal of TERM=%s cannot place its cursor; set TERM to what this "
-                       "terminal really is, or use `muster run` and the other commands", term);
-    return 0;
-}
-
 /* Appends a capability without its padding, which only old hardware needs. */
 static void add_capability(struct strbuf *b, const char *name)
 {
@@ -108,7 +87,7 @@ static void add_capability(struct strbuf *b, const char *name)
     }
 }
 
-char *tty_reset_text(void)
+static char *reset_text(void)
 {
     struct strbuf b;
 
@@ -119,6 +98,33 @@ char *tty_reset_text(void)
     add_capability(&b, "cnorm");
     add_capability(&b, "rmcup");
     return strbuf_steal(&b);
+}
+
+int tty_check(char **reset, struct err *e)
+{
+    const char *term = getenv("TERM");
+    int status = 0;
+
+    *reset = NULL;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
+        return err_set(e, ERR_VALIDATION,
+                       "the screen needs a terminal for input and output; without one, use "
+                       "`muster run` and the other commands (muster --help)");
+    if (!term || !*term)
+        return err_set(e, ERR_VALIDATION,
+                       "TERM is not set; set it to the kind of this terminal (TERM=xterm-256color)");
+    if (setupterm(NULL, STDOUT_FILENO, &status) != OK)
+        return err_set(e, ERR_VALIDATION,
+                       "no terminal description for TERM=%s; install ncurses-term, or set TERM to "
+                       "one that is known (TERM=xterm)", term);
+    if (capability("cup"))
+        *reset = reset_text();
+    del_curterm(cur_term);
+    if (*reset)
+        return 0;
+    return err_set(e, ERR_VALIDATION,
+                   "a terminal of TERM=%s cannot place its cursor; set TERM to what this "
+                   "terminal really is, or use `muster run` and the other commands", term);
 }
 
 static void paste_mode(bool on)
@@ -165,7 +171,7 @@ static void set_keys(void)
         define_key(more[i].bytes, more[i].code);
 }
 
-struct tty *tty_open(struct err *e)
+struct tty *tty_open(const char *reset, struct err *e)
 {
     struct termios modes;
 
@@ -178,9 +184,7 @@ struct tty *tty_open(struct err *e)
     unsetenv("LINES");
     unsetenv("COLUMNS");
     use_tioctl(TRUE);
-    char *reset = tty_reset_text();
     tty_crash_arm(STDOUT_FILENO, &modes, reset);
-    free(reset);
     SCREEN *screen = newterm(NULL, stdout, stdin);
     if (!screen) {
         tty_crash_disarm();
@@ -189,6 +193,7 @@ struct tty *tty_open(struct err *e)
     }
     struct tty *t = x_calloc(1, sizeof *t);
     t->screen = screen;
+    t->reset = x_strdup(reset);
     t->first = true;
     strbuf_init(&t->paste, PASTE_MAX);
     surface_init(&t->shown, 0, 0);
@@ -208,6 +213,16 @@ struct tty *tty_open(struct err *e)
     return t;
 }
 
+static void tty_free(struct tty *t)
+{
+    delscreen(t->screen);
+    tty_crash_disarm();
+    strbuf_free(&t->paste);
+    surface_free(&t->shown);
+    free(t->reset);
+    free(t);
+}
+
 void tty_close(struct tty *t)
 {
     if (!t)
@@ -215,11 +230,13 @@ void tty_close(struct tty *t)
     paste_mode(false);
     curs_set(1);
     endwin();
-    delscreen(t->screen);
-    tty_crash_disarm();
-    strbuf_free(&t->paste);
-    surface_free(&t->shown);
-    free(t);
+    tty_free(t);
+}
+
+void tty_abandon(struct tty *t)
+{
+    io_write_all(STDOUT_FILENO, t->reset, strlen(t->reset));
+    tty_free(t);
 }
 
 void tty_suspend(struct tty *t)
@@ -240,14 +257,10 @@ void tty_resume(struct tty *t)
 void tty_size(struct tty *t, int *cols, int *rows)
 {
     struct winsize w = {0, 0, 0, 0};
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 && w.ws_row > 0;
 
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 0 && w.ws_row > 0) {
-        *cols = w.ws_col;
-        *rows = w.ws_row;
-    } else {
-        *cols = COLS;
-        *rows = LINES;
-    }
+    *cols = known ? w.ws_col : COLS;
+    *rows = known ? w.ws_row : LINES;
 }
 
 /* --- showing --- */

@@ -25,11 +25,12 @@
 #define SLOW_FRAME_MS 50
 #define KEYS_A_ROUND 64
 
-enum outcome { RUNS, QUIT, LEAVE, TERMINAL_LOST, KILLED };
+enum outcome { RUNS, QUIT, LEAVE, TERMINAL_LOST, ORPHANED, KILLED };
 
 struct screen {
     struct service *service;
     struct parent_link link;
+    char *reset;
     struct app *app;
     struct tty *tty;
     struct surface surface;
@@ -106,7 +107,7 @@ static bool take_signal(struct screen *s)
 static void take_word(struct screen *s, enum parent_word w)
 {
     if (w == PARENT_GONE)
-        s->outcome = TERMINAL_LOST;
+        s->outcome = ORPHANED;
     else if (w == PARENT_SUSPEND)
         s->app->suspend = true;
 }
@@ -226,7 +227,10 @@ static int finish(struct screen *s)
 {
     bool idle = service_idle(s->service);
 
-    tty_close(s->tty);
+    if (s->outcome == ORPHANED)
+        tty_abandon(s->tty); /* the shell has it again */
+    else
+        tty_close(s->tty);
     app_free(s->app);
     surface_free(&s->surface);
     s->tty = NULL;
@@ -236,6 +240,7 @@ static int finish(struct screen *s)
         return 128 + s->signal;
     case LEAVE:
     case TERMINAL_LOST:
+    case ORPHANED:
         if (idle)
             return s->outcome == LEAVE ? 0 : 128 + SIGHUP;
         if (s->outcome == LEAVE) {
@@ -271,7 +276,7 @@ static int be_child(struct screen *s, bool read_only, struct err *e)
     s->signals = open_signals();
     if (parent_hear(&s->link) == PARENT_GO) {
         s->app = app_new(s->service, clock_system(), read_only, e);
-        s->tty = s->app ? tty_open(e) : NULL;
+        s->tty = s->app ? tty_open(s->reset, e) : NULL;
         if (s->tty) {
             surface_init(&s->surface, 0, 0);
             resized(s);
@@ -290,10 +295,15 @@ static int be_child(struct screen *s, bool read_only, struct err *e)
 int ui_main(struct service *service, bool read_only, struct err *e)
 {
     struct screen s = {.service = service, .frame_gap = FRAME_MS};
-    int status = 1, rc = tty_check(e);
+    int status = 1, rc = tty_check(&s.reset, e);
 
     if (rc != 0)
         return rc;
-    rc = parent_fork(&s.link, &status, e);
-    return rc == 0 ? be_child(&s, read_only, e) : rc == 1 ? status : rc;
+    rc = parent_fork(&s.link, s.reset, &status, e);
+    if (rc == 0)
+        rc = be_child(&s, read_only, e);
+    else if (rc == 1)
+        rc = status;
+    free(s.reset);
+    return rc;
 }

@@ -71,7 +71,7 @@ class Shell:
         return (parent or [None])[0], (child or [None])[0]
 
     def ended(self, status):
-        self.expect(r'ended=%d\r\n\$ ' % status)
+        self.expect(r'(?s)ended=%d\r\n.{0,80}\$ ' % status)
 
     def check_restored(self, text):
         """Alternate screen, paste mode and cursor as before, in the order of what was written."""
@@ -183,6 +183,8 @@ def parent_killed(s):
     s.run_batch('sleep 2')
     os.kill(s.processes()[0], signal.SIGKILL)
     s.ended(137)
+    s.send('echo typed\n')
+    s.expect(r'\ntyped')
     assert s.wait_status('success')['batch']['stats']['success'] == 3
 
 
