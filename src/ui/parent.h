@@ -21,9 +21,9 @@ enum parent_word {
     PARENT_GONE
 };
 
-/* Forks; the caller has no threads yet. `reset` restores the terminal after a child that died. In the child: 0, with *link. In the parent: returns when all
- * is over: 1, with the exit status to end with. -ERR_INTERNAL, -ERR_VALIDATION (not in the
- * foreground). */
+/* Forks; the caller has no threads yet. `reset` restores the terminal after a child that died. In the
+ * child: 0, with *link. In the parent: returns when all is over: 1, with the exit status to end with.
+ * -ERR_INTERNAL, -ERR_VALIDATION (not in the foreground). */
 int parent_fork(struct parent_link *link, const char *reset, int *status, struct err *e);
 
 /* --- in the child --- */

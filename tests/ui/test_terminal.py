@@ -20,9 +20,10 @@ class Shell:
             f.write('nodes: {"n[1-3]": {transport: local}}\ngroups: {all3: {nodes: "n[1-3]"}}\n')
         with open(self.dir + '/inputrc', 'w') as f:
             f.write('set enable-bracketed-paste off\n')
-        self.env = dict(os.environ, INPUTRC=self.dir + '/inputrc', TERM='xterm-256color', HOME=self.dir, PS1='$ ', LC_ALL='C.UTF-8',
+        self.env = dict(os.environ, INPUTRC=self.dir + '/inputrc', HOME=self.dir, PS1='$ ',
+                        TERM='xterm-256color', LC_ALL='C.UTF-8', LINES='99', COLUMNS='10',
                         MUSTER_DB=self.dir + '/m.db', MUSTER_CONFIG='/dev/null',
-                        MUSTER_INVENTORY=self.dir + '/inv.yaml', LINES='99', COLUMNS='10')
+                        MUSTER_INVENTORY=self.dir + '/inv.yaml')
         self.env.pop('TMUX', None)
         self.out = b''
         self.pid, self.fd = pty.fork()
