@@ -103,18 +103,21 @@ static ssize_t pump_stream(struct conn *c, int stream)
     return total;
 }
 
-/* Both streams until both are empty: reading one takes the other's bytes off the socket too, and
- * then epoll has nothing to say about them. */
+/* Both streams until both are empty. Reading one takes the other's bytes off the socket too, and
+ * then epoll has nothing to say about them: so it is over only after a round in which no byte came,
+ * and not when each has once said "nothing". */
 static int pump(struct conn *c)
 {
-    char byte;
+    uint64_t before;
     ssize_t got;
+    char byte;
 
     for (int i = 0; i < 2; i++)
         if (c->held_len[i])
             give(c, i, c->held[i], c->held_len[i]);
     do {
         got = 0;
+        before = c->rx_bytes;
         for (int i = 0; i < 2; i++) {
             ssize_t n = pump_stream(c, i);
 
@@ -122,7 +125,7 @@ static int pump(struct conn *c)
                 return (int) n;
             got += n;
         }
-    } while (got > 0);
+    } while (got > 0 || c->rx_bytes != before);
     if (c->held_len[0] && c->held_len[1])
         libssh2_channel_read_ex(c->channel, STREAM_NONE, &byte, 1);
     return 0;
@@ -131,6 +134,7 @@ static int pump(struct conn *c)
 enum go conn_run(struct conn *c)
 {
     int rc = pump(c);
+    uint64_t before = c->rx_bytes;
 
     if (rc < 0)
         return conn_lost(c, rc, "running the command");
@@ -141,6 +145,9 @@ enum go conn_run(struct conn *c)
         c->state = CONN_CLOSE;
         return GO_ON;
     }
+    /* What the stop channel took off the socket may be this channel's. */
+    if (c->rx_bytes != before)
+        return GO_ON;
     return ended(c) ? conn_lost(c, LIBSSH2_ERROR_EAGAIN, "running the command") : GO_WAIT;
 }
 
@@ -171,8 +178,11 @@ static enum go report(struct conn *c, bool clean)
 enum go conn_close(struct conn *c)
 {
     int rc = libssh2_channel_close(c->channel);
+    uint64_t before = c->rx_bytes;
 
     conn_stop_step(c);
+    if (rc == LIBSSH2_ERROR_EAGAIN && c->rx_bytes != before)
+        return GO_ON;
     if (rc == LIBSSH2_ERROR_EAGAIN && !ended(c))
         return GO_WAIT;
     if (rc == 0 && conn_stopping(c)) {
@@ -186,7 +196,11 @@ enum go conn_close(struct conn *c)
  * still be there, so the stop channel has the last word. */
 enum go conn_over(struct conn *c)
 {
+    uint64_t before = c->rx_bytes;
+
     conn_stop_step(c);
+    if (conn_stopping(c) && c->rx_bytes != before)
+        return GO_ON;
     if (conn_stopping(c) && !ended(c))
         return GO_WAIT;
     return report(c, true);
