@@ -20,6 +20,10 @@ struct start {
     void *arg;
 };
 
+/* What a thread's own fault raises: blocked, it would end the process past the handler that puts the
+ * terminal back. */
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
 static void *run(void *p)
 {
     struct start start = *(struct start *) p;
@@ -39,6 +43,8 @@ int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
     start->fn = fn;
     start->arg = arg;
     sigfillset(&all);
+    for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
+        sigdelset(&all, crashes[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rc = pthread_create(t, NULL, run, start);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

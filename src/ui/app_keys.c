@@ -3,6 +3,7 @@
  * own actions. */
 #include "app_private.h"
 
+#include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/core/fleet.h"
@@ -172,6 +173,30 @@ static void interrupt(struct app *a, struct view *v)
     }
 }
 
+/* A key that does nothing here says so, and where it would do something. */
+static void explain_key(struct app *a, const struct key *k)
+{
+    static const struct {
+        enum ctx ctx;
+        const char *name;
+    } panes[] = {{CTX_TARGETS, "Targets"}, {CTX_ACTION, "Action"}, {CTX_PROGRESS, "Progress"},
+                 {CTX_RESULTS, "Results"}, {CTX_HISTORY, "History"}, {CTX_TEXT, "a text"}};
+    char name[16];
+
+    if (k->code == KEY_CODE_PASTE)
+        return;
+    key_label(k, name);
+    for (size_t i = 0; i < ARRAY_LEN(panes); i++) {
+        enum action act = action_of_key(k, panes[i].ctx);
+        if (act == ACT_NONE)
+            continue;
+        app_toast(a, "%s does nothing here; in %s: %s (? helps)", name, panes[i].name,
+                  action_row(act)->help);
+        return;
+    }
+    app_toast(a, "%s is no key of muster's (? shows them)", name);
+}
+
 static bool is_ctrl(const struct key *k, uint32_t c)
 {
     return k->code == KEY_CODE_CHAR && k->ctrl && k->cp == c;
@@ -218,4 +243,6 @@ void app_key(struct app *a, const struct key *k)
     enum action act = action_of_key(k, v->ops->ctx);
     if (act != ACT_NONE)
         dispatch(a, v, act);
+    else
+        explain_key(a, k);
 }
