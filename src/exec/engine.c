@@ -164,7 +164,7 @@ void engine_free(struct engine *e)
 static void dispatch(struct engine *e)
 {
     struct job *job;
-    while (!e->stopped && (job = queue_claim(&e->queue))) {
+    while (!e->stopped && ((job = queue_release(&e->queue)) || (job = queue_claim(&e->queue)))) {
         struct event *ev = event_new(EVENT_CLAIM, job->batch->number, job->position);
         ev->wall_ms = wall_ms(e->clock);
         e->sink.emit(e->sink.ctx, ev);
@@ -235,6 +235,8 @@ void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool gra
         e->load[job->reactor]++;
         queue_start(&e->queue, job);
         reactor_post(&e->reactors[job->reactor], (struct msg){.kind = MSG_START, .job = job});
+    } else if (!granted && e->stopped && !e->aborted && !job->batch->cancelled) {
+        queue_hold(&e->queue, job); /* the store fails: ask again once it does not */
     } else {
         if (granted)
             emit_never_started(e, job);
@@ -273,6 +275,14 @@ void engine_stop_dispatch(struct engine *e)
     pthread_mutex_unlock(&e->lock);
 }
 
+void engine_resume_dispatch(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->stopped = e->aborted;
+    dispatch(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
 void engine_abort(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
@@ -289,7 +299,7 @@ void engine_abort(struct engine *e)
 void engine_counts(struct engine *e, struct engine_counts *c)
 {
     pthread_mutex_lock(&e->lock);
-    c->queued = e->queue.waiting;
+    c->queued = e->queue.waiting + e->queue.held;
     c->claimed = e->queue.claimed;
     c->running = e->queue.running;
     pthread_mutex_unlock(&e->lock);

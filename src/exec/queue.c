@@ -43,7 +43,7 @@ void queue_clear(struct queue *q)
 
 int queue_reserve(struct queue *q, size_t n, struct err *e)
 {
-    size_t busy = q->claimed + q->running;
+    size_t busy = q->claimed + q->held + q->running;
     size_t free_slots = busy < q->fanout ? q->fanout - busy : 0;
     size_t waiting = q->waiting + q->reserved;
 
@@ -100,7 +100,7 @@ void queue_add(struct queue *q, const struct engine_batch *b, const struct engin
 
 struct job *queue_claim(struct queue *q)
 {
-    if (!q->waiting || q->claimed + q->running >= q->fanout)
+    if (!q->waiting || q->claimed + q->held + q->running >= q->fanout)
         return NULL;
     for (struct link *l = q->batches.next; l != &q->batches; l = l->next) {
         struct run_batch *b = LINK_OF(l, struct run_batch, link);
@@ -134,10 +134,51 @@ struct job *queue_find_claimed(struct queue *q, int64_t number, uint32_t positio
     /* Answers come in the order of the claims, so it is the first one nearly always. */
     for (struct link *l = b->claimed.next; l != &b->claimed; l = l->next) {
         struct job *job = LINK_OF(l, struct job, link);
-        if (job->position == position)
+        if (job->position == position && !job->held)
             return job;
     }
     return NULL;
+}
+
+void queue_hold(struct queue *q, struct job *job)
+{
+    job->held = true;
+    q->claimed--;
+    q->held++;
+}
+
+struct job *queue_release(struct queue *q)
+{
+    if (!q->held)
+        return NULL;
+    for (struct link *l = q->batches.next; l != &q->batches; l = l->next) {
+        struct run_batch *b = LINK_OF(l, struct run_batch, link);
+        for (struct link *j = b->claimed.next; j != &b->claimed; j = j->next) {
+            struct job *job = LINK_OF(j, struct job, link);
+            if (!job->held)
+                continue;
+            job->held = false;
+            q->held--;
+            q->claimed++;
+            return job;
+        }
+    }
+    return NULL;
+}
+
+/* Nobody will answer for those that were put off. */
+static void drop_held(struct queue *q, struct run_batch *b)
+{
+    for (struct link *l = b->claimed.next, *next; l != &b->claimed; l = next) {
+        struct job *job = LINK_OF(l, struct job, link);
+        next = l->next;
+        if (!job->held)
+            continue;
+        link_remove(&job->link);
+        job_clear(job);
+        q->held--;
+        b->in_slots--;
+    }
 }
 
 void queue_start(struct queue *q, struct job *job)
@@ -166,6 +207,7 @@ size_t queue_cancel(struct queue *q, int64_t number)
     struct run_batch *b = find_batch(q, number);
     if (!b)
         return 0;
+    drop_held(q, b);
     size_t in_slots = b->in_slots;
     b->cancelled = true;
     q->waiting -= b->n - b->next;

@@ -17,6 +17,7 @@ struct job {
     char *node;
     struct settings base, over;
     unsigned reactor; /* that runs it */
+    bool held;        /* its claim is put off: among the claimed, but nobody answers */
 };
 
 /* A batch, until its last job has ended. All but the fields of the queue stay unchanged, so
@@ -44,7 +45,7 @@ struct run_batch {
 struct queue {
     struct link batches;
     size_t fanout, max_queue;
-    size_t waiting, reserved, claimed, running;
+    size_t waiting, reserved, claimed, held, running;
 };
 
 void queue_init(struct queue *q, size_t fanout, size_t max_queue);
@@ -57,6 +58,10 @@ void queue_add(struct queue *q, const struct engine_batch *b, const struct engin
  * that fills its own fanout lets later ones pass. */
 struct job *queue_claim(struct queue *q);
 struct job *queue_find_claimed(struct queue *q, int64_t batch, uint32_t position);
+/* While dispatch is stopped a claim that was refused is put off, in its slot and its place. */
+void queue_hold(struct queue *q, struct job *job);
+/* The first one that was put off, claimed again; NULL when there is none. */
+struct job *queue_release(struct queue *q);
 void queue_start(struct queue *q, struct job *job); /* claimed -> running */
 void queue_end(struct queue *q, struct job *job, bool was_running); /* frees slot and job */
 /* Drops what waits of this batch. Returns how many of it are claimed or running. */

@@ -75,8 +75,10 @@ void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool gra
  * then KILL after the grace time; each ends with REASON_CANCELLED, "Cancelled by user" and what
  * became of the process. Returns how many were running (claimed ones count). */
 size_t engine_cancel(struct engine *e, int64_t batch);
-/* Stops dispatch for good (the store failed); what runs goes on. */
+/* Stops dispatch (the store fails); what runs goes on. A claim that is not granted from now on is put
+ * off instead of dropped, and asked for again by engine_resume_dispatch. */
 void engine_stop_dispatch(struct engine *e);
+void engine_resume_dispatch(struct engine *e);
 /* Tears down every session at once, with a FINISH of REASON_LOST each; used to leave at once. */
 void engine_abort(struct engine *e);
 
