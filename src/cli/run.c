@@ -217,6 +217,7 @@ static int launch(struct cli *c, struct service *s, struct batch_request *r, str
         batch_review_clear(&v);
         return rc;
     }
+    r->expect_count = v.nodes.n;
     batch_review_clear(&v);
     if (rc != 0)
         return rc;

@@ -265,6 +265,9 @@ static void submit(struct service *s, const struct batch_request *r, const struc
 
 static int confirmed(const struct batch_request *r, const struct batch_review *v, struct err *e)
 {
+    if (r->expect_count && r->expect_count != v->nodes.n)
+        return err_set(e, ERR_VALIDATION, "the targets changed since they were reviewed: %zu then, "
+                       "%zu now; nothing was run", r->expect_count, v->nodes.n);
     if (r->confirmed)
         return 0;
     if (v->protected_groups.n)
@@ -282,6 +285,9 @@ int batch_create(struct service *s, const struct batch_request *r, struct batch_
     memset(out, 0, sizeof *out);
     struct batch_review v = {0};
     int rc = service_may_change(s, e);
+    const char *trouble = service_trouble(s);
+    if (rc == 0 && trouble)
+        rc = err_set(e, ERR_STORE, "nothing can be started while the database fails: %s", trouble);
     if (rc == 0)
         rc = service_review(s, r, &v, e);
     if (rc == 0)

@@ -261,6 +261,7 @@ static void run(struct review_view *r)
     struct err e = ERR_INIT;
     memset(&c, 0, sizeof c);
     a->pending->confirmed = true;
+    a->pending->expect_count = r->review.nodes.n;
     if (batch_create(a->service, a->pending, &c, &e) != 0) {
         a->pending->confirmed = false;
         set_error(r, &e);

@@ -93,6 +93,7 @@ struct batch_request {
     bool live;                    /* output is committed while it runs */
     int64_t rerun_of;
     bool confirmed;               /* the user has agreed to what service_review() named */
+    size_t expect_count;          /* the targets that were agreed to; 0: not checked */
     /* Called once the batch is written and before anything of it is started; or NULL. */
     void (*on_written)(void *ctx, int64_t number, size_t targets);
     void *on_written_ctx;
@@ -178,9 +179,11 @@ char *batch_export_name(int64_t number, enum export_format format); /* caller fr
 
 /* True when nothing of this process is queued, running or uncommitted. */
 bool service_idle(struct service *s);
-/* Why dispatch has stopped (the store failed), or NULL. Valid until the next call. */
+/* Why dispatch has stopped (the store fails), or NULL; it goes on when the store can be written again.
+ * Valid until the next call. */
 const char *service_trouble(struct service *s);
-/* True when dispatch has stopped and nothing runs any more: what is queued will never start here. */
+/* True when dispatch has stopped and nothing runs any more: unless the store recovers, what is queued
+ * never starts and what has ended is not on record. */
 bool service_stuck(struct service *s);
 /* Leaves at once: every session is torn down and committed as lost, queued ones as skipped. */
 void service_abort(struct service *s);
