@@ -26,6 +26,7 @@
 #define LOOK_OWN_MS 250
 #define LOOK_MIN_MS 100
 #define LOOK_MAX_MS 1000
+#define STUCK_MAX_MS 10000
 
 static void signal_set(sigset_t *set)
 {
@@ -244,12 +245,32 @@ static int settle(struct follow *f, struct err *e)
     return rc == 0 ? look(f, e) : rc;
 }
 
-static int stuck(struct follow *f, struct err *e)
+/* Says once that the store fails and once that it does no more. When nothing runs any more it is given
+ * some time, and then the run ends with what is on record. */
+static int check_store(struct follow *f, struct err *e)
 {
-    if (!f->own || !service_stuck(f->service))
+    const char *trouble = f->own ? service_trouble(f->service) : NULL;
+    if (!trouble) {
+        if (f->trouble)
+            fputs("the database can be written again: going on\n", stderr);
+        f->trouble = false;
         return 0;
-    return err_set(e, ERR_STORE, "%s; what had not started stays undone",
-                   service_trouble(f->service));
+    }
+    int64_t now = mono_ms(clock_system());
+    if (!f->trouble) {
+        hide_line(f);
+        CLEANUP_FREE char *clean = text_clean(trouble);
+        fprintf(stderr, "muster: %s\nNothing more is started, and nodes with much output wait, until "
+                "it can be written (Ctrl-C cancels)\n", clean);
+        f->trouble = true;
+        f->stuck_ms = now;
+    }
+    if (!service_stuck(f->service))
+        f->stuck_ms = now;
+    if (now - f->stuck_ms < STUCK_MAX_MS)
+        return 0;
+    return err_set(e, ERR_STORE, "%s; what had not started stays undone, and what ended since is "
+                   "recorded as lost", trouble);
 }
 
 static int wait_for_more(struct follow *f, int64_t *gap, struct err *e)
@@ -276,7 +297,7 @@ static int loop(struct follow *f, struct err *e)
         if (rc == 0)
             rc = settle(f, e);
         if (rc == 0)
-            rc = stuck(f, e);
+            rc = check_store(f, e);
         if (rc != 0 || ended(f))
             return rc;
         show_line(f);

@@ -29,6 +29,8 @@ struct follow {
     int64_t seq; /* the last end that was printed */
     int signal_fd;
     int interrupts;
+    bool trouble;    /* the store fails, and that was said */
+    int64_t stuck_ms; /* when something still ran */
     bool left;       /* Ctrl-C twice: only _exit() follows */
     bool line_shown; /* the live line stands on the terminal */
     int64_t shown_ms;

@@ -3,6 +3,7 @@
  * the batch stops what runs. */
 #include "service.h"
 
+#include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/core/json.h"
 #include "muster/exec/engine.h"
@@ -42,6 +43,36 @@ static void describe(const struct cancel_result *res, struct cancel_answer *out)
                  (long long) out->number, res->queued, res->running);
 }
 
+/* The store cannot take it, but what this process runs can be stopped all the same: what became of it
+ * is written when that is possible again. */
+static int cancel_unwritten(struct service *s, int64_t number, struct cancel_answer *out)
+{
+    size_t running = s->engine ? engine_cancel(s->engine, number) : 0;
+    if (running == 0)
+        return -ERR_STORE;
+    X_GROW(s->unwritten, s->cap_unwritten, s->n_unwritten + 1);
+    s->unwritten[s->n_unwritten++] = number;
+    out->number = number;
+    out->cancelled = running;
+    snprintf(out->message, sizeof out->message,
+             "batch #%lld: %zu running are being stopped; the database cannot be written, so "
+             "that is on record only once it can", (long long) number, running);
+    return 0;
+}
+
+void service_write_cancels(struct service *s)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < s->n_unwritten; i++) {
+        CLEANUP_ERR struct err e = ERR_INIT;
+        struct cancel_result res;
+        int rc = writer_cancel(s->writer, s->unwritten[i], &res, &e);
+        if (rc == -ERR_STORE)
+            s->unwritten[left++] = s->unwritten[i];
+    }
+    s->n_unwritten = left;
+}
+
 int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
@@ -55,6 +86,10 @@ int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, s
         return -ERR_STORE;
     struct cancel_result res = {0};
     rc = writer_cancel(w, number, &res, e);
+    if (rc == -ERR_STORE && cancel_unwritten(s, number, out) == 0) {
+        err_clear(e);
+        return 0;
+    }
     if (rc != 0)
         return rc;
     if (res.owned_here && s->engine)

@@ -61,6 +61,7 @@ static void on_cancel_requested(void *ctx, int64_t batch)
     pthread_mutex_unlock(&s->engine_lock);
 }
 
+/* text NULL: it is over. */
 static void set_trouble(struct service *s, const char *text)
 {
     pthread_mutex_lock(&s->lock);
@@ -84,9 +85,12 @@ static void on_failed(void *ctx, const struct err *e)
 static void on_recovered(void *ctx)
 {
     struct service *s = ctx;
-    log_warn("store", "writing works again; nothing more is started in this run");
-    set_trouble(s, "writing to the database failed for a while; what had ended is stored now, and "
-                   "nothing more is started");
+    log_warn("store", "writing works again");
+    pthread_mutex_lock(&s->engine_lock);
+    if (s->engine)
+        engine_resume_dispatch(s->engine);
+    pthread_mutex_unlock(&s->engine_lock);
+    set_trouble(s, NULL);
 }
 
 /* --- open and close --- */
@@ -146,6 +150,7 @@ void service_close(struct service *s)
     pthread_mutex_destroy(&s->engine_lock);
     free(s->trouble);
     free(s->trouble_shown);
+    free(s->unwritten);
     free(s->ssh_config);
     free(s->db_path);
     free(s);
@@ -268,6 +273,8 @@ int service_wake_fd(struct service *s)
 void service_wake_drain(struct service *s)
 {
     waker_drain(&s->waker);
+    if (s->n_unwritten)
+        service_write_cancels(s);
 }
 
 bool service_idle(struct service *s)
@@ -283,10 +290,8 @@ bool service_idle(struct service *s)
 const char *service_trouble(struct service *s)
 {
     pthread_mutex_lock(&s->lock);
-    if (s->trouble) {
-        free(s->trouble_shown);
-        s->trouble_shown = X_STEAL(s->trouble);
-    }
+    free(s->trouble_shown);
+    s->trouble_shown = x_strdup(s->trouble);
     pthread_mutex_unlock(&s->lock);
     return s->trouble_shown;
 }

@@ -43,15 +43,20 @@ struct service {
 
     /* --- protected by lock --- */
     pthread_mutex_t lock;
-    char *trouble;
+    char *trouble;    /* why dispatch has stopped, or NULL */
     /* --- main thread only --- */
-    char *trouble_shown;
+    char *trouble_shown; /* what service_trouble() returned */
+    /* Batches whose cancel could not be written yet. */
+    int64_t *unwritten;
+    size_t n_unwritten, cap_unwritten;
 };
 
 /* The writer, opened at first use (settles dead owners' batches). NULL and e when it cannot be. */
 struct writer *service_writer(struct service *s, struct err *e);
 /* The engine, started at first use, or anew with a larger fanout while it is idle. */
 struct engine *service_engine(struct service *s, unsigned fanout, struct err *e);
+/* Writes the cancels that could not be written before; called when something was committed. */
+void service_write_cancels(struct service *s);
 /* -ERR_FORBIDDEN when changes are refused. */
 int service_may_change(const struct service *s, struct err *e);
 
