@@ -202,8 +202,13 @@ class Tmux:
         """None while it runs; else its exit status, or 128 + signal."""
         dead, status, sig = self.ask(
             "#{pane_dead},#{pane_dead_status},#{pane_dead_signal}").split(",")
-        if dead != "1" or not (status or sig):
-            return None     # the terminal closes a moment before the status is known
+        if dead != "1":
+            return None
+        if not (status or sig):
+            # The terminal closes a moment before the status is known; and while tmux takes the
+            # terminal off utmp it misses a SIGCHLD that comes, so remind it.
+            os.kill(self._server.pid, signal.SIGCHLD)
+            return None
         return 128 + int(sig) if sig else int(status)
 
     def wait_exit(self, seconds=None):
