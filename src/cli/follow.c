@@ -236,12 +236,16 @@ static bool ended(struct follow *f)
     return f->batch.status != BATCH_RUNNING && (!f->own || service_idle(f->service));
 }
 
-/* A batch whose process has died is settled by whoever sees it. */
+/* A batch whose process has died is settled by whoever sees it. Nothing is committed by a death, so
+ * it has to be looked for. */
 static int settle(struct follow *f, struct err *e)
 {
-    if (f->own || f->batch.owner != OWNER_DEAD)
+    if (f->own || !reader_has_dead_owner(f->reader))
         return 0;
-    int rc = service_settle(f->service, e);
+    int rc = look(f, e);
+    if (rc != 0 || f->batch.owner != OWNER_DEAD)
+        return rc;
+    rc = service_settle(f->service, e);
     return rc == 0 ? look(f, e) : rc;
 }
 

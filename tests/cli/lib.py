@@ -20,7 +20,7 @@ INVENTORY = '''
 defaults: {transport: local}
 nodes:
   "n[001-200]": {}
-  db1: {vars: {dc: fra}, user: postgres}
+  db1: {vars: {dc: fra}, port: 2222}
   db2: {vars: {dc: ams}}
   key1: {}
 groups:
@@ -34,6 +34,9 @@ groups:
 class Result:
     def __init__(self, argv, rc, out, err):
         self.argv, self.rc, self.out, self.err = argv, rc, out, err
+        for fault in ('Sanitizer', 'runtime error:'):
+            if fault in err:
+                raise AssertionError(str(self))
 
     @property
     def text(self):

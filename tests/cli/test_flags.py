@@ -38,7 +38,7 @@ ROWS = [
     ('run', 'fold', ['-w', 'n[001-002]', '@', *RUN], 0, r'n\[001-002\] \(2\)'),
     ('run', 'live', ['-w', 'n001', '@', *RUN], 0, 'n001: hi'),
     ('run', 'no-label', ['-w', 'n001', '@', *RUN], 0, '^hi'),
-    ('run', 'max-rc', ['-w', 'n001', '@', '--', 'exit 9'], 9, 'exit 1: n001'),
+    ('run', 'max-rc', ['-w', 'n001', '@', '--', 'exit 9'], 9, r'exit code 9 \(1\): n001'),
     ('run', 'format', ['-w', 'n001', '@', 'csv', *RUN], 0, '^Node Name,'),
     ('run', 'json', ['-w', 'n001', '@', *RUN], 0, '"progress":100'),
     ('run', 'quiet', ['-w', 'n001', '@', *RUN], 0, '^n001: hi\n$'),
@@ -57,7 +57,7 @@ ROWS = [
     ('watch', 'fold', ['1', '@'], 5, r'n\[001,003\] \(2\)'),
     ('watch', 'live', ['1', '@'], 5, 'n001: out'),
     ('watch', 'no-label', ['1', '@'], 5, '^out'),
-    ('watch', 'max-rc', ['1', '@'], 4, 'exit 1: n002'),
+    ('watch', 'max-rc', ['1', '@'], 4, r'exit code 4 \(1\): n002'),
     ('watch', 'quiet', ['1', '@'], 5, 'n001: out'),
 
     ('results', 'fold', ['1', '@'], 0, r'n\[001,003\] \(2\)'),

@@ -3,7 +3,9 @@
 import json
 import os
 import pty
+import resource
 import signal
+import sqlite3
 import subprocess
 
 from lib import Case, main, until
@@ -115,7 +117,7 @@ class Pipes(Case):
                 err = p.stderr.read().decode()
                 self.assertEqual(len(head.stdout), 1)
                 self.assertNotIn('Broken pipe', err)
-                self.assertIn('exit 1: n006', err)
+                self.assertIn('exit code 1 (1): n006', err)
                 stats = self.status()['batch']['stats']
                 self.assertEqual((stats['success'], stats['failed']), (5, 1))
 
@@ -254,9 +256,13 @@ class Killed(Case):
         self.ok('watch', rc=3)
 
     def test_a_watcher_settles_it(self):
-        p = self.start('run', '-w', 'n[001-004]', '-f', '2', '--', 'exec sleep 60')
+        p = self.start('run', '-w', 'n[001-004]', '-f', '2', '-L', '--',
+                       'echo up; exec sleep 60')
         self.wait_running(2)
-        w = self.start('watch')
+        w = self.start('watch', '-L')
+        for _ in range(2):
+            self.assertIn(b': up', w.stdout.readline())
+        # It has seen all there is: no commit tells it of the death.
         p.kill()
         p.wait()
         r = self.end(w)
@@ -281,6 +287,44 @@ class Killed(Case):
         self.ok('cancel', '1')
         stats = self.status('1')['batch']['stats']
         self.assertEqual((stats['running'], stats['queued']), (0, 0))
+
+
+class Store(Case):
+    def test_a_full_disk(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))
+
+        # With the signal ignored, a file that may not grow is like a disk that is full.
+        p = self.start('run', '-w', 'n[001-200]', '-f', '4', '--format', 'jsonl', '--',
+                       'seq 1 2000; echo $MUSTER_NODE', preexec_fn=limit, restore_signals=False)
+        r = self.end(p)
+        self.refused(r, 1, 'muster.db')
+        reported = [json.loads(line) for line in r.lines if '"error":{' not in line[:10]]
+        self.assertTrue(1 <= len(reported) < 200, len(reported))
+        d = self.status()
+        self.assertEqual((d['batch']['stats']['running'], d['batch']['stats']['queued']), (0, 0))
+        self.assertGreater(d['batch']['stats']['reasons']['skipped'], 0)
+        now = self.by_node(d)
+        for x in reported:
+            self.assertEqual(now[x['nodeName']], x)
+        self.run_on('n001', 'true')
+
+    def test_a_locked_database_is_waited_for(self):
+        p = self.start('run', '-w', 'n[001-004]', '-f', '2', '--', WAIT)
+        self.wait_running(2)
+        other = sqlite3.connect(self.db_path, isolation_level=None)
+        other.execute('BEGIN IMMEDIATE')
+        self.write('go', '')
+        try:
+            p.wait(timeout=0.7)
+            self.fail('it ended with nothing written')
+        except subprocess.TimeoutExpired:
+            pass
+        other.execute('ROLLBACK')
+        other.close()
+        r = self.end(p)
+        self.assertEqual(r.rc, 0, str(r))
+        self.assertEqual(self.status()['batch']['stats']['success'], 4)
 
 
 if __name__ == '__main__':

@@ -78,9 +78,19 @@ class Output(Case):
 
     def test_the_last_lines_name_reasons_and_nodes(self):
         r = self.run_on('n[001-006]', MIXED, rc=5)
-        self.assertEqual(r.err.splitlines()[-2:], ['exit 2: n[001-002]', 'signal 1: n003'])
+        self.assertEqual(r.err.splitlines()[-2:], ['exit code 4 (1): n002', 'signal 1: n003'])
         self.assertIn('n001: exit code 3', r.err)
         self.assertIn('n003: ended by signal KILL', r.err)
+
+    def test_another_user_is_refused_here(self):
+        r = self.run_on('n001', 'id -un', '-l', 'nosuchuser', rc=4)
+        self.assertEqual(r.text, '')
+        self.assertIn('user nosuchuser is asked for', r.err)
+        self.assertEqual(self.status()['executions'][0]['reason'], 'unsupported')
+
+    def test_folded_outputs_that_were_cut_say_so(self):
+        r = self.run_on('n001', 'echo 0123456789', '-b', '--max-output', '5')
+        self.assertIn('truncated', r.text)
 
     def test_folded(self):
         r = self.run_on('n[001-009]', MIXED, '-b', rc=5)
@@ -98,7 +108,7 @@ class Output(Case):
         r = self.run_on('n[001-002]', 'echo x', '-q')
         self.assertEqual(r.err, '')
         r = self.run_on('n001', 'exit 1', '-q', rc=5)
-        self.assertIn('exit 1: n001', r.err)
+        self.assertIn('exit code 1 (1): n001', r.err)
 
     def test_live_comes_before_the_end(self):
         os.mkfifo(self.path('fifo'))
@@ -192,7 +202,7 @@ nodes:
         run = ['run', '-i', 'mixed.yaml', '-q', '--retries', '0', '-u', '300ms']
         r = self.ok(*run, '-w', 'dead,l[1-3]', '--', command, rc=4)
         self.assertEqual(r.err.splitlines()[-3:],
-                         ['exit 1: l2', 'timeout 1: l1', 'unreachable 1: dead'])
+                         ['exit code 7 (1): l2', 'timeout 1: l1', 'unreachable 1: dead'])
         self.ok(*run, '-w', 'l[1-3]', '--', command, rc=3)
         self.ok(*run, '-w', 'l[2-3]', '--', command, rc=5)
         self.ok(*run, '-w', 'dead,l[1-3]', '-S', '--', command, rc=255)

@@ -129,12 +129,12 @@ class Shapes(Case):
         d = self.ok('node', 'db1', '--json').json
         self.assertEqual(set(d), {'node', 'executions', 'total'})
         self.assertEqual((d['node']['name'], d['node']['vars']), ('db1', {'dc': 'fra'}))
-        self.assertEqual(d['node']['settings'], {'transport': 'local', 'user': 'postgres'})
+        self.assertEqual(d['node']['settings'], {'transport': 'local', 'port': '2222'})
         self.assertEqual(d['node']['sources'], ['muster'])
         self.assertEqual([x['batchNumber'] for x in d['executions']], [2, 1])
         self.assertEqual(d['total'], 2)
         text = self.ok('node', 'db1').text
-        for words in (r'user +postgres', r'dc +fra', r'#1 .*exit +2 ', r'#2 .*success +0 '):
+        for words in (r'port +2222', r'dc +fra', r'#1 .*exit +2 ', r'#2 .*success +0 '):
             self.assertRegex(text, words)
         d = self.ok('node', 'db1', '--json', '--page', '2', '--page-size', '1').json
         self.assertEqual(([x['batchNumber'] for x in d['executions']], d['total']), ([1], 2))
@@ -231,7 +231,7 @@ class Results(Case):
         r = self.ok('results')
         self.assertEqual(r.lines, ['n%03d: out n%03d' % (i, i) for i in (1, 2, 3)])
         self.assertEqual(r.err.count(': err\n'), 3)
-        self.assertIn('exit 1: n002', r.err)
+        self.assertIn('exit code 1 (1): n002', r.err)
         self.assertEqual(self.ok('results', '1', '-N').lines[0], 'out n001')
         r = self.ok('results', '--node', 'n002')
         self.assertEqual((r.text, 'exit code 1' in r.err), ('out n002\n', True))
