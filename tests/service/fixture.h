@@ -21,7 +21,9 @@
 
 #define DEADLINE_MS 20000
 /* Runs until the gate is opened (by the teardown at the latest). */
-#define HELD ": >\"$HOME/up.$MUSTER_NODE\"; while [ ! -e \"$HOME/gate\" ]; do sleep 0.02; done; echo $MUSTER_NODE"
+#define HELD                                                                          \
+    ": >\"$HOME/up.$MUSTER_NODE\"; while [ ! -e \"$HOME/gate\" ]; do sleep 0.02; done; " \
+    "echo $MUSTER_NODE"
 
 struct fixture {
     char dir[64];
