@@ -121,7 +121,8 @@ int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e)
     int status = 0, ret = 0;
 
     strv_push(&args, "ssh");
-    strv_push(&args, "-GT");
+    /* Not -T as well: it would hide what RequestTTY says. */
+    strv_push(&args, "-G");
     if (q->config) {
         strv_push(&args, "-F");
         strv_push(&args, q->config);

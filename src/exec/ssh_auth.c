@@ -162,6 +162,14 @@ static enum go check_host_key(struct conn *c)
     free(c->host_key_label);
     c->host_key_label = x_asprintf("%s %s", ssh_type_short(type), print);
 
+    unsigned line = c->prep->revoked ? hosts_revokes(c->prep->revoked, blob, len) : 0;
+
+    if (line)
+        return conn_fail(c, REASON_HOSTKEY, false,
+                         "host key for %s is REVOKED by %s:%u, a file of RevokedHostKeys (%s)",
+                         c->prep->check_name, hosts_path(c->prep->revoked), line,
+                         c->host_key_label);
+
     enum hosts_answer answer = hosts_check(&c->prep->known, type, blob, len, &where);
 
     if (answer == HOSTS_OK) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What ssh_config says for a host, as `ssh -G` prints it, reduced to what the ssh transport honours
- * or must refuse. Values are as written: no ~ and no %-token is filled in yet. Pure, but for
- * conf_run(), which blocks and belongs to helper threads. */
+ * or must refuse: ssh_keywords.h has the table. Values are as written: no ~ and no %-token is filled
+ * in yet. Pure, but for conf_run(), which blocks and belongs to helper threads. */
 #ifndef MUSTER_EXEC_SSH_CONF_H
 #define MUSTER_EXEC_SSH_CONF_H
 
@@ -12,7 +12,9 @@
 
 struct err;
 
-enum conf_strict { STRICT_YES, STRICT_ACCEPT_NEW, STRICT_OFF };
+enum conf_strict { STRICT_YES, STRICT_ACCEPT_NEW }; /* never off */
+#define STRICT_OFF_TEXT \
+    "StrictHostKeyChecking=no is taken as accept-new: a changed key is still refused"
 
 struct ssh_conf {
     int refs; /* atomic; immutable once shared */
@@ -30,7 +32,11 @@ struct ssh_conf {
     char *key_algs;
     bool hash_hosts;
     int alive_interval, alive_count; /* seconds; 0: off */
-    char *unsupported; /* "ProxyJump bastion": the first setting that cannot be honoured */
+    char *revoked_keys;            /* NULL: no file named */
+    struct strv send_env, set_env; /* patterns of names; NAME=VALUE */
+    char *unsupported;    /* "ProxyJump bastion": the first setting that cannot be honoured */
+    const char *instead;  /* "ProxyJump=none": the -o that does without it, or NULL */
+    struct strv warnings; /* what is left out, or taken otherwise */
 };
 
 struct ssh_conf *conf_new(void); /* OpenSSH's own defaults where no ssh program is */

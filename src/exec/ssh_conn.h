@@ -30,6 +30,7 @@ enum conn_state {
     CONN_SIGN,      /* a helper asks the agent */
     CONN_METHODS,   /* every key was refused: asks what the server would take */
     CONN_OPEN,
+    CONN_ENV,       /* SendEnv and SetEnv */
     CONN_EXEC,
     CONN_RUN,
     CONN_CLOSE,
@@ -111,6 +112,8 @@ struct conn {
     struct strbuf tried;
     struct accept_work *accepting;
 
+    size_t env_next;       /* ssh_env.c: the variable that is being sent */
+
     /* ssh_run.c */
     char *command;
     char *held[2];         /* output that the session did not take yet */
@@ -128,6 +131,7 @@ enum go conn_auth(struct conn *c);
 enum go conn_signed(struct conn *c);
 enum go conn_methods(struct conn *c);
 enum go conn_open(struct conn *c);       /* ssh_run.c */
+enum go conn_env(struct conn *c);        /* ssh_env.c */
 enum go conn_exec(struct conn *c);
 enum go conn_run(struct conn *c);
 enum go conn_close(struct conn *c);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define HOSTS_FILE_MAX ((size_t) 64 << 20)
+#define KRL_MAGIC "SSHKRL\n" /* and the NUL behind it */
 
 /* Lines of one plain name. */
 struct chain {
@@ -32,7 +33,7 @@ struct hosts_file {
     int refs; /* atomic */
     char *path, *problem;
     struct stat st;
-    bool absent;
+    bool absent, krl;
     struct hosts_entry *entries;
     size_t n, cap;
     struct strmap *by_name; /* struct chain *, in the order of the lines */
@@ -103,6 +104,20 @@ static void index_entry(struct hosts_file *f, size_t i)
         chain_add(f, t, i);
 }
 
+/* "ssh-ed25519" and "AAAA...", which say the same type. */
+static bool parse_key(const char *type, const char *b64, struct hosts_entry *e)
+{
+    if (!type || !b64)
+        return false;
+    e->blob = base64_decode(b64, strlen(b64), &e->blob_len);
+    e->type = e->blob ? ssh_blob_type(e->blob, e->blob_len) : NULL;
+    if (e->type && strcmp(e->type, type) == 0)
+        return true;
+    free(e->type);
+    free(e->blob);
+    return false;
+}
+
 /* One line, cut at spaces in place. What is not understood is passed over, as ssh does. */
 static void parse_line(struct hosts_file *f, char *line, unsigned number)
 {
@@ -124,17 +139,8 @@ static void parse_line(struct hosts_file *f, char *line, unsigned number)
 
     char *type = strtok_r(NULL, " \t\r", &save), *b64 = strtok_r(NULL, " \t\r", &save);
 
-    if (!tok || !type || !b64)
+    if (!tok || !parse_key(type, b64, &e))
         return;
-    e.blob = base64_decode(b64, strlen(b64), &e.blob_len);
-    if (!e.blob)
-        return;
-    e.type = ssh_blob_type(e.blob, e.blob_len);
-    if (!e.type || strcmp(e.type, type) != 0) {
-        free(e.type);
-        free(e.blob);
-        return;
-    }
     e.names = x_strdup(tok);
     if (tok[0] != '|')
         for (char *p = e.names; *p; p++)
@@ -144,53 +150,127 @@ static void parse_line(struct hosts_file *f, char *line, unsigned number)
     index_entry(f, f->n++);
 }
 
-struct hosts_file *hosts_parse(const char *path, const char *text, size_t n)
+static struct hosts_file *file_new(const char *path)
 {
     struct hosts_file *f = x_calloc(1, sizeof *f);
-    unsigned number = 0;
 
     f->refs = 1;
     f->path = x_strdup(path);
     f->by_name = strmap_new();
+    return f;
+}
+
+static void parse_lines(struct hosts_file *f, const char *text, size_t n,
+                        void (*parse)(struct hosts_file *f, char *line, unsigned number))
+{
+    unsigned number = 0;
+
     for (const char *p = text, *end = text + n; p < end;) {
         const char *nl = memchr(p, '\n', (size_t) (end - p));
         size_t len = (size_t) ((nl ? nl : end) - p);
         CLEANUP_FREE char *line = x_strndup(p, len);
 
-        parse_line(f, line, ++number);
+        parse(f, line, ++number);
         p += len + 1;
     }
+}
+
+struct hosts_file *hosts_parse(const char *path, const char *text, size_t n)
+{
+    struct hosts_file *f = file_new(path);
+
+    parse_lines(f, text, n, parse_line);
     return f;
+}
+
+/* Returns the problem, or NULL; an absent file is none, and what is no file is an empty one. */
+static char *read_file(const char *path, struct strbuf *b, struct stat *st, bool *absent)
+{
+    struct err e = ERR_INIT;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    char *problem = NULL;
+
+    *st = (struct stat) {0};
+    *absent = fd < 0;
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR
+                   ? NULL : x_asprintf("%s: %s", path, strerror(errno));
+    fstat(fd, st);
+    /* /dev/null is a common way to say "none". */
+    if (S_ISREG(st->st_mode) && io_read_fd(fd, HOSTS_FILE_MAX, b, &e) != 0) {
+        problem = x_asprintf("%s: %s", path, e.msg);
+        strbuf_reset(b);
+    }
+    close(fd);
+    err_clear(&e);
+    return problem;
 }
 
 struct hosts_file *hosts_load(const char *path)
 {
     struct strbuf b;
-    struct err e = ERR_INIT;
-    struct stat st = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool absent = fd < 0 && (errno == ENOENT || errno == ENOTDIR);
-    char *problem = fd < 0 && !absent ? x_asprintf("%s: %s", path, strerror(errno)) : NULL;
+    struct stat st;
+    bool absent;
 
     strbuf_init(&b, HOSTS_FILE_MAX);
-    if (fd >= 0) {
-        fstat(fd, &st);
-        /* /dev/null is a common way to say "none". */
-        if (S_ISREG(st.st_mode) && io_read_fd(fd, HOSTS_FILE_MAX, &b, &e) != 0) {
-            problem = x_asprintf("%s: %s", path, e.msg);
-            strbuf_reset(&b);
-        }
-        close(fd);
-    }
 
+    char *problem = read_file(path, &b, &st, &absent);
     struct hosts_file *f = hosts_parse(path, b.s, b.len);
 
     f->st = st;
-    f->absent = fd < 0;
+    f->absent = absent;
     f->problem = problem;
     strbuf_free(&b);
-    err_clear(&e);
     return f;
+}
+
+/* "ssh-ed25519 AAAA... comment". A certificate would stand for more than the bytes of its blob. */
+static void parse_revoked(struct hosts_file *f, char *line, unsigned number)
+{
+    char *save = NULL;
+    char *type = strtok_r(line, " \t\r", &save), *b64 = strtok_r(NULL, " \t\r", &save);
+    struct hosts_entry e = {.mark = HOSTS_REVOKED, .line = number};
+
+    if (!type || *type == '#')
+        return;
+    if (strstr(type, "-cert-v01@") || !parse_key(type, b64, &e)) {
+        if (!f->problem)
+            f->problem = x_asprintf("%s:%u: not a public key", f->path, number);
+        return;
+    }
+    X_GROW(f->entries, f->cap, f->n + 1);
+    f->entries[f->n++] = e;
+}
+
+struct hosts_file *hosts_load_revoked(const char *path)
+{
+    struct hosts_file *f = file_new(path);
+    struct strbuf b;
+
+    strbuf_init(&b, HOSTS_FILE_MAX);
+    f->problem = read_file(path, &b, &f->st, &f->absent);
+    f->krl = b.len >= sizeof KRL_MAGIC && memcmp(b.s, KRL_MAGIC, sizeof KRL_MAGIC) == 0;
+    if (!f->problem && f->absent)
+        f->problem = x_asprintf("%s: does not exist", path);
+    else if (!f->problem && !S_ISREG(f->st.st_mode) && !S_ISCHR(f->st.st_mode))
+        f->problem = x_asprintf("%s: is not a file", path);
+    if (!f->krl)
+        parse_lines(f, b.s, b.len, parse_revoked);
+    strbuf_free(&b);
+    return f;
+}
+
+bool hosts_is_krl(const struct hosts_file *f)
+{
+    return f->krl;
+}
+
+unsigned hosts_revokes(const struct hosts_file *f, const void *blob, size_t n)
+{
+    for (size_t i = 0; i < f->n; i++)
+        if (f->entries[i].blob_len == n && memcmp(f->entries[i].blob, blob, n) == 0)
+            return f->entries[i].line;
+    return 0;
 }
 
 struct hosts_file *hosts_ref(struct hosts_file *f)

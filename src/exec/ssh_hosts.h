@@ -64,6 +64,13 @@ enum hosts_answer hosts_check(const struct hosts_known *k, const char *type, con
 int hosts_append(const char *path, const char *name, bool hashed, const char *type,
                  const void *blob, size_t n, unsigned *line, struct err *e);
 
+/* RevokedHostKeys: a file of public keys, one a line; an absent or unreadable one, or one with a line
+ * that is none, has a hosts_problem(), and then nothing may be trusted. */
+struct hosts_file *hosts_load_revoked(const char *path);
+bool hosts_is_krl(const struct hosts_file *f); /* a key revocation list: not read any further */
+/* The line that revokes this key, or 0. */
+unsigned hosts_revokes(const struct hosts_file *f, const void *blob, size_t n);
+
 /* '*' and '?', as ssh has them. */
 bool hosts_pattern(const char *pattern, const char *s);
 

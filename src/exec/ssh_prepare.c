@@ -10,7 +10,6 @@
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/base/io.h"
-#include "muster/base/log.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/exec/transport.h"
@@ -64,6 +63,7 @@ void prepared_free(void *arg)
     free(p->check_name);
     free(p->plain_name);
     hosts_known_clear(&p->known);
+    hosts_unref(p->revoked);
     strv_clear(&p->hosts_files);
     free(p->append_to);
     for (int i = 0; i < KEX_KINDS; i++)
@@ -75,6 +75,7 @@ void prepared_free(void *arg)
     }
     strv_clear(&p->notes);
     free(p->agent_path);
+    strv_clear(&p->env);
     free(p);
 }
 
@@ -147,10 +148,10 @@ static bool find_conf(struct prepared *p, struct conf_named *named)
         prepare_fail(p, REASON_UNSUPPORTED, false, "%s", e.msg);
     else if (p->conf->unsupported)
         prepare_fail(p, REASON_UNSUPPORTED, false,
-                     "%s (ssh_config or -o) is not supported by the ssh transport%s",
+                     "%s (ssh_config or -o) is not supported by the ssh transport%s%s",
                      p->conf->unsupported,
-                     strncmp(p->conf->unsupported, "ProxyJump", 9) == 0
-                         ? "; if the host can be reached directly, use -o ProxyJump=none" : "");
+                     p->conf->instead ? "; where the host does without, use -o " : "",
+                     p->conf->instead ? p->conf->instead : "");
     err_clear(&e);
     return p->failed == REASON_NONE;
 }
@@ -183,11 +184,6 @@ static void find_strict(struct prepared *p, const struct conf_named *named)
     p->strict = p->conf->strict;
     if (word)
         p->strict = strcasecmp(word, "accept-new") == 0 ? STRICT_ACCEPT_NEW : STRICT_YES;
-    if (p->strict == STRICT_OFF) {
-        log_line(LOG_WARN, "ssh", p->batch, p->node,
-                 "StrictHostKeyChecking=no is taken as accept-new: a changed key is still refused");
-        p->strict = STRICT_ACCEPT_NEW;
-    }
 }
 
 static void find_algorithms(struct prepared *p)
@@ -277,6 +273,30 @@ static void find_known(struct prepared *p, const struct conf_named *named)
         ask_hosts_file(p, p->conf->global_hosts.v[i], false);
 }
 
+static void find_revoked(struct prepared *p)
+{
+    if (!p->conf->revoked_keys)
+        return;
+
+    CLEANUP_FREE char *path = conf_expand(p->conf->revoked_keys, &p->tokens);
+
+    if (!path) {
+        prepare_fail(p, REASON_UNSUPPORTED, false,
+                     "RevokedHostKeys %s has a %%-token or variable that muster does not know",
+                     p->conf->revoked_keys);
+        return;
+    }
+    p->revoked = shared_revoked(p->shared, path);
+    if (hosts_is_krl(p->revoked))
+        prepare_fail(p, REASON_UNSUPPORTED, false,
+                     "RevokedHostKeys %s is a key revocation list, which the ssh transport cannot "
+                     "read: give a file of public keys, one a line", path);
+    else if (hosts_problem(p->revoked))
+        prepare_fail(p, REASON_HOSTKEY, false,
+                     "no host key can be trusted, because RevokedHostKeys cannot be read: %s",
+                     hosts_problem(p->revoked));
+}
+
 /* The types known for the host go first, so that the server shows a key that can be compared. */
 static void prefer_known(struct prepared *p)
 {
@@ -335,6 +355,8 @@ void prepare_work(void *arg)
     find_strict(p, &named);
     find_algorithms(p);
     if (p->failed == REASON_NONE)
+        find_revoked(p);
+    if (p->failed == REASON_NONE)
         find_known(p, &named);
     if (p->failed == REASON_NONE)
         prefer_known(p);
@@ -342,4 +364,6 @@ void prepare_work(void *arg)
         resolve(p);
     if (p->failed == REASON_NONE)
         find_keys(p, &named);
+    if (p->failed == REASON_NONE)
+        prepare_env(p);
 }

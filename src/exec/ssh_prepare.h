@@ -53,6 +53,7 @@ struct prepared {
 
     char *check_name, *plain_name; /* for known_hosts; the latter NULL without a port */
     struct hosts_known known;
+    struct hosts_file *revoked; /* RevokedHostKeys; NULL: no such file is named */
     struct strv hosts_files; /* all that were asked, for the text */
     char *append_to;         /* where accept-new writes; NULL: nowhere */
     enum conf_strict strict;
@@ -63,15 +64,17 @@ struct prepared {
     struct strv notes; /* keys that were passed over, and why */
     char *agent_path;
     int64_t agent_ms; /* how long the agent may take */
+    struct strv env;  /* NAME=VALUE, to send before the command */
 };
 
 struct prepared *prepared_new(struct session *s, struct ssh_shared *shared);
 void prepared_free(void *arg); /* struct prepared *; NULL allowed */
 void prepare_work(void *arg);  /* on a helper thread */
 
-/* Parts of it: ssh_pick.c. */
+/* Parts of it: ssh_pick.c, ssh_env.c. */
 /* explicit_keys: somebody named these files, so one that is absent is worth a word. */
 void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys);
+void prepare_env(struct prepared *p);
 /* Ends it with a reason; keeps the first. */
 void prepare_fail(struct prepared *p, enum reason reason, bool retry, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

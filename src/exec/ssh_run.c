@@ -36,9 +36,7 @@ enum go conn_open(struct conn *c)
         return conn_fail(c, REASON_UNSUPPORTED, false,
                          "the command is too long for the ssh transport (%zu bytes, the limit is "
                          "%d): put it into a file on the node", strlen(c->command), COMMAND_MAX);
-    c->started = true;
-    session_started(c->session);
-    c->state = CONN_EXEC;
+    c->state = CONN_ENV;
     return GO_ON;
 }
 

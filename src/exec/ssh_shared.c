@@ -50,7 +50,8 @@ struct agent_slot {
 struct ssh_shared {
     pthread_mutex_t lock;
     pthread_cond_t filled;
-    struct strmap *scans, *confs, *hosts, *keys, *agents;
+    struct strmap *scans, *confs, *hosts, *revoked, *keys, *agents;
+    struct strmap *said; /* warnings that the log has */
     bool said_no_ssh;
     pthread_mutex_t accepting; /* one writer of known_hosts in this process; taken alone */
 };
@@ -70,6 +71,8 @@ void *ssh_shared_new(void)
     s->scans = strmap_new();
     s->confs = strmap_new();
     s->hosts = strmap_new();
+    s->revoked = strmap_new();
+    s->said = strmap_new();
     s->keys = strmap_new();
     s->agents = strmap_new();
     return s;
@@ -125,11 +128,14 @@ void ssh_shared_free(void *shared)
     strmap_each(s->scans, drop_scan, NULL);
     strmap_each(s->confs, drop_conf, NULL);
     strmap_each(s->hosts, drop_hosts, NULL);
+    strmap_each(s->revoked, drop_hosts, NULL);
     strmap_each(s->keys, drop_key, NULL);
     strmap_each(s->agents, drop_agent, NULL);
     strmap_free(s->scans);
     strmap_free(s->confs);
     strmap_free(s->hosts);
+    strmap_free(s->revoked);
+    strmap_free(s->said);
     strmap_free(s->keys);
     strmap_free(s->agents);
     pthread_cond_destroy(&s->filled);
@@ -204,6 +210,23 @@ static struct ssh_conf *conf_by_hand(const struct conf_query *q)
     return c;
 }
 
+/* Once each, however many hosts they are true of. */
+static void log_warnings(struct ssh_shared *s, const struct strv *warnings, const char *host)
+{
+    for (size_t i = 0; i < warnings->n; i++) {
+        void *found;
+
+        pthread_mutex_lock(&s->lock);
+
+        bool first = !strmap_get(s->said, warnings->v[i], &found);
+
+        strmap_set(s->said, warnings->v[i], NULL);
+        pthread_mutex_unlock(&s->lock);
+        if (first)
+            log_warn("ssh", "ssh_config for %s: %s", host, warnings->v[i]);
+    }
+}
+
 /* Fills a slot that is marked busy; without the lock but for its last lines. */
 static void fill_conf(struct ssh_shared *s, struct conf_slot *slot, struct scan *scan,
                       const char *class_key, const struct conf_query *q)
@@ -218,6 +241,9 @@ static void fill_conf(struct ssh_shared *s, struct conf_slot *slot, struct scan 
     }
     if (conf && !conf->hostname)
         conf->hostname = x_strdup(q->host);
+
+    if (conf)
+        log_warnings(s, &conf->warnings, q->host);
 
     char *rule = conf ? scan_hostname_rule(scan, class_key, q->host, conf->hostname) : NULL;
 
@@ -354,25 +380,36 @@ int shared_conf(struct ssh_shared *s, const struct conf_query *query, struct ssh
     return ret;
 }
 
-struct hosts_file *shared_hosts(struct ssh_shared *s, const char *path)
+static struct hosts_file *cached_hosts(struct ssh_shared *s, struct strmap *map, const char *path,
+                                       struct hosts_file *(*load)(const char *path))
 {
     void *found = NULL;
     struct hosts_file *f = NULL;
 
     pthread_mutex_lock(&s->lock);
-    if (strmap_get(s->hosts, path, &found))
+    if (strmap_get(map, path, &found))
         f = hosts_ref(found);
     pthread_mutex_unlock(&s->lock);
     if (f && hosts_fresh(f))
         return f;
     hosts_unref(f);
-    f = hosts_load(path);
+    f = load(path);
     pthread_mutex_lock(&s->lock);
-    if (strmap_get(s->hosts, path, &found))
+    if (strmap_get(map, path, &found))
         hosts_unref(found);
-    strmap_set(s->hosts, path, hosts_ref(f));
+    strmap_set(map, path, hosts_ref(f));
     pthread_mutex_unlock(&s->lock);
     return f;
+}
+
+struct hosts_file *shared_hosts(struct ssh_shared *s, const char *path)
+{
+    return cached_hosts(s, s->hosts, path, hosts_load);
+}
+
+struct hosts_file *shared_revoked(struct ssh_shared *s, const char *path)
+{
+    return cached_hosts(s, s->revoked, path, hosts_load_revoked);
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)

@@ -28,6 +28,7 @@ int shared_conf(struct ssh_shared *s, const struct conf_query *q, struct ssh_con
                 char **hostname, struct conf_named *named, struct err *e);
 
 struct hosts_file *shared_hosts(struct ssh_shared *s, const char *path); /* a reference */
+struct hosts_file *shared_revoked(struct ssh_shared *s, const char *path); /* a reference */
 struct ssh_key *shared_key(struct ssh_shared *s, const char *path);      /* a reference */
 
 /* The keys of an agent; a reference, or NULL with the error. Listed again after a few seconds; one

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ssh transport: libssh2, never blocking.
  *
- *   prepare (helper) -> handshake place -> connect -> handshake -> host key -> keys -> open -> exec
- *   -> run -> close
+ *   prepare (helper) -> handshake place -> connect -> handshake -> host key -> keys -> open -> env
+ *   -> exec -> run -> close
  *
  * Theory of operation: step() goes from state to state until one has to wait for the socket, a
  * helper, a place or a timer. libssh2 answers EAGAIN while it waits, and the same call is made
@@ -288,6 +288,8 @@ static enum go advance(struct conn *c, unsigned *wake)
         return conn_methods(c);
     case CONN_OPEN:
         return conn_open(c);
+    case CONN_ENV:
+        return conn_env(c);
     case CONN_EXEC:
         return conn_exec(c);
     case CONN_RUN:
@@ -335,6 +337,8 @@ static const char *phase(const struct conn *c)
         return "while the agent was asked to sign";
     case CONN_OPEN:
         return "while opening a session";
+    case CONN_ENV:
+        return "while sending the environment (SendEnv, SetEnv)";
     default:
         return NULL;
     }

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of ssh_config's keywords, and the handlers of those that are honoured. */
+#include "ssh_keywords.h"
+
+#include "ssh_conf.h"
+
+#include "muster/base/alloc.h"
+
+#include <limits.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#define MEMBER(c, k, type) ((type *) (void *) ((char *) (c) + (k)->member))
+
+static bool none(const char *v)
+{
+    return !*v || strcasecmp(v, "none") == 0;
+}
+
+static bool yes(const char *v)
+{
+    return strcasecmp(v, "yes") == 0 || strcasecmp(v, "true") == 0;
+}
+
+static bool no(const char *v)
+{
+    return strcasecmp(v, "no") == 0 || strcasecmp(v, "false") == 0 || strcasecmp(v, "off") == 0;
+}
+
+static void refuse(struct ssh_conf *c, const char *name, const char *value, const char *instead)
+{
+    if (c->unsupported)
+        return;
+    c->unsupported = x_asprintf("%s %s", name, value);
+    c->instead = instead;
+}
+
+static void text(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    char **at = MEMBER(c, k, char *);
+
+    free(*at);
+    *at = x_strdup(v);
+}
+
+static void text_or_none(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    char **at = MEMBER(c, k, char *);
+
+    free(*at);
+    *at = none(v) ? NULL : x_strdup(v);
+}
+
+static void flag(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    *MEMBER(c, k, bool) = yes(v);
+}
+
+/* One value a line. */
+static void line(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    if (!none(v))
+        strv_push(MEMBER(c, k, struct strv), v);
+}
+
+static void more_words(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    CLEANUP_FREE char *copy = x_strdup(v);
+    char *save = NULL;
+
+    for (char *t = strtok_r(copy, " \t\"", &save); t; t = strtok_r(NULL, " \t\"", &save))
+        if (!none(t))
+            strv_push(MEMBER(c, k, struct strv), t);
+}
+
+static void words(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    strv_clear(MEMBER(c, k, struct strv));
+    more_words(c, k, v);
+}
+
+static void port(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    c->port = (int) strtol(v, NULL, 10);
+}
+
+static void family(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    c->family = strcasecmp(v, "inet") == 0    ? AF_INET
+                : strcasecmp(v, "inet6") == 0 ? AF_INET6
+                                              : AF_UNSPEC;
+}
+
+/* "15", "2m", "1h30m": as ssh's TIME FORMATS. -1 when it is none. */
+static int64_t parse_seconds(const char *v)
+{
+    static const struct {
+        char unit;
+        int64_t seconds;
+    } units[] = {{'s', 1}, {'m', 60}, {'h', 3600}, {'d', 86400}, {'w', 604800}};
+    int64_t total = 0;
+
+    while (*v) {
+        char *end;
+        long n = strtol(v, &end, 10);
+        int64_t unit = *end ? 0 : 1;
+
+        if (end == v || n < 0 || n > INT_MAX)
+            return -1;
+        for (size_t i = 0; *end && i < ARRAY_LEN(units); i++)
+            if ((*end | 32) == units[i].unit)
+                unit = units[i].seconds;
+        if (!unit)
+            return -1;
+        total += n * unit;
+        v = end + (*end != '\0');
+    }
+    return total;
+}
+
+static void connect_timeout(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    int64_t s = parse_seconds(v);
+
+    c->connect_timeout_ms = s > 0 ? s * 1000 : -1;
+}
+
+static void alive_interval(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    int64_t s = parse_seconds(v);
+
+    c->alive_interval = s > 0 && s < INT_MAX ? (int) s : 0;
+}
+
+static void alive_count(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    long n = strtol(v, NULL, 10);
+
+    c->alive_count = n > 0 && n < INT_MAX ? (int) n : 3;
+}
+
+static void strict(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    c->strict = strcasecmp(v, "accept-new") == 0 || no(v) ? STRICT_ACCEPT_NEW : STRICT_YES;
+    if (no(v))
+        strv_push(&c->warnings, STRICT_OFF_TEXT);
+}
+
+static void pubkey(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    if (no(v))
+        refuse(c, k->name, v, "PubkeyAuthentication=yes");
+}
+
+static void preferred(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    if (!strcasestr(v, "publickey"))
+        refuse(c, k->name, v, "PreferredAuthentications=publickey");
+}
+
+#define HONOUR(name, apply, field) \
+    {name, CONF_HONOURED, apply, offsetof(struct ssh_conf, field), NULL, NULL}
+#define BY_SSH(name) {name, CONF_HONOURED, NULL, 0, NULL, NULL}
+#define REFUSE(name, fine, instead) {name, CONF_REFUSED, NULL, 0, fine, instead}
+#define LEFT_OUT(name, fine, why) {name, CONF_LEFT_OUT, NULL, 0, fine, why}
+#define HARMLESS(name, why) {name, CONF_HARMLESS, NULL, 0, NULL, why}
+
+#define OFF "no,false"
+#define NO_PASSWORDS "nothing is asked for: keys authenticate"
+#define NO_CERTIFICATES "no certificate is accepted"
+#define NO_FORWARDING "nothing is forwarded"
+#define NO_TERMINAL "there is no terminal on either side"
+#define NO_SHARING "muster makes a connection of its own to the same host"
+#define NO_KERBEROS "keys authenticate both sides"
+#define STRICTER "host keys are checked all the same"
+#define TALK "what ssh itself says and logs"
+#define SPEED "speed only"
+
+static const struct conf_keyword keywords[] = {
+    LEFT_OUT("AFSTokenPassing", OFF, "no token is passed on"),
+    HARMLESS("AddKeysToAgent", "no passphrase is asked for, so there is nothing to add"),
+    HONOUR("AddressFamily", family, family),
+    HARMLESS("BatchMode", NO_PASSWORDS),
+    HONOUR("BindAddress", text, bind_address),
+    REFUSE("BindInterface", "none", NULL),
+    HARMLESS("CASignatureAlgorithms", NO_CERTIFICATES),
+    BY_SSH("CanonicalDomains"),
+    BY_SSH("CanonicalizeFallbackLocal"),
+    BY_SSH("CanonicalizeHostname"),
+    BY_SSH("CanonicalizeMaxDots"),
+    BY_SSH("CanonicalizePermittedCNAMEs"),
+    REFUSE("CertificateFile", "none", NULL),
+    HARMLESS("ChallengeResponseAuthentication", NO_PASSWORDS),
+    LEFT_OUT("ChannelTimeout", "none,0", "muster has timeouts of its own"),
+    LEFT_OUT("CheckHostIP", OFF, "the host key is looked for by the host's name only"),
+    HONOUR("Ciphers", text, ciphers),
+    HARMLESS("ClearAllForwardings", NO_FORWARDING),
+    HARMLESS("Compression", SPEED),
+    HARMLESS("CompressionLevel", SPEED),
+    HONOUR("ConnectTimeout", connect_timeout, connect_timeout_ms),
+    LEFT_OUT("ConnectionAttempts", "1", "--retries says how often muster tries"),
+    HARMLESS("ControlMaster", NO_SHARING),
+    HARMLESS("ControlPath", NO_SHARING),
+    HARMLESS("ControlPersist", NO_SHARING),
+    LEFT_OUT("DynamicForward", "none", NO_FORWARDING),
+    HARMLESS("EnableEscapeCommandline", NO_TERMINAL),
+    HARMLESS("EnableSSHKeysign", NO_KERBEROS),
+    HARMLESS("EscapeChar", NO_TERMINAL),
+    HARMLESS("ExitOnForwardFailure", NO_FORWARDING),
+    HARMLESS("FingerprintHash", TALK),
+    HARMLESS("ForkAfterAuthentication", NO_TERMINAL),
+    LEFT_OUT("ForwardAgent", OFF, "the command has no agent to ask"),
+    LEFT_OUT("ForwardX11", OFF, "the command has no display"),
+    HARMLESS("ForwardX11Timeout", NO_FORWARDING),
+    HARMLESS("ForwardX11Trusted", NO_FORWARDING),
+    HARMLESS("GSSAPIAuthentication", NO_KERBEROS),
+    HARMLESS("GSSAPIClientIdentity", NO_KERBEROS),
+    LEFT_OUT("GSSAPIDelegateCredentials", OFF, "the command has no Kerberos ticket of yours"),
+    HARMLESS("GSSAPIKexAlgorithms", NO_KERBEROS),
+    HARMLESS("GSSAPIKeyExchange", NO_KERBEROS),
+    HARMLESS("GSSAPIRenewalForcesRekey", NO_KERBEROS),
+    HARMLESS("GSSAPIServerIdentity", NO_KERBEROS),
+    HARMLESS("GSSAPITrustDns", NO_KERBEROS),
+    HARMLESS("GatewayPorts", NO_FORWARDING),
+    HONOUR("GlobalKnownHostsFile", words, global_hosts),
+    HONOUR("HashKnownHosts", flag, hash_hosts),
+    BY_SSH("Host"),
+    HONOUR("HostKeyAlgorithms", text, host_key_algs),
+    HONOUR("HostKeyAlias", text, host_key_alias),
+    HONOUR("HostName", text, hostname),
+    HARMLESS("HostbasedAcceptedAlgorithms", NO_KERBEROS),
+    HARMLESS("HostbasedAuthentication", NO_KERBEROS),
+    HARMLESS("HostbasedKeyTypes", NO_KERBEROS),
+    HARMLESS("IPQoS", SPEED),
+    HONOUR("IdentitiesOnly", flag, identities_only),
+    HONOUR("IdentityAgent", text, identity_agent),
+    HONOUR("IdentityFile", line, identity_files),
+    BY_SSH("IgnoreUnknown"),
+    BY_SSH("Include"),
+    HARMLESS("KbdInteractiveAuthentication", NO_PASSWORDS),
+    HARMLESS("KbdInteractiveDevices", NO_PASSWORDS),
+    HONOUR("KexAlgorithms", text, kex),
+    REFUSE("KnownHostsCommand", "none", "KnownHostsCommand=none"),
+    HARMLESS("LocalCommand", "only PermitLocalCommand has it run"),
+    LEFT_OUT("LocalForward", "none", NO_FORWARDING),
+    HARMLESS("LogLevel", TALK),
+    HARMLESS("LogVerbose", TALK),
+    HONOUR("MACs", text, macs),
+    BY_SSH("Match"),
+    HARMLESS("NoHostAuthenticationForLocalhost", STRICTER),
+    HARMLESS("NumberOfPasswordPrompts", NO_PASSWORDS),
+    HARMLESS("ObscureKeystrokeTiming", NO_TERMINAL),
+    REFUSE("PKCS11Provider", "none", "PKCS11Provider=none"),
+    HARMLESS("PasswordAuthentication", NO_PASSWORDS),
+    LEFT_OUT("PermitLocalCommand", OFF, "LocalCommand is not run"),
+    HARMLESS("PermitRemoteOpen", NO_FORWARDING),
+    HONOUR("Port", port, port),
+    HONOUR("PreferredAuthentications", preferred, unsupported),
+    REFUSE("ProxyCommand", "none", "ProxyCommand=none"),
+    REFUSE("ProxyJump", "none", "ProxyJump=none"),
+    HARMLESS("ProxyUseFdpass", "only ProxyCommand needs it"),
+    HONOUR("PubkeyAcceptedAlgorithms", text, key_algs),
+    HONOUR("PubkeyAcceptedKeyTypes", text, key_algs),
+    HONOUR("PubkeyAuthentication", pubkey, unsupported),
+    REFUSE("RefuseConnection", "none", NULL),
+    LEFT_OUT("RekeyLimit", "0 0,default none,default 0", "the server's own limit decides"),
+    REFUSE("RemoteCommand", "none", "RemoteCommand=none"),
+    LEFT_OUT("RemoteForward", "none", NO_FORWARDING),
+    REFUSE("RequestTTY", "auto,no,false", "RequestTTY=no"),
+    HARMLESS("RequiredRSASize", "no RSA key is used"),
+    HONOUR("RevokedHostKeys", text_or_none, revoked_keys),
+    HARMLESS("SecurityKeyProvider", "no FIDO key is used"),
+    HONOUR("SendEnv", more_words, send_env),
+    HONOUR("ServerAliveCountMax", alive_count, alive_count),
+    HONOUR("ServerAliveInterval", alive_interval, alive_interval),
+    REFUSE("SessionType", "default", "SessionType=default"),
+    HONOUR("SetEnv", line, set_env),
+    HARMLESS("StdinNull", "the command's standard input is empty anyway"),
+    HARMLESS("StreamLocalBindMask", NO_FORWARDING),
+    HARMLESS("StreamLocalBindUnlink", NO_FORWARDING),
+    HONOUR("StrictHostKeyChecking", strict, strict),
+    HARMLESS("SyslogFacility", TALK),
+    HARMLESS("TCPKeepAlive", "it is always on"),
+    BY_SSH("Tag"),
+    LEFT_OUT("Tunnel", OFF, NO_FORWARDING),
+    HARMLESS("TunnelDevice", NO_FORWARDING),
+    HARMLESS("UpdateHostKeys", "known_hosts is changed by accept-new only"),
+    HARMLESS("UsePrivilegedPort", "no server asks for it"),
+    HONOUR("User", text, user),
+    HONOUR("UserKnownHostsFile", words, user_hosts),
+    REFUSE("VerifyHostKeyDNS", OFF, "VerifyHostKeyDNS=no"),
+    HARMLESS("VersionAddendum", TALK),
+    HARMLESS("VisualHostKey", TALK),
+    HARMLESS("WarnWeakCrypto", TALK),
+    HARMLESS("XAuthLocation", NO_FORWARDING),
+};
+
+const struct conf_keyword *conf_keyword_at(size_t i)
+{
+    return i < ARRAY_LEN(keywords) ? &keywords[i] : NULL;
+}
+
+const struct conf_keyword *conf_keyword(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
+        if (strcasecmp(name, keywords[i].name) == 0)
+            return &keywords[i];
+    return NULL;
+}
+
+/* The value is one of those that ask for nothing. */
+static bool fine(const struct conf_keyword *k, const char *value)
+{
+    size_t len = strlen(value);
+
+    for (const char *p = k->fine; *p;) {
+        size_t n = strcspn(p, ",");
+
+        if (n == len && strncasecmp(p, value, n) == 0)
+            return true;
+        p += n + (p[n] == ',');
+    }
+    return len == 0;
+}
+
+void conf_apply(struct ssh_conf *c, const char *keyword, const char *value)
+{
+    const struct conf_keyword *k = conf_keyword(keyword);
+
+    if (!k) {
+        strv_push_own(&c->warnings,
+                      x_asprintf("the keyword %s is not known to muster: ignored", keyword));
+        return;
+    }
+    switch (k->how) {
+    case CONF_HONOURED:
+        if (k->apply)
+            k->apply(c, k, value);
+        break;
+    case CONF_REFUSED:
+        if (!fine(k, value))
+            refuse(c, k->name, value, k->note);
+        break;
+    case CONF_LEFT_OUT:
+        if (!fine(k, value))
+            strv_push_own(&c->warnings, x_asprintf("%s is left out: %s", k->name, k->note));
+        break;
+    case CONF_HARMLESS:
+        break;
+    }
+}
