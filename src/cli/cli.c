@@ -65,6 +65,7 @@ struct service *cli_service(struct cli *c, struct err *e)
         .engine_fanout = (unsigned) c->number[OPT_FANOUT],
         .max_queue = (unsigned) c->number[OPT_MAX_QUEUE],
         .read_only = c->set[OPT_READ_ONLY],
+        .ephemeral = c->verb == VERB_DEMO,
     };
     struct service *s = service_open(&o, e);
     if (!s)

@@ -8,6 +8,7 @@
 #include "service.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/base/log.h"
 #include "muster/core/event.h"
@@ -19,6 +20,8 @@
 
 #include <string.h>
 #include <unistd.h>
+
+#define FAILED_AGAIN_MS 2000 /* until an inventory that could not be read is tried again */
 
 /* --- between the engine and the writer --- */
 
@@ -129,6 +132,7 @@ struct service *service_open(const struct service_options *o, struct err *e)
     s->fanout = o->engine_fanout ? o->engine_fanout : s->config.fanout;
     s->max_queue = o->max_queue ? o->max_queue : s->config.max_queue;
     s->read_only = o->read_only || s->config.read_only;
+    s->ephemeral = o->ephemeral;
     s->stale = true;
     return s;
 }
@@ -142,6 +146,9 @@ void service_close(struct service *s)
     writer_close(s->writer); /* commits what it holds, settles what was left */
     inventory_watch_free(s->watch);
     fleet_free(s->fleet);
+    service_fleet_release(s);
+    free(s->retired);
+    err_clear(&s->fleet_error);
     if (s->waker.fd >= 0)
         waker_close(&s->waker);
     strv_clear(&s->inventories);
@@ -166,6 +173,11 @@ const char *service_db_path(const struct service *s)
     return s->db_path;
 }
 
+bool service_is_ephemeral(const struct service *s)
+{
+    return s->ephemeral;
+}
+
 int service_may_change(const struct service *s, struct err *e)
 {
     if (!s->read_only)
@@ -176,23 +188,58 @@ int service_may_change(const struct service *s, struct err *e)
 
 /* --- the fleet --- */
 
+/* Callers may still hold pointers into it, and into those before. */
+static void retire_fleet(struct service *s)
+{
+    if (!s->fleet)
+        return;
+    s->retired = x_array(s->retired, s->n_retired + 1, sizeof *s->retired);
+    s->retired[s->n_retired++] = s->fleet;
+    s->fleet = NULL;
+}
+
 const struct fleet *service_fleet(struct service *s, struct err *e)
 {
-    if (!s->stale && s->fleet && !inventory_changed(s->watch))
+    bool failed = s->fleet_error.code != ERR_NONE;
+    /* Not every cause of a failure shows in the files' times (a permission, say). */
+    bool again = failed && mono_ms(clock_system()) - s->failed_ms >= FAILED_AGAIN_MS;
+    bool same = !s->stale && !again && s->watch && !inventory_changed(s->watch);
+
+    if (same && !failed)
         return s->fleet;
-    struct inventory_options o = INVENTORY_OPTIONS_INIT;
-    strv_copy(&o.files, &s->inventories);
-    o.ssh_config = s->ssh_config;
-    struct fleet *fleet = NULL;
-    struct inventory_watch *watch = NULL;
-    int rc = inventory_load(&o, &fleet, &watch, e);
-    strv_clear(&o.files);
-    inventory_watch_free(s->watch);
-    s->watch = watch;
-    fleet_free(s->fleet);
-    s->fleet = rc == 0 ? fleet : NULL;
-    s->stale = rc != 0;
+    if (!same) {
+        struct inventory_options o = INVENTORY_OPTIONS_INIT;
+        strv_copy(&o.files, &s->inventories);
+        o.ssh_config = s->ssh_config;
+        struct fleet *fleet = NULL;
+        inventory_watch_free(X_STEAL(s->watch));
+        err_clear(&s->fleet_error);
+        int rc = inventory_load(&o, &fleet, &s->watch, &s->fleet_error);
+        strv_clear(&o.files);
+        s->stale = false;
+        if (rc == 0) {
+            retire_fleet(s);
+            s->fleet = fleet;
+            return fleet;
+        }
+        s->failed_ms = mono_ms(clock_system());
+    }
+    err_set(e, s->fleet_error.code, "%s", s->fleet_error.msg);
+    if (s->fleet_error.details)
+        err_details(e, x_strdup(s->fleet_error.details));
+    return NULL;
+}
+
+const struct fleet *service_fleet_last(const struct service *s)
+{
     return s->fleet;
+}
+
+void service_fleet_release(struct service *s)
+{
+    for (size_t i = 0; i < s->n_retired; i++)
+        fleet_free(s->retired[i]);
+    s->n_retired = 0;
 }
 
 void service_reload(struct service *s)

@@ -3,6 +3,7 @@
 #ifndef MUSTER_SRC_SERVICE_H
 #define MUSTER_SRC_SERVICE_H
 
+#include "muster/base/err.h"
 #include "muster/base/thread.h"
 #include "muster/core/config.h"
 #include "muster/service/service.h"
@@ -24,9 +25,13 @@ struct service {
     char *ssh_config;
     unsigned fanout;    /* of the engine */
     unsigned max_queue;
-    bool read_only;
+    bool read_only, ephemeral;
 
-    struct fleet *fleet;
+    struct fleet *fleet;       /* the last that could be read */
+    struct err fleet_error;    /* of the last try */
+    int64_t failed_ms;         /* when that was */
+    struct fleet **retired;    /* fleets before it, until service_fleet_release() */
+    size_t n_retired;
     struct inventory_watch *watch;
     bool stale; /* read the inventory again at the next use */
 

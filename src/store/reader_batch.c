@@ -212,6 +212,8 @@ static void filter_kind(struct query *q, const struct batch_filter *f)
         query_text(q, " AND type = ?", action_type_name((enum action_type) f->type));
     if (f->status >= 0)
         query_text(q, " AND status = ?", batch_status_name((enum batch_status) f->status));
+    if (f->not_success)
+        query_text(q, " AND status <> ?", batch_status_name(BATCH_SUCCESS));
     if (f->kind)
         query_int(q, " AND single = ?", f->kind == 1);
 }

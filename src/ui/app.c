@@ -125,6 +125,8 @@ void app_toast(struct app *a, const char *fmt, ...)
     char *line = x_asprintf("%s %s", app_clock_text(wall_ms(a->clock), "%H:%M:%S", time, 16), text);
     snprintf(a->toast, sizeof a->toast, "%s", line);
     a->toast_until_ms = mono_ms(a->clock) + TOAST_MS;
+    p->toast_new = true;
+    p->toast_selection = 0;
     if (p->n_messages == MESSAGES_MAX) {
         free(p->messages[0]);
         memmove(p->messages, p->messages + 1, (MESSAGES_MAX - 1) * sizeof *p->messages);
@@ -221,19 +223,25 @@ void app_refresh_fleet(struct app *a)
     struct app_private *p = a->priv;
     struct err e = ERR_INIT;
     const struct fleet *f = service_fleet(a->service, &e);
+    const char *error = f ? NULL : e.msg ? e.msg : "the inventory could not be read";
     int64_t loaded = 0;
+
+    /* What was there stays on the screen; it is the service that runs nothing on it. */
+    if (!f)
+        f = service_fleet_last(a->service);
 
     if (f)
         for (size_t i = 0; i < f->n_sources; i++)
             loaded += f->sources[i].loaded_ms;
-    bool same = f ? f == a->fleet && loaded == p->fleet_loaded_ms && f->n_nodes == p->fleet_nodes
-                  : a->fleet_error && e.msg && strcmp(a->fleet_error, e.msg) == 0;
+    bool told = error ? a->fleet_error && strcmp(a->fleet_error, error) == 0 : !a->fleet_error;
+    bool same = told && f == a->fleet && loaded == p->fleet_loaded_ms &&
+                (f ? f->n_nodes : 0) == p->fleet_nodes;
     a->fleet = f;
     if (!same) {
         p->fleet_loaded_ms = loaded;
         p->fleet_nodes = f ? f->n_nodes : 0;
         free(a->fleet_error);
-        a->fleet_error = f ? NULL : x_strdup(e.msg ? e.msg : "the inventory could not be read");
+        a->fleet_error = x_strdup(error);
         size_t gone = f ? selection_prune(&a->sel, f) : 0;
         if (gone > 0)
             app_toast(a, "%zu picked %s no longer in the inventory: unpicked", gone,
@@ -289,13 +297,13 @@ static void read_open(struct app *a)
     err_clear(&e);
 }
 
-static bool any_running(struct app *a)
+static bool any_batch(struct app *a, int status)
 {
     struct batch_filter f = BATCH_FILTER_ANY;
     struct batch *b = NULL;
     size_t n = 0;
 
-    f.status = BATCH_RUNNING;
+    f.status = status;
     if (reader_batches(a->reader, &f, 0, 0, 1, &b, &n, NULL, NULL) != 0)
         return false;
     batches_free(b, n);
@@ -319,6 +327,7 @@ void app_open_batch(struct app *a, int64_t number)
     a->node_position = 0;
     a->unseen_failures = false;
     a->priv->second_at = 0;
+    history_show(a->panes[PANE_HISTORY], number);
     app_focus(a, b.status == BATCH_RUNNING ? PANE_PROGRESS : PANE_RESULTS);
 }
 
@@ -331,7 +340,8 @@ static void poll_store(struct app *a, int64_t now)
         p->poll_gap = POLL_MS;
         a->data_generation++;
         read_open(a);
-        p->any_running = any_running(a);
+        p->any_batch = any_batch(a, -1);
+        p->any_running = p->any_batch && any_batch(a, BATCH_RUNNING);
         a->dirty = true;
     } else {
         int64_t most = p->any_running ? 1000 : 2000;
@@ -393,6 +403,7 @@ int64_t app_tick(struct app *a)
             next = p->second_at;
     }
     check_trouble(a);
+    question_tick(a);
     if (p->quit_when_idle && (service_idle(a->service) || service_stuck(a->service)))
         a->quit = true;
     if (p->quit_when_idle && next > now + POLL_MS)

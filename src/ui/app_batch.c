@@ -137,13 +137,33 @@ void app_review_form(struct app *a)
 
 /* --- rerun --- */
 
+/* The same on what is selected now. */
+static void retarget(struct app *a, struct pending_hold *h)
+{
+    struct batch_request *r = &h->request;
+
+    nodeset_to_strv(a->sel.nodes, &h->nodes);
+    nodeset_to_strv(a->sel.groups, &h->groups);
+    r->node_ids = (const char *const *) h->nodes.v;
+    r->n_node_ids = h->nodes.n;
+    r->group_ids = (const char *const *) h->groups.v;
+    r->n_group_ids = h->groups.n;
+    r->expanded = true;
+}
+
 static void rerun_chosen(struct app *a, char key)
 {
     struct err e = ERR_INIT;
-    enum rerun_which which = key == 'a' ? RERUN_ALL : key == 'f' ? RERUN_FAILED : RERUN_SKIPPED;
+    enum rerun_which which = key == 'f'   ? RERUN_FAILED
+                             : key == 's' ? RERUN_SKIPPED
+                                          : RERUN_ALL;
 
     if (key == 0)
         return;
+    if (key == 'o' && selection_count(&a->sel) == 0) {
+        app_toast(a, "no node is selected: 1, then Space picks");
+        return;
+    }
     struct pending_hold *h = hold_new(a);
     if (batch_rerun_request(a->service, a->priv->ask_number, which, REASON_NONE, &h->request,
                             &h->rerun, &e) != 0) {
@@ -152,6 +172,8 @@ static void rerun_chosen(struct app *a, char key)
         err_clear(&e);
         return;
     }
+    if (key == 'o')
+        retarget(a, h);
     review(a);
 }
 
@@ -168,23 +190,26 @@ static bool read_asked(struct app *a, int64_t number, struct batch *b)
     return false;
 }
 
-static void choose_free(struct app *a, char *question, const char *keys,
-                        void (*chosen)(struct app *, char))
+static void choose_free(struct app *a, char *question, const struct choice *choice)
 {
-    app_choose(a, question, keys, chosen);
+    app_choose(a, question, choice);
     free(question);
 }
 
 void app_review_rerun(struct app *a, int64_t number)
 {
+    static const struct choice choice = {"afso", "no rerun", rerun_chosen, NULL};
     struct batch b;
 
     if (!read_asked(a, number, &b))
         return;
     unsigned skipped = b.stats.by_reason[REASON_SKIPPED];
-    char *q = x_asprintf("Rerun #%lld: a all %u, f failed %u, s skipped %u?", (long long) number,
-                         b.stats.total, b.stats.failed - skipped, skipped);
-    choose_free(a, q, "afs", rerun_chosen);
+    size_t picked = selection_count(&a->sel);
+    char *on = picked ? x_asprintf(", o on the %zu selected", picked) : x_strdup("");
+    choose_free(a, x_asprintf("Rerun #%lld: a all %u, f failed %u, s skipped %u%s?",
+                              (long long) number, b.stats.total, b.stats.failed - skipped,
+                              skipped, on), &choice);
+    free(on);
     batch_clear(&b);
 }
 
@@ -207,8 +232,27 @@ static void cancel_chosen(struct app *a, char key)
     app_toast(a, "%s", answer.message);
 }
 
+/* Read again only when something was committed. */
+static bool cancel_moot(struct app *a)
+{
+    struct batch b;
+
+    if (a->priv->asked_generation == a->data_generation)
+        return false;
+    a->priv->asked_generation = a->data_generation;
+    if (reader_batch(a->reader, a->priv->ask_number, &b, NULL) != 0)
+        return false;
+    bool ended = b.status != BATCH_RUNNING;
+    batch_clear(&b);
+    if (ended)
+        app_toast(a, "#%lld has ended by itself: nothing was cancelled",
+                  (long long) a->priv->ask_number);
+    return ended;
+}
+
 void app_cancel_batch(struct app *a, int64_t number)
 {
+    static const struct choice choice = {"y", NULL, cancel_chosen, cancel_moot};
     struct batch b;
 
     if (!read_asked(a, number, &b))
@@ -218,7 +262,8 @@ void app_cancel_batch(struct app *a, int64_t number)
     else
         choose_free(a, x_asprintf("Cancel batch #%lld (%u running, %u queued)? y/n",
                                   (long long) number, b.stats.running, b.stats.queued),
-                    "y", cancel_chosen);
+                    &choice);
+    a->priv->asked_generation = a->data_generation;
     batch_clear(&b);
 }
 
@@ -284,6 +329,7 @@ static void ask_path(struct app *a, const char *initial, bool again);
 
 static void path_given(struct app *a, const char *text)
 {
+    static const struct choice choice = {"y", NULL, overwrite_chosen, NULL};
     struct app_private *p = a->priv;
     enum export_format format;
 
@@ -296,8 +342,7 @@ static void path_given(struct app *a, const char *text)
     free(p->ask_path);
     p->ask_path = io_expand_tilde(text);
     if (access(p->ask_path, F_OK) == 0)
-        choose_free(a, x_asprintf("%s exists. Overwrite it? y/n", p->ask_path), "y",
-                    overwrite_chosen);
+        choose_free(a, x_asprintf("%s exists. Overwrite it? y/n", p->ask_path), &choice);
     else
         export_write(a);
 }
@@ -357,6 +402,7 @@ static void delete_chosen(struct app *a, char key)
 
 void app_delete_batch(struct app *a, int64_t number)
 {
+    static const struct choice choice = {"y", NULL, delete_chosen, NULL};
     struct batch b;
 
     if (!read_asked(a, number, &b))
@@ -366,7 +412,7 @@ void app_delete_batch(struct app *a, int64_t number)
     else
         choose_free(a, x_asprintf("Delete batch #%lld and the results of %u nodes? y/n",
                                   (long long) number, b.stats.total),
-                    "y", delete_chosen);
+                    &choice);
     batch_clear(&b);
 }
 
@@ -405,11 +451,25 @@ static void quit_chosen(struct app *a, char key)
         cancel_own(a);
 }
 
+static bool quit_moot(struct app *a)
+{
+    if (!service_idle(a->service))
+        return false;
+    app_toast(a, "all batches of this muster have ended: q quits");
+    return true;
+}
+
 void app_quit_ask(struct app *a)
 {
+    static const struct choice any = {"lcs", "stay", quit_chosen, quit_moot},
+                               demo = {"cs", "stay", quit_chosen, quit_moot};
+
     if (service_idle(a->service))
         a->quit = true;
+    else if (service_is_ephemeral(a->service))
+        app_choose(a, "A batch still runs, and its nodes go with this muster: c cancel, s stay?",
+                   &demo);
     else
         app_choose(a, "Batches of this muster still run: l leave them running, c cancel, s stay?",
-                   "lcs", quit_chosen);
+                   &any);
 }

@@ -4,6 +4,7 @@
 #include "app_private.h"
 #include "layout.h"
 
+#include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
@@ -52,7 +53,8 @@ static void top_wide(struct app *a, struct surface *s, struct rect row)
     strbuf_init(&b, 512);
     strbuf_addf(&b, " muster  %s  %s", a->priv->who, base ? base + 1 : db);
     if (a->fleet)
-        strbuf_addf(&b, "  %s hosts", text_count(a->fleet->n_nodes, n));
+        strbuf_addf(&b, "  %s hosts%s", text_count(a->fleet->n_nodes, n),
+                    a->fleet_error ? " (stale)" : "");
     if (selection_count(&a->sel))
         strbuf_addf(&b, "   %s selected", text_count(selection_count(&a->sel), n));
     if (a->read_only)
@@ -63,7 +65,7 @@ static void top_wide(struct app *a, struct surface *s, struct rect row)
     strbuf_free(&b);
 }
 
-/* "1Targets 2Action [3Progress! 4Results] 5History" */
+/* "1Targets 2Action [*3Progress! 4Results] 5History": what is shown, and what has the keys. */
 static void tabs_text(const struct app *a, const struct layout *l, bool brief, struct strbuf *b)
 {
     bool open = false;
@@ -78,7 +80,7 @@ static void tabs_text(const struct app *a, const struct layout *l, bool brief, s
         if (brief)
             strbuf_addf(b, "%d%c", i + 1, pane_names[i][0]);
         else
-            strbuf_addf(b, "%d%s", i + 1, pane_names[i]);
+            strbuf_addf(b, "%s%d%s", i == (int) a->focus ? "*" : "", i + 1, pane_names[i]);
         if (i == PANE_PROGRESS && a->unseen_failures)
             strbuf_adds(b, "!");
     }
@@ -125,7 +127,7 @@ static void standing_text(struct app *a, const struct layout *l, struct surface 
     } else if (a->priv->quit_when_idle) {
         snprintf(text, sizeof text, "cancelled; muster quits when all has stopped");
     } else if (a->fleet_error) {
-        snprintf(text, sizeof text, "inventory: %s", a->fleet_error);
+        snprintf(text, sizeof text, "%sinventory: %s", a->fleet ? "stale " : "", a->fleet_error);
         role = ROLE_FAIL;
     } else if (!l->borders && v->ops->caption) {
         role = ROLE_TITLE;
@@ -153,10 +155,11 @@ static int hint(struct surface *s, struct rect row, int x, const char *key, cons
 static bool worth_a_hint(const struct app *a, const struct view *v, const struct action_row *r)
 {
     bool history = v->ops->ctx == CTX_HISTORY;
+    bool has_batch = history ? a->priv->any_batch : a->batch != 0;
 
     if (!r->footer[0] || !(r->contexts & v->ops->ctx) || r->id == ACT_HELP || r->id == ACT_QUIT ||
         ((r->flags & AF_MUTATES) && a->read_only) ||
-        ((r->flags & AF_BATCH) && a->batch == 0 && !history))
+        ((r->flags & AF_BATCH) && !has_batch))
         return false;
     switch (r->id) {
     case ACT_NEXT_PANE:
@@ -168,46 +171,93 @@ static bool worth_a_hint(const struct app *a, const struct view *v, const struct
     case ACT_STREAM:
         return v->ops == &view_output;
     case ACT_OPEN:
-        return v->ops->ctx != CTX_TEXT || v->ops == &view_node;
+        return history ? has_batch : v->ops->ctx != CTX_TEXT || v->ops == &view_node;
     default:
         return true;
     }
 }
 
+/* The footer of a question, or of a view that takes text. */
+static void draw_answers(struct app *a, struct surface *s, struct rect row, const struct view *v)
+{
+    const struct question *q = &a->priv->question;
+    const struct choice *c = q->active ? q->choice : NULL;
+    int x = row.x;
+
+    if (c && strcmp(c->keys, "y") == 0) {
+        x += hint(s, row, x, "y", "yes");
+        x += hint(s, row, x, "n", "no");
+        hint(s, row, x, "Esc", "no");
+    } else if (c) {
+        hint(s, row, x, "Esc", c->esc);
+    } else {
+        if (q->active || v->ops != &view_review)
+            x += hint(s, row, x, "Enter", "done");
+        hint(s, row, x, "Esc", "back");
+    }
+}
+
+/* What is most useful in a context: hints of these come first, then those of the rest. */
+static const struct {
+    enum ctx ctx;
+    enum action acts[7];
+} first[] = {
+    {CTX_TARGETS, {ACT_TOGGLE, ACT_RUN, ACT_FILTER, ACT_SELECT_ALL, ACT_RANGE, ACT_CLEAR}},
+    {CTX_ACTION, {ACT_EDIT, ACT_RUN}},
+    {CTX_PROGRESS, {ACT_CANCEL, ACT_FAILED_ONLY, ACT_RERUN, ACT_OPEN, ACT_FILTER, ACT_EXPORT}},
+    {CTX_RESULTS, {ACT_OPEN, ACT_FAILED_ONLY, ACT_RERUN, ACT_EXPORT, ACT_FILTER, ACT_SORT}},
+    {CTX_HISTORY,
+     {ACT_OPEN, ACT_RERUN, ACT_COMPOSE, ACT_CANCEL, ACT_FAILED_ONLY, ACT_EXPORT, ACT_FILTER}},
+};
+
+/* The actions in the order of their hints; returns how many. */
+static size_t hint_order(enum ctx ctx, enum action out[ACT_COUNT])
+{
+    bool taken[ACT_COUNT] = {false};
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(first); i++)
+        for (size_t k = 0; first[i].ctx == ctx && k < ARRAY_LEN(first[i].acts); k++)
+            if (first[i].acts[k] != ACT_NONE) {
+                out[n++] = first[i].acts[k];
+                taken[first[i].acts[k]] = true;
+            }
+    for (int i = 1; i < ACT_COUNT; i++)
+        if (!taken[i])
+            out[n++] = (enum action) i;
+    return n;
+}
+
 static void draw_footer(struct app *a, struct surface *s, struct rect row)
 {
     struct view *v = a->n_overlays ? a->overlays[a->n_overlays - 1] : a->panes[a->focus];
-    bool prompt = a->priv->question.active, top = a->n_overlays == 0 && a->focus == PANE_HISTORY;
+    bool top = a->n_overlays == 0 && a->focus == PANE_HISTORY && !a->zoomed;
+    const char *quit = top ? "quit" : "back";
+    enum action order[ACT_COUNT];
     char key[16], last[16];
-    int x = row.x, tail;
+    int x = row.x;
 
-    if (prompt || (v->ops->takes_text && v->ops->takes_text(v))) {
-        bool choice = prompt ? !a->priv->question.done : v->ops == &view_review;
-        if (!choice)
-            x += hint(s, row, x, "Enter", "done");
-        hint(s, row, x, "Esc", choice && prompt ? "leave it" : "back");
+    if (a->priv->question.active || (v->ops->takes_text && v->ops->takes_text(v))) {
+        draw_answers(a, s, row, v);
         return;
     }
     action_key(ACT_HELP, key);
     action_key(ACT_QUIT, last);
-    const char *quit = top ? "quit" : "back";
-    tail = hint(NULL, row, 0, key, "help");
-    bool with_quit = row.w >= 60;
-    if (with_quit)
-        tail += hint(NULL, row, 0, last, quit);
-    for (int i = 1; i < ACT_COUNT; i++) {
-        const struct action_row *r = action_row((enum action) i);
+    int tail = hint(NULL, row, 0, key, "help") + hint(NULL, row, 0, last, quit);
+    size_t n = hint_order(v->ops->ctx, order);
+    for (size_t i = 0; i < n; i++) {
+        const struct action_row *r = action_row(order[i]);
         char k[16];
         if (!worth_a_hint(a, v, r))
             continue;
-        const char *word = i == ACT_TOGGLE && v->ops->ctx == CTX_TEXT ? "page" : r->footer;
-        action_key((enum action) i, k);
+        const char *word =
+            order[i] == ACT_TOGGLE && v->ops->ctx == CTX_TEXT ? "page" : r->footer;
+        action_key(order[i], k);
         if (x + hint(NULL, row, x, k, word) + tail <= row.x + row.w)
             x += hint(s, row, x, k, word);
     }
     x += hint(s, row, x, key, "help");
-    if (with_quit)
-        hint(s, row, x, last, quit);
+    hint(s, row, x, last, quit);
 }
 
 static struct rect body_of(const struct layout *l, struct rect r)
@@ -324,6 +374,8 @@ static void draw_too_small(struct app *a, struct surface *s)
     surface_textf(s, all, 0, 0, ROLE_NORMAL, "too small %dx%d", s->cols, s->rows);
     if (a->priv->question.active && s->rows > 1)
         question_draw(a, s, (struct rect) {0, 1, s->cols, 1});
+    else
+        surface_text(s, all, 0, 1, ROLE_DIM, "40x10 is needed; q quits");
 }
 
 void app_draw(struct app *a, struct surface *s)
@@ -331,8 +383,7 @@ void app_draw(struct app *a, struct surface *s)
     struct layout l = layout_make(s->cols, s->rows, a->focus, a->zoomed);
 
     app_bury(a);
-    if (a->fleet)
-        app_refresh_fleet(a);
+    app_refresh_fleet(a);
     check_state(a);
     a->priv->cols = s->cols;
     a->priv->rows = s->rows;
@@ -348,6 +399,8 @@ void app_draw(struct app *a, struct surface *s)
     if (a->priv->run_visible)
         a->unseen_failures = false;
     draw_panes(a, s, &l);
+    /* What is visible shows the fleet of now; what is not takes it before it does anything. */
+    service_fleet_release(a->service);
     if (l.mode == LAYOUT_WIDE)
         top_wide(a, s, l.top);
     else

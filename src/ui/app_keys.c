@@ -51,10 +51,9 @@ static void go_back(struct app *a, enum action act)
 static void reload(struct app *a)
 {
     service_reload(a->service);
-    a->fleet = NULL; /* the service has let go of it */
     app_refresh_fleet(a);
     app_stale_all(a);
-    if (a->fleet)
+    if (!a->fleet_error)
         app_toast(a, "inventory read: %zu hosts, %zu groups", a->fleet->n_nodes,
                   a->fleet->n_groups);
     else
@@ -202,47 +201,83 @@ static bool is_ctrl(const struct key *k, uint32_t c)
     return k->code == KEY_CODE_CHAR && k->ctrl && k->cp == c;
 }
 
+/* Text pasted into a terminal that does not bracket it: its line ends are text, and nothing in it
+ * agrees to a run. True when the key is done with; else *k may be another key by now. */
+static bool take_burst(struct app *a, struct view *v, struct key *k)
+{
+    bool agrees = k->code == KEY_CODE_ENTER || (k->code == KEY_CODE_CHAR && k->cp == 'y');
+
+    if (a->priv->burst == BURST_NONE || !v->ops->takes_text || !v->ops->takes_text(v))
+        return false;
+    if (v->ops == &view_review && agrees) {
+        app_toast(a, "that came with other keys, as from a paste: press it again, alone");
+        return true;
+    }
+    if (k->code == KEY_CODE_ENTER && a->priv->burst == BURST_GOES_ON)
+        *k = (struct key) {KEY_CODE_PASTE, 0, false, "\n"};
+    return false;
+}
+
+static void view_key(struct app *a, struct key k)
+{
+    struct view *v = top_view(a);
+
+    app_catch_up(a, v);
+    if (is_ctrl(&k, 'c')) {
+        interrupt(a, v);
+        return;
+    }
+    if (take_burst(a, v, &k))
+        return;
+    if (v->ops->takes_text && v->ops->takes_text(v)) {
+        enum view_result r = v->ops->key(v, &k);
+        touched(a, v);
+        /* What a field does not take is a command only when it cannot have been meant as text. */
+        if (r == VIEW_DONE || k.code == KEY_CODE_PASTE || (k.code == KEY_CODE_CHAR && !k.ctrl))
+            return;
+    }
+    enum action act = action_of_key(&k, v->ops->ctx);
+    if (act != ACT_NONE)
+        dispatch(a, v, act);
+    else
+        explain_key(a, &k);
+}
+
+static void any_key(struct app *a, const struct key *k)
+{
+    struct app_private *p = a->priv;
+
+    if (k->code == KEY_CODE_RESIZE) {
+        app_stale_all(a);
+    } else if (p->question.active) {
+        struct key pasted = {KEY_CODE_PASTE, 0, false, "\n"};
+        bool newline = k->code == KEY_CODE_ENTER && p->burst == BURST_GOES_ON;
+        question_key(a, newline ? &pasted : k);
+    } else if (p->too_small) {
+        if (k->code == KEY_CODE_CHAR && !k->ctrl && k->cp == 'q')
+            app_quit_ask(a);
+    } else {
+        view_key(a, *k);
+    }
+}
+
 void app_key(struct app *a, const struct key *k)
 {
     struct app_private *p = a->priv;
     int64_t now = mono_ms(a->clock);
+    uint64_t selection = a->sel.generation;
 
     app_bury(a);
-    if (a->fleet)
-        app_refresh_fleet(a);
+    app_refresh_fleet(a);
     a->dirty = true;
     p->poll_gap = POLL_MS;
     if (p->poll_at > now)
         p->poll_at = now;
-    if (k->code == KEY_CODE_RESIZE) {
-        app_stale_all(a);
-        return;
-    }
-    if (p->question.active) {
-        question_key(a, k);
-        return;
-    }
-    if (p->too_small) {
-        if (k->code == KEY_CODE_CHAR && !k->ctrl && k->cp == 'q')
-            app_quit_ask(a);
-        return;
-    }
-    struct view *v = top_view(a);
-    app_catch_up(a, v);
-    if (is_ctrl(k, 'c')) {
-        interrupt(a, v);
-        return;
-    }
-    if (v->ops->takes_text && v->ops->takes_text(v)) {
-        enum view_result r = v->ops->key(v, k);
-        touched(a, v);
-        /* What a field does not take is a command only when it cannot have been meant as text. */
-        if (r == VIEW_DONE || k->code == KEY_CODE_PASTE || (k->code == KEY_CODE_CHAR && !k->ctrl))
-            return;
-    }
-    enum action act = action_of_key(k, v->ops->ctx);
-    if (act != ACT_NONE)
-        dispatch(a, v, act);
-    else
-        explain_key(a, k);
+    p->toast_new = false;
+    any_key(a, k);
+    /* What was said with a change of the selection is true of that one only. */
+    if (p->toast_new && a->sel.generation != selection)
+        p->toast_selection = a->sel.generation;
+    else if (p->toast_selection && p->toast_selection != a->sel.generation)
+        a->toast[0] = '\0';
 }

@@ -3,6 +3,8 @@
 #ifndef MUSTER_UI_APP_PRIVATE_H
 #define MUSTER_UI_APP_PRIVATE_H
 
+#include "tty.h"
+
 #include "muster/service/service.h"
 #include "muster/store/reader.h"
 #include "muster/ui/app.h"
@@ -11,14 +13,21 @@
 #define POLL_MS 100
 #define TOAST_MS 5000
 
-/* A question on the status row: a line of text, or one key out of some. */
+/* One key out of some. */
+struct choice {
+    const char *keys; /* "y": n and Esc say no */
+    const char *esc;  /* what Esc does, for the footer */
+    void (*chosen)(struct app *a, char key); /* key 0: closed */
+    bool (*moot)(struct app *a); /* true: there is nothing to ask any more; NULL: never */
+};
+
+/* A question on the status row: a line of text, or a choice. */
 struct question {
     bool active;
     char *text;
-    char keys[8]; /* "" for a line of text */
     struct field field;
-    void (*done)(struct app *a, const char *text);
-    void (*chosen)(struct app *a, char key); /* key 0: closed */
+    void (*done)(struct app *a, const char *text); /* of a line of text */
+    const struct choice *choice;
 };
 
 /* What `pending` borrows from. */
@@ -42,12 +51,16 @@ struct app_private {
     char *messages[MESSAGES_MAX]; /* the newest last */
     size_t n_messages;
     char *who; /* "ops@bastion" */
+    bool toast_new;           /* since the key that is being handled */
+    uint64_t toast_selection; /* a toast that tells of this selection, 0: of something else */
+    enum tty_burst burst;     /* of the key that is being handled */
 
     int64_t poll_at, poll_gap; /* of the store, on the monotonic clock */
     int64_t fleet_at;          /* when to look at the inventory's files again */
     int64_t second_at;         /* when times on the screen move on */
     bool woken;                /* this process committed something since the last poll */
     bool any_running;          /* a batch, of any process */
+    bool any_batch;
     bool run_visible;          /* Progress or Results was on the last screen */
     char *trouble;             /* as last told */
     char *reader_error;
@@ -65,6 +78,7 @@ struct app_private {
 
     struct pending_hold *hold;
     int64_t ask_number; /* the batch that the prompt is about */
+    int64_t asked_generation; /* of the data when it was looked at for the prompt */
     char *ask_path;     /* of an export that would overwrite */
     struct exec_filter export_filter;
     char *export_text;
@@ -88,12 +102,17 @@ const char *app_clock_text(int64_t wall_ms, const char *fmt, char *buf, size_t n
 /* Several keys may come between two frames: a view is to act on what it would show by now. */
 void app_catch_up(struct app *a, struct view *v);
 
+/* --- view_history.c --- */
+/* The cursor goes to this batch, where the filter shows it. */
+void history_show(struct view *v, int64_t number);
+
 /* --- app_question.c --- */
-/* Asks for one of `keys`; chosen(app, 0) when it was closed. */
-void app_choose(struct app *a, const char *question, const char *keys,
-                void (*chosen)(struct app *a, char key));
+/* `choice` has to live as long as the question. */
+void app_choose(struct app *a, const char *question, const struct choice *choice);
 void question_key(struct app *a, const struct key *k);
 void question_close(struct app *a);
+/* Closes a question that time has answered. */
+void question_tick(struct app *a);
 void question_draw(struct app *a, struct surface *s, struct rect row);
 
 /* --- app_batch.c --- */

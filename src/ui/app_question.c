@@ -5,7 +5,6 @@
 #include "muster/base/alloc.h"
 #include "muster/base/text.h"
 
-#include <stdio.h>
 #include <string.h>
 
 void question_close(struct app *a)
@@ -18,31 +17,36 @@ void question_close(struct app *a)
     a->dirty = true;
 }
 
-static void question_open(struct app *a, const char *question, const char *keys, const char *initial)
+static struct question *question_open(struct app *a, const char *question, const char *initial)
 {
     struct question *p = &a->priv->question;
 
     question_close(a);
     p->active = true;
     p->text = x_strdup(question);
-    snprintf(p->keys, sizeof p->keys, "%s", keys);
     p->done = NULL;
-    p->chosen = NULL;
+    p->choice = NULL;
     field_set(&p->field, initial);
+    return p;
 }
 
 void app_ask(struct app *a, const char *question, const char *initial,
              void (*done)(struct app *a, const char *text))
 {
-    question_open(a, question, "", initial);
-    a->priv->question.done = done;
+    question_open(a, question, initial)->done = done;
 }
 
-void app_choose(struct app *a, const char *question, const char *keys,
-                void (*chosen)(struct app *a, char key))
+void app_choose(struct app *a, const char *question, const struct choice *choice)
 {
-    question_open(a, question, keys, NULL);
-    a->priv->question.chosen = chosen;
+    question_open(a, question, NULL)->choice = choice;
+}
+
+void question_tick(struct app *a)
+{
+    struct question *p = &a->priv->question;
+
+    if (p->active && p->choice && p->choice->moot && p->choice->moot(a))
+        question_close(a);
 }
 
 /* The answer may open the next prompt, so this one is closed before it is given. */
@@ -50,14 +54,14 @@ static void answer(struct app *a, bool given, char key)
 {
     struct question *p = &a->priv->question;
     void (*done)(struct app *, const char *) = p->done;
-    void (*chosen)(struct app *, char) = p->chosen;
+    const struct choice *choice = p->choice;
     char *text = given && done ? x_strdup(p->field.text) : NULL;
 
     question_close(a);
     if (done)
         done(a, text);
-    else if (chosen)
-        chosen(a, key);
+    else if (choice)
+        choice->chosen(a, key);
     free(text);
     app_stale_all(a);
 }
@@ -76,7 +80,10 @@ void question_key(struct app *a, const struct key *k)
         else
             field_key(&p->field, k);
     } else if (k->code == KEY_CODE_CHAR && !k->ctrl && k->cp > ' ' && k->cp < 0x7f) {
-        if (strchr(p->keys, (int) k->cp))
+        /* What comes in a heap was not typed in answer to this. */
+        if (a->priv->burst != BURST_NONE)
+            return;
+        if (strchr(p->choice->keys, (int) k->cp))
             answer(a, true, (char) k->cp);
         else if (k->cp == 'q' || k->cp == 'n')
             answer(a, false, 0);

@@ -220,8 +220,9 @@ struct rect surface_frame(struct surface *s, struct rect r, bool focused, const 
 
     if (r.w < 2 || r.h < 2)
         return (struct rect) {r.x, r.y, 0, 0};
-    surface_fill(s, (struct rect) {r.x + 1, r.y, r.w - 2, 1}, role, '-');
-    surface_fill(s, (struct rect) {r.x + 1, bottom, r.w - 2, 1}, role, '-');
+    /* Where the keys go is told without colour too. */
+    surface_fill(s, (struct rect) {r.x + 1, r.y, r.w - 2, 1}, role, focused ? '=' : '-');
+    surface_fill(s, (struct rect) {r.x + 1, bottom, r.w - 2, 1}, role, focused ? '=' : '-');
     surface_fill(s, (struct rect) {r.x, r.y + 1, 1, r.h - 2}, role, '|');
     surface_fill(s, (struct rect) {end, r.y + 1, 1, r.h - 2}, role, '|');
     for (int i = 0; i < 4; i++)
@@ -256,6 +257,13 @@ void surface_cursor(struct surface *s, int x, int y, bool visible)
     s->cur_x = x < 0 ? 0 : x >= s->cols ? (s->cols ? s->cols - 1 : 0) : x;
     s->cur_y = y < 0 ? 0 : y >= s->rows ? (s->rows ? s->rows - 1 : 0) : y;
     s->cur_visible = visible;
+}
+
+uint32_t surface_at(const struct surface *s, int x, int y)
+{
+    if (x < 0 || y < 0 || x >= s->cols || y >= s->rows)
+        return 0;
+    return s->cells[(size_t) y * (size_t) s->cols + (size_t) x].cp[0];
 }
 
 static size_t utf8_encode(uint32_t cp, char *out)

@@ -14,6 +14,7 @@
 
 #include <curses.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -25,6 +26,7 @@
 #define PASTE_END 0x601
 #define PASTE_MAX ((size_t) 32 << 10)
 #define PASTE_WAIT_MS 1000
+#define BURST_MS 20
 
 struct tty {
     SCREEN *screen;
@@ -34,6 +36,7 @@ struct tty {
     attr_t attrs[ROLE_COUNT];
     short pairs[ROLE_COUNT];
     bool first;
+    bool burst, more; /* of the key before: see tty_burst() */
 };
 
 /* How a role looks: its colour over the terminal's own background, and attributes beside it; and the
@@ -223,13 +226,23 @@ static void tty_free(struct tty *t)
     free(t);
 }
 
+/* tmux 3.3 keeps rows of an alternate screen that it has resized, unless it is empty when left. */
+static void leave_screen(void)
+{
+    if (capability("rmcup")) {
+        clear();
+        refresh();
+    }
+    paste_mode(false);
+    curs_set(1);
+    endwin();
+}
+
 void tty_close(struct tty *t)
 {
     if (!t)
         return;
-    paste_mode(false);
-    curs_set(1);
-    endwin();
+    leave_screen();
     tty_free(t);
 }
 
@@ -241,10 +254,8 @@ void tty_abandon(struct tty *t)
 
 void tty_suspend(struct tty *t)
 {
-    paste_mode(false);
     def_prog_mode();
-    curs_set(1);
-    endwin();
+    leave_screen();
 }
 
 void tty_resume(struct tty *t)
@@ -375,7 +386,15 @@ static void read_paste(struct tty *t)
     nodelay(stdscr, TRUE);
 }
 
-bool tty_key(struct tty *t, struct key *k)
+/* Whether more has come after a key. In the midst of a burst the rest may still be on its way. */
+static bool more_waits(bool in_burst)
+{
+    struct pollfd fd = {STDIN_FILENO, POLLIN, 0};
+
+    return poll(&fd, 1, in_burst ? BURST_MS : 0) > 0 && (fd.revents & POLLIN);
+}
+
+static bool next_key(struct tty *t, struct key *k)
 {
     wint_t c;
     int rc;
@@ -396,4 +415,24 @@ bool tty_key(struct tty *t, struct key *k)
         }
     }
     return false;
+}
+
+bool tty_key(struct tty *t, struct key *k)
+{
+    bool before = t->more;
+
+    t->more = t->burst = false;
+    if (!next_key(t, k))
+        return false;
+    if (k->code == KEY_CODE_PASTE)
+        return true;
+    /* Only where a line ends is it worth a wait whether its paste goes on. */
+    t->more = more_waits(before && k->code == KEY_CODE_ENTER);
+    t->burst = before || t->more;
+    return true;
+}
+
+enum tty_burst tty_burst(const struct tty *t)
+{
+    return t->more ? BURST_GOES_ON : t->burst ? BURST_END : BURST_NONE;
 }

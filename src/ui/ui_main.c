@@ -147,7 +147,9 @@ static bool take_keys(struct screen *s, bool *any)
     for (int i = 0; i < KEYS_A_ROUND; i++) {
         if (!tty_key(s->tty, &k))
             return false;
+        s->app->priv->burst = tty_burst(s->tty);
         app_key(s->app, &k);
+        s->app->priv->burst = BURST_NONE;
         *any = true;
         if (s->app->quit || s->app->suspend)
             return true;

@@ -22,7 +22,9 @@ struct history_view {
     struct batch *rows; /* from `first` on */
     size_t first, n_rows;
     int64_t at; /* number of the batch under the cursor, 0: none */
+    int64_t show; /* where the cursor is to go, 0: it stays */
     int status, kind;
+    bool not_success;
     int64_t since_ms, until_ms;
     struct prompt text;
     char *error;
@@ -50,7 +52,7 @@ static void fini(struct view *v)
 
 static bool filtered(const struct history_view *h)
 {
-    return h->status >= 0 || h->kind || h->since_ms || h->until_ms || !prompt_empty(&h->text);
+    return h->status >= 0 || h->not_success || h->kind || h->since_ms || h->until_ms || !prompt_empty(&h->text);
 }
 
 /* --- reading --- */
@@ -65,6 +67,7 @@ static bool read_page(struct history_view *h, size_t first, size_t height, size_
     h->n_rows = 0;
     h->first = first;
     f.status = h->status;
+    f.not_success = h->not_success;
     f.kind = h->kind;
     f.since_ms = h->since_ms;
     f.until_ms = h->until_ms;
@@ -101,6 +104,36 @@ static void follow(struct history_view *h, size_t before, size_t total)
     list_move_to(&h->list, want);
 }
 
+void history_show(struct view *v, int64_t number)
+{
+    self(v)->show = number;
+}
+
+static bool on_page(const struct history_view *h, int64_t number)
+{
+    for (size_t i = 0; i < h->n_rows; i++)
+        if (h->rows[i].number == number)
+            return true;
+    return false;
+}
+
+/* A batch that is shown for the first time is one of the newest, or stands on this page. */
+static void go_to_show(struct history_view *h, size_t rows, size_t *total)
+{
+    int64_t number = h->show;
+    size_t first = h->first;
+
+    h->show = 0;
+    if (!number || number == h->at)
+        return;
+    if (!on_page(h, number) && (!read_page(h, 0, rows, total) || !on_page(h, number))) {
+        read_page(h, first, rows, total);
+        return;
+    }
+    h->at = number;
+    h->list.top = h->first;
+}
+
 static void load(struct view *v, int w, int height)
 {
     struct history_view *h = self(v);
@@ -111,6 +144,7 @@ static void load(struct view *v, int w, int height)
     h->list.height = rows;
     if (!read_page(h, h->list.top, rows, &total))
         return;
+    go_to_show(h, rows, &total);
     follow(h, before, total);
     list_set_height(&h->list, rows);
     if (h->list.top != h->first)
@@ -252,11 +286,11 @@ static void draw(struct view *v, struct surface *s, struct rect body, bool focus
         if (!b)
             continue;
         if (h->list.top + (size_t) y == h->list.cursor)
-            surface_text(s, body, body.x, body.y + y, ROLE_NORMAL, ">");
+            surface_text(s, body, body.x, body.y + y, ROLE_CURSOR, ">");
         draw_row(h, s, c, (struct rect) {body.x + 1, body.y + y, body.w - 1, 1}, b);
     }
-    if (!h->text.typing)
-        vu_cursor_row(s, body, body.y + (int) (h->list.cursor - h->list.top), focused);
+    vu_cursor_row(s, body, body.y + (int) (h->list.cursor - h->list.top),
+                  focused && !h->text.typing);
 }
 
 static void caption(struct view *v, char *buf, size_t n)
@@ -266,6 +300,8 @@ static void caption(struct view *v, char *buf, size_t n)
     char t[16], count[32];
 
     strbuf_init(&b, n - 1);
+    if (h->not_success)
+        strbuf_adds(&b, "not success  ");
     if (h->status >= 0)
         strbuf_addf(&b, "%s  ", batch_status_name((enum batch_status) h->status));
     if (h->kind)
@@ -306,7 +342,7 @@ static void dates_given(struct app *a, const char *text)
     if (to && *to)
         until = clock_parse(to, now);
     if (since < 0 || until < 0) {
-        app_toast(a, "`%s` is no date: write 2026-01-31, today, 3d, or FROM..TO", text);
+        app_ask(a, "No date. Write 2026-01-31, today, 3d, FROM..TO:", text, dates_given);
     } else {
         h->since_ms = since;
         h->until_ms = until;
@@ -323,6 +359,7 @@ static bool clear_filter(struct history_view *h)
         field_set(&h->text.field, "");
     } else {
         h->status = -1;
+        h->not_success = false;
         h->kind = 0;
         h->since_ms = h->until_ms = 0;
     }
@@ -337,13 +374,13 @@ static void filter_act(struct history_view *h, enum action a)
         prompt_start(&h->text);
         return;
     case ACT_FILTER_STATUS:
+        h->not_success = false;
         h->status = h->status + 1 < BATCH_STATUS_COUNT ? h->status + 1 : -1;
         break;
     case ACT_FAILED_ONLY:
-        /* A batch that failed on some nodes is `partial`: both have failures to show. */
-        h->status = h->status == BATCH_FAILED    ? (int) BATCH_PARTIAL
-                    : h->status == BATCH_PARTIAL ? -1
-                                                 : (int) BATCH_FAILED;
+        /* Partial ones have failures too, and so may those that run or were cancelled. */
+        h->not_success = !h->not_success;
+        h->status = -1;
         break;
     case ACT_FILTER_KIND:
         h->kind = (h->kind + 1) % 3;

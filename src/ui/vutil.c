@@ -73,13 +73,20 @@ char *vu_time(int64_t ms, int64_t now_ms, char *buf)
     return buf;
 }
 
+int vu_gap(const struct surface *s, struct rect body)
+{
+    return body.x + body.w < s->cols;
+}
+
 void vu_cursor_row(struct surface *s, struct rect body, int y, bool focused)
 {
-    if (y < body.y || y >= body.y + body.h)
+    if (y < body.y || y >= body.y + body.h || body.w < 1)
         return;
     if (focused) {
         surface_paint(s, (struct rect) {body.x, y, body.w, 1}, ROLE_CURSOR, true);
         surface_cursor(s, body.x, y, false);
+    } else if (surface_at(s, body.x, y) == '>') {
+        surface_text(s, body, body.x, y, ROLE_DIM, ".");
     }
 }
 

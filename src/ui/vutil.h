@@ -28,7 +28,10 @@ char *vu_exec_why(const struct execution *x);
 /* Local time; buf of 32 bytes: "14:31:02", or with the date when it is not today. "-" for 0. */
 char *vu_time(int64_t wall_ms, int64_t now_wall_ms, char *buf);
 
-/* Marks the focused row and puts the cursor on it. */
+/* The column that is left free at the right of a body, where a border stands beside it: 1, else 0. */
+int vu_gap(const struct surface *s, struct rect body);
+/* Marks the focused row and puts the cursor on it. A `>` at its left is `.` where the keys go
+ * elsewhere. */
 void vu_cursor_row(struct surface *s, struct rect body, int y, bool focused);
 /* What an empty pane says: n lines from the top. */
 void vu_teach(struct surface *s, struct rect body, const char *const *lines, size_t n);

@@ -136,6 +136,11 @@ static void test_history(void **state)
     q.status = BATCH_FAILED;
     assert_int_equal(count_batches(f, &q), 3); /* 0, 3, 6 */
     q = any_batch;
+    q.not_success = true;
+    assert_int_equal(count_batches(f, &q), 4); /* and 9, which runs */
+    q.text = "df";
+    assert_int_equal(count_batches(f, &q), 2);
+    q = any_batch;
     q.type = ACTION_TYPE_COMMAND;
     q.text = "uptime";
     assert_int_equal(count_batches(f, &q), 4);

@@ -131,6 +131,7 @@ static void too_small_says_so(void **state)
     struct harness *h = busy(38, 9);
 
     harness_expect(h, "too small 38x9");
+    harness_expect(h, "40x10 is needed");
     harness_keys(h, "j x c");
     assert_int_equal(h->app->focus, PANE_HISTORY);
     harness_keys(h, "q");
@@ -176,18 +177,21 @@ static void history_filters(void **state)
     harness_expect(h, "uptime");
     harness_expect_not(h, "df -h /");
     harness_keys(h, "Esc !");
-    harness_expect(h, "No batch is like that");
-    harness_keys(h, "!");
+    harness_expect(h, "not success  2 batches");
     harness_expect(h, "#2 ");
+    harness_expect(h, "#4 ");
     harness_expect_not(h, "#1 ");
-    harness_keys(h, "Esc / 'upti'");
+    harness_keys(h, "!");
+    harness_expect(h, "#1 ");
+    harness_keys(h, "! Esc / 'upti'");
     harness_expect(h, "#1 ");
     harness_expect_not(h, "#2 ");
     harness_keys(h, "Enter Esc");
     harness_expect(h, "#2 ");
     harness_keys(h, "D 'nonsense' Enter");
-    harness_expect(h, "is no date");
-    harness_keys(h, "D '2026-03-11' Enter");
+    harness_expect(h, "No date. Write");
+    harness_expect(h, "nonsense");
+    harness_keys(h, "C-u '2026-03-11' Enter");
     harness_expect(h, "No batch is like that");
     harness_keys(h, "Esc D 'today' Enter");
     harness_expect(h, "#4 ");
@@ -273,6 +277,7 @@ static void questions(void **state)
 
     harness_keys(h, "X");
     harness_expect(h, "Cancel batch #4 (6 running, 6 queued)? y/n");
+    harness_expect(h, " y yes  n no  Esc no");
     harness_keys(h, "j q");
     harness_expect_not(h, "Cancel batch #4");
     assert_false(h->app->quit);
@@ -282,12 +287,21 @@ static void questions(void **state)
     harness_expect(h, "#3 has ended");
     harness_keys(h, "j r");
     harness_expect(h, "Rerun #2: a all 20, f failed 2, s skipped 0?");
+    harness_expect(h, " Esc no rerun");
     harness_keys(h, "f");
     harness_expect(h, "web[07,14]");
     harness_keys(h, "Esc");
     assert_null(h->app->pending);
     harness_keys(h, "r s");
     assert_int_equal(h->app->n_overlays, 0);
+    harness_keys(h, "r o");
+    harness_expect(h, "no node is selected");
+    harness_keys(h, "1 j j j Space 5 r");
+    harness_expect(h, "skipped 0, o on the 1 selected?");
+    harness_keys(h, "o");
+    assert_int_equal(h->app->pending->n_node_ids, 1);
+    assert_string_equal(h->app->pending->node_ids[0], "web02");
+    assert_string_equal(h->app->pending->action, "systemctl restart nginx");
     harness_free(h);
 }
 

@@ -68,6 +68,12 @@ static void surface_frames(void **state)
     in = surface_frame(&s, (struct rect) {0, 0, 24, 3}, true, "[1] Targets", "12");
     assert_int_equal(in.w, 22);
     assert_int_equal(in.h, 1);
+    check_dump(&s, "+[1] Targets ====== 12 +\n|                      |\n"
+                   "+======================+\n");
+    assert_int_equal(surface_at(&s, 2, 0), '1');
+    assert_int_equal(surface_at(&s, 24, 0), 0);
+    surface_clear(&s);
+    surface_frame(&s, (struct rect) {0, 0, 24, 3}, false, "[1] Targets", "12");
     check_dump(&s, "+[1] Targets ------ 12 +\n|                      |\n"
                    "+----------------------+\n");
     surface_free(&s);

@@ -30,6 +30,7 @@ struct service_options {
     unsigned engine_fanout;    /* of the engine when it starts; 0: config, else FANOUT_DEFAULT */
     unsigned max_queue;        /* 0: config, else QUEUE_MAX_DEFAULT */
     bool read_only;            /* refuse every change: -ERR_FORBIDDEN */
+    bool ephemeral;            /* nodes and database go with this process */
 };
 
 /* Reads the configuration; touches neither the inventory nor the database yet. NULL on an error in
@@ -42,9 +43,15 @@ void service_close(struct service *s);
 
 const struct config *service_config(const struct service *s);
 const char *service_db_path(const struct service *s);
+bool service_is_ephemeral(const struct service *s);
 /* The fleet, loaded at first use and again when a file behind it has changed. Valid until the next
- * call of service_fleet or service_reload. NULL on an error (a broken file that was named). */
+ * service_fleet_release. NULL on an error (a broken file that was named), until a file has changed
+ * again. Other functions that need the fleet call it too. */
 const struct fleet *service_fleet(struct service *s, struct err *e);
+/* The fleet as it was last read without an error; NULL: never. Reads nothing. */
+const struct fleet *service_fleet_last(const struct service *s);
+/* Frees the fleets that others have taken the place of; who never calls it keeps them all. */
+void service_fleet_release(struct service *s);
 void service_reload(struct service *s); /* the next service_fleet reads everything again */
 /* Settles the batches of dead owners, where there are any. 0, also when there is no database. */
 int service_settle(struct service *s, struct err *e);

@@ -41,8 +41,9 @@ struct batch_filter {
     const char *text; /* smart-case substring of action, targets, label; NULL: any */
     const char *node; /* one of its nodes; NULL: any */
     const char *user; /* NULL: any */
+    bool not_success; /* any status but success */
 };
-#define BATCH_FILTER_ANY {-1, -1, 0, 0, 0, NULL, NULL, NULL}
+#define BATCH_FILTER_ANY {-1, -1, 0, 0, 0, NULL, NULL, NULL, false}
 /* Newest first. `before`: only numbers below it (keyset page), 0: from the newest. `*total` (may be
  * NULL) counts all that match, ignoring before and limit. */
 int reader_batches(struct reader *r, const struct batch_filter *f, int64_t before, size_t offset,

@@ -70,10 +70,12 @@ void surface_fill(struct surface *s, struct rect r, enum role role, char c);
 /* Gives a row (or part) the role, keeping its text: for the cursor row. Reverse where set. */
 void surface_paint(struct surface *s, struct rect r, enum role role, bool reverse);
 /* A border with a title on the left and another on the right ('+', '-', '|': same on every
- * terminal). Returns the inside. */
+ * terminal; the focused one has '=' for '-'). Returns the inside. */
 struct rect surface_frame(struct surface *s, struct rect r, bool focused, const char *title,
                           const char *right);
 void surface_cursor(struct surface *s, int x, int y, bool visible);
+/* The character there; 0 outside, and for the right half of a wide one. */
+uint32_t surface_at(const struct surface *s, int x, int y);
 
 /* The whole as text: a line a row, trailing spaces dropped; caller frees. */
 char *surface_dump(const struct surface *s);

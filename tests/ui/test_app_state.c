@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the app keeps while things change under it: the cursor, questions, messages, the inventory; and
+ * text that comes faster than anybody types. */
+#include "app_private.h"
+#include "harness.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/core/fleet.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* #1 and #2 have ended well, #3 runs on web01 and waits on web02. */
+static struct harness *three(int cols, int rows)
+{
+    struct harness *h = harness_new(NULL);
+
+    for (int i = 0; i < 2; i++)
+        harness_run(h, harness_batch(h, "uptime", "web01"), 0, 100, 0, "up\n", NULL);
+    harness_start(h, harness_batch(h, "sleep 60", "web[01-02]"), 0);
+    harness_open(h, cols, rows, false);
+    return h;
+}
+
+static void inventory(struct harness *h, const char *text)
+{
+    char *path = io_join(h->dir, "inventory.yaml");
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    assert_true(fd >= 0);
+    assert_int_equal(io_write_all(fd, text, strlen(text)), 0);
+    close(fd);
+    free(path);
+}
+
+/* Keys of which the terminal has more to give. */
+static void burst(struct harness *h, const char *keys)
+{
+    for (; *keys; keys++) {
+        struct key k = {KEY_CODE_CHAR, (unsigned char) *keys, false, NULL};
+        if (*keys == '\n')
+            k = (struct key) {KEY_CODE_ENTER, 0, false, NULL};
+        h->app->priv->burst = keys[1] ? BURST_GOES_ON : BURST_END;
+        app_key(h->app, &k);
+    }
+    h->app->priv->burst = BURST_NONE;
+    harness_draw(h);
+}
+
+static void opened_has_the_cursor(void **state)
+{
+    struct harness *h = three(80, 24);
+
+    harness_keys(h, "j j");
+    int64_t number = harness_batch(h, "true", "web03");
+    app_open_batch(h->app, number);
+    harness_keys(h, "5");
+    harness_expect(h, ">#4 ");
+    harness_keys(h, "r");
+    harness_expect(h, "Rerun #4");
+    harness_keys(h, "Esc j j Enter 5 r");
+    harness_expect(h, "Rerun #2");
+    /* One that the filter hides leaves the cursor where it was. */
+    harness_keys(h, "Esc ! j");
+    app_open_batch(h->app, 1);
+    harness_keys(h, "5");
+    harness_expect(h, ">#3 ");
+    harness_free(h);
+}
+
+static void question_ends_with_its_batch(void **state)
+{
+    struct harness *h = three(80, 24);
+
+    harness_keys(h, "X");
+    harness_expect(h, "Cancel batch #3");
+    harness_end(h, 3, 0, 100, 0, REASON_NONE, NULL, NULL, NULL);
+    harness_wait(h, 2000);
+    harness_expect(h, "Cancel batch #3");
+    harness_run(h, 3, 1, 100, 0, NULL, NULL);
+    harness_wait(h, 2000);
+    harness_expect_not(h, "Cancel batch #3");
+    harness_expect(h, "#3 has ended by itself");
+    harness_free(h);
+}
+
+static void counts_are_of_now(void **state)
+{
+    struct harness *h = three(80, 24);
+
+    harness_keys(h, "1 j Space");
+    harness_expect(h, "20 selected");
+    assert_non_null(strstr(h->app->toast, "20 selected"));
+    harness_keys(h, "j j j");
+    assert_non_null(strstr(h->app->toast, "20 selected"));
+    harness_keys(h, "Space");
+    assert_null(strstr(h->app->toast, "20 selected"));
+    /* What is no count stays for its time. */
+    app_toast(h->app, "the lamp is out");
+    harness_keys(h, "j Space");
+    harness_expect(h, "the lamp is out");
+    harness_free(h);
+}
+
+static void bursts_are_text(void **state)
+{
+    struct harness *h = three(80, 24);
+
+    harness_keys(h, "2 e");
+    burst(h, "one\ntwo\nX");
+    assert_string_equal(h->app->form.command.text, "one\ntwo\nX");
+    harness_expect(h, "editing");
+    harness_keys(h, "Esc 5 E C-u");
+    burst(h, "a.csv\nq");
+    assert_string_equal(h->app->priv->question.field.text, "a.csv\nq");
+    harness_keys(h, "Esc X");
+    burst(h, "yy");
+    assert_true(h->app->priv->question.active);
+    harness_keys(h, "n 1 j j j Space");
+    burst(h, "xy");
+    assert_int_equal(h->app->n_overlays, 1);
+    harness_expect(h, "press it again, alone");
+    assert_non_null(h->app->pending);
+    harness_free(h);
+}
+
+static void broken_inventory_stays(void **state)
+{
+    struct harness *h = three(120, 35);
+
+    inventory(h, "nodes: [\n");
+    harness_wait(h, 3000);
+    harness_expect(h, "28 hosts (stale)");
+    harness_expect(h, "stale inventory: ");
+    harness_expect(h, "web01");
+    field_set(&h->app->form.command, "true");
+    harness_keys(h, "1 j j j Space x");
+    harness_expect(h, "Refused");
+    harness_keys(h, "Esc R");
+    harness_expect(h, "inventory.yaml");
+    inventory(h, "nodes: {\"lone[1-2]\": {}}\n");
+    harness_wait(h, 3000);
+    harness_expect_not(h, "stale");
+    harness_expect(h, "lone1");
+    harness_free(h);
+}
+
+/* The service reads the inventory anew while the screen still draws the one before. */
+static void inventory_under_the_screen(void **state)
+{
+    struct harness *h = three(120, 35);
+    const struct fleet *before = h->app->fleet;
+    struct err e = ERR_INIT;
+
+    harness_keys(h, "1");
+    inventory(h, "nodes: {\"lone[1-2]\": {}}\n");
+    const struct fleet *now = service_fleet(h->service, &e);
+    assert_non_null(now);
+    assert_ptr_not_equal(now, before);
+    assert_ptr_equal(h->app->fleet, before);
+    assert_int_equal(fleet_node(before, "web01")->n_groups, 2);
+    harness_keys(h, "j Space G");
+    assert_ptr_equal(h->app->fleet, now);
+    harness_expect(h, "lone1");
+    harness_free(h);
+}
+
+static void narrow_footers(void **state)
+{
+    struct harness *h = three(40, 12);
+
+    harness_expect(h, " Enter open  r rerun  ? help  q quit");
+    harness_keys(h, "Enter");
+    harness_expect(h, " X cancel  ! failed  ? help  q back");
+    harness_keys(h, "2");
+    harness_expect(h, " e edit  x run  ");
+    harness_expect(h, "q back");
+    harness_free(h);
+    h = harness_new(NULL);
+    harness_open(h, 40, 12, false);
+    harness_expect(h, " c new  ");
+    harness_expect_not(h, "Enter open");
+    harness_free(h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opened_has_the_cursor),
+        cmocka_unit_test(question_ends_with_its_batch),
+        cmocka_unit_test(counts_are_of_now),
+        cmocka_unit_test(bursts_are_text),
+        cmocka_unit_test(broken_inventory_stays),
+        cmocka_unit_test(inventory_under_the_screen),
+        cmocka_unit_test(narrow_footers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
