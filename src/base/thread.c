@@ -33,7 +33,8 @@ static void *run(void *p)
     return start.fn(start.arg);
 }
 
-int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
+static int start_with(pthread_t *t, const pthread_attr_t *attr, const char *name,
+                      void *(*fn)(void *), void *arg)
 {
     struct start *start = x_calloc(1, sizeof *start);
     sigset_t all, before;
@@ -46,11 +47,31 @@ int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
     for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
         sigdelset(&all, crashes[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(t, NULL, run, start);
+    rc = pthread_create(t, attr, run, start);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc)
         free(start);
     return -rc;
+}
+
+int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
+{
+    return start_with(t, NULL, name, fn, arg);
+}
+
+int thread_start_detached(const char *name, size_t stack, void *(*fn)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    pthread_t t;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, stack);
+
+    int rc = start_with(&t, &attr, name, fn, arg);
+
+    pthread_attr_destroy(&attr);
+    return rc;
 }
 
 int waker_init(struct waker *w)

@@ -20,23 +20,30 @@
 #include <unistd.h>
 
 #define REACTORS_MAX 4
-#define HELPERS_MAX 16
+/* Threads beside one for each execution: work that hangs goes on when its session has gone. */
+#define HELPERS_SPARE 1024
 #define HANDSHAKES_DEFAULT 8
 #define STOP_GRACE_DEFAULT_MS 2000
 /* Descriptors: an execution has at most three (two pipes and a process), the rest of the program
- * keeps within the spare ones. */
+ * keeps within the spare ones. Look-ups that were left behind have one or two each. */
 #define FDS_EACH 3
 #define FDS_SPARE 96
+#define FDS_LEFT_BEHIND 2048
+
+unsigned long engine_files_needed(unsigned fanout)
+{
+    return (unsigned long) fanout * FDS_EACH + FDS_SPARE;
+}
 
 static int raise_fd_limit(unsigned fanout, struct err *e)
 {
     struct rlimit lim;
-    rlim_t need = (rlim_t) fanout * FDS_EACH + FDS_SPARE;
+    rlim_t need = engine_files_needed(fanout);
 
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
         return err_set(e, ERR_INTERNAL, "cannot read the limit of open files: %s",
                        strerror(errno));
-    if (lim.rlim_cur == RLIM_INFINITY || lim.rlim_cur >= need)
+    if (lim.rlim_cur == RLIM_INFINITY || lim.rlim_cur >= need + FDS_LEFT_BEHIND)
         return 0;
     if (lim.rlim_max != RLIM_INFINITY && lim.rlim_max < need) {
         unsigned long can = 0;
@@ -47,8 +54,11 @@ static int raise_fd_limit(unsigned fanout, struct err *e)
                        "(ulimit -Hn) or use a fanout of at most %lu (-f)",
                        fanout, (unsigned long) need, (unsigned long) lim.rlim_max, can);
     }
-    lim.rlim_cur = need;
-    if (setrlimit(RLIMIT_NOFILE, &lim) != 0)
+    rlim_t had = lim.rlim_cur;
+    lim.rlim_cur = need + FDS_LEFT_BEHIND;
+    if (lim.rlim_max != RLIM_INFINITY && lim.rlim_cur > lim.rlim_max)
+        lim.rlim_cur = lim.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &lim) != 0 && had < need)
         return err_set(e, ERR_INTERNAL, "cannot raise the limit of open files to %lu: %s",
                        (unsigned long) need, strerror(errno));
     return 0;
@@ -70,17 +80,20 @@ static void shared_make(struct engine *e)
     while (e->transports[n])
         n++;
     e->shared = x_calloc(n + 1, sizeof *e->shared);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        e->shared[i].ops = e->transports[i];
         if (e->transports[i]->shared_new)
-            e->shared[i] = e->transports[i]->shared_new();
+            e->shared[i].of = e->transports[i]->shared_new();
+    }
 }
 
-static void shared_drop(struct engine *e)
+static void shared_drop(void *arg)
 {
-    for (size_t i = 0; e->transports[i]; i++)
-        if (e->shared[i])
-            e->transports[i]->shared_free(e->shared[i]);
-    free(e->shared);
+    struct shared *shared = arg;
+    for (size_t i = 0; shared[i].ops; i++)
+        if (shared[i].of)
+            shared[i].ops->shared_free(shared[i].of);
+    free(shared);
 }
 
 static struct engine *engine_create(const struct engine_config *cfg, struct clock_virtual *sim,
@@ -108,7 +121,8 @@ static struct engine *engine_create(const struct engine_config *cfg, struct cloc
     e->reactors = x_calloc(n, sizeof *e->reactors);
 
     bool ok = sim || raise_fd_limit(fanout, err) == 0;
-    e->helpers = ok ? helpers_new(sim ? 0 : HELPERS_MAX, err) : NULL;
+    if (ok)
+        e->helpers = helpers_new(sim ? 0 : fanout + HELPERS_SPARE, shared_drop, e->shared, err);
     ok = e->helpers != NULL;
     while (ok && e->n_reactors < n) {
         struct reactor *r = &e->reactors[e->n_reactors];
@@ -147,11 +161,15 @@ void engine_free(struct engine *e)
     post_all(e, (struct msg){.kind = MSG_QUIT});
     for (unsigned i = 0; i < e->n_reactors; i++)
         reactor_join(&e->reactors[i]);
-    helpers_free(e->helpers);
+    if (e->helpers)
+        helpers_stop(e->helpers);
     for (unsigned i = 0; i < e->n_reactors; i++)
         reactor_free(&e->reactors[i]);
     queue_clear(&e->queue);
-    shared_drop(e);
+    if (e->helpers)
+        helpers_unref(e->helpers);
+    else
+        shared_drop(e->shared);
     places_free(e->places);
     pthread_cond_destroy(&e->idle);
     pthread_mutex_destroy(&e->lock);
@@ -207,8 +225,8 @@ static void emit_never_started(struct engine *e, const struct job *job)
         ev->reason = REASON_CANCELLED;
         ev->error = x_strdup("Cancelled by user");
     } else {
-        ev->reason = REASON_LOST;
-        ev->error = x_strdup("muster was told to leave at once, before this was started");
+        ev->reason = REASON_SKIPPED;
+        ev->error = x_strdup("muster left before it was started");
     }
     e->sink.emit(e->sink.ctx, ev);
 }

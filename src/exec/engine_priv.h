@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the engine see of it. Lock order: engine, places, a reactor's inbox; the
- * sink's own lock is a leaf below all of them. */
+/* What the parts of the engine see of it. Lock order: engine, places or the helpers' pool, a
+ * reactor's inbox; the sink's own lock is a leaf below all of them. */
 #ifndef MUSTER_EXEC_ENGINE_PRIV_H
 #define MUSTER_EXEC_ENGINE_PRIV_H
 
@@ -14,13 +14,20 @@
 
 #include <pthread.h>
 
+/* What a transport's sessions share. It belongs to the helpers' pool and goes with its last thread,
+ * for work that was left behind may still use it. */
+struct shared {
+    const struct transport_ops *ops;
+    void *of; /* NULL where it has no shared_new */
+};
+
 struct engine {
     /* unchanged after engine_new */
     struct event_sink sink;
     const struct mclock *clock;
     struct clock_virtual *sim; /* NULL: threads */
     const struct transport_ops *const *transports;
-    void **shared; /* of each transport, where it has shared_new */
+    struct shared *shared; /* of each transport; the pool's */
     int64_t stop_grace_ms;
     uint64_t seed;
     struct helpers *helpers;

@@ -25,6 +25,7 @@
 #define STUBBORN_WAIT_MS 1000           /* for the end, when KILL is said to have left it running */
 #define BACKOFF_MS 250
 #define BACKOFF_MAX_MS 4000
+#define DEADLINE_STEP_MS 20 /* it is not looked at more often while it moves */
 
 static void arm(struct session *s, enum session_timer which, int64_t in_ms)
 {
@@ -58,7 +59,7 @@ static bool pick_transport(struct session *s, const char *name)
         if (name && strcmp(e->transports[i]->name, name) != 0)
             continue;
         s->ops = e->transports[i];
-        s->shared = e->shared[i];
+        s->shared = e->shared[i].of;
         return true;
     }
     return false;
@@ -97,10 +98,8 @@ static void close_attempt(struct session *s)
         if (s->watch[i].fd >= 0)
             session_unwatch(s, s->watch[i].fd);
     if (s->help) {
-        s->help->session = NULL;
-        if (s->help->back)
-            help_free(s->help);
-        s->help = NULL;
+        s->waited_ms += help_waited(s->help);
+        help_abandon(X_STEAL(s->help));
     }
     session_handshake_done(s);
     disarm(s, TIMER_TRANSPORT);
@@ -191,6 +190,11 @@ void session_start(struct reactor *r, struct job *job)
     open_attempt(s);
 }
 
+static int64_t connect_deadline(const struct session *s)
+{
+    return s->begun + s->connect_ms + s->waited_ms;
+}
+
 /* Another attempt, when it may help and the deadline leaves time for it. */
 static bool try_again(struct session *s)
 {
@@ -200,7 +204,7 @@ static bool try_again(struct session *s)
     for (unsigned i = 1; i < s->attempts && most < BACKOFF_MAX_MS; i++)
         most *= 2;
     int64_t in_ms = most / 2 + jitter(s, most / 2 + 1);
-    if (reactor_now(s->reactor) + in_ms >= s->timer[TIMER_DEADLINE].due)
+    if (reactor_now(s->reactor) + in_ms >= connect_deadline(s))
         return false;
     close_attempt(s);
     s->end = END_NONE;
@@ -214,7 +218,7 @@ static void settle_end(struct session *s)
     if (s->stop) {
         /* Whatever ended it, it was told to end; only a lost connection leaves doubt. */
         finish(s, s->stop_reason, X_STEAL(s->stop_error),
-               s->end == END_FAILED ? REMOTE_UNKNOWN : REMOTE_STOPPED);
+               s->end != END_FAILED ? REMOTE_STOPPED : s->started ? REMOTE_UNKNOWN : REMOTE_NONE);
     } else if (s->end == END_EXIT) {
         bool ok = s->exit_code == 0;
         finish(s, ok ? REASON_NONE : REASON_EXIT,
@@ -259,8 +263,8 @@ void session_step(struct session *s)
     s->budget = STEP_BYTES;
     if (wake & WAKE_HELP) {
         /* The work's argument is the transport's again. */
-        free(s->help);
-        s->help = NULL;
+        s->waited_ms += help_waited(s->help);
+        free(X_STEAL(s->help));
     }
     s->ops->step(s->priv, wake);
     session_settle(s);
@@ -294,8 +298,23 @@ void session_cancel(struct session *s)
         stop(s, REASON_CANCELLED, x_strdup("Cancelled by user"));
 }
 
+/* How much later its connect deadline is, for what it has waited for a helper. */
+static bool deadline_moved(struct session *s)
+{
+    int64_t left = connect_deadline(s) - reactor_now(s->reactor);
+
+    if (s->help)
+        left += help_waited(s->help);
+    if (s->started || left <= 0)
+        return false;
+    arm(s, TIMER_DEADLINE, left < DEADLINE_STEP_MS ? DEADLINE_STEP_MS : left);
+    return true;
+}
+
 static void deadline_passed(struct session *s)
 {
+    if (deadline_moved(s))
+        return;
     int64_t ms = s->started ? s->command_ms : s->connect_ms;
     bool where = !s->started && s->phase;
     stop(s, REASON_TIMEOUT,
@@ -346,10 +365,12 @@ void session_timer_due(struct session *s, int which)
 
 void session_abort(struct session *s)
 {
-    finish(s, REASON_LOST,
-           x_strdup(s->started ? "muster left at once while the command ran; it may still run"
-                               : "muster left at once, before the command was started"),
-           s->started ? REMOTE_UNKNOWN : REMOTE_NONE);
+    if (s->started)
+        finish(s, REASON_LOST,
+               x_strdup("muster left at once while the command ran; it may still run"),
+               REMOTE_UNKNOWN);
+    else
+        finish(s, REASON_SKIPPED, x_strdup("muster left before it was started"), REMOTE_NONE);
 }
 
 void session_discard(struct session *s)

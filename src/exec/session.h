@@ -56,6 +56,7 @@ struct session {
     char token[TOKEN_SIZE];
 
     int64_t begun, started_at, connect_ms, command_ms;
+    int64_t waited_ms; /* for helpers: no part of connect_ms */
     unsigned attempts;
     uint64_t jitter; /* state of its random numbers */
     bool started, done;

@@ -143,8 +143,8 @@ void session_timer(struct session *s, int64_t in_ms)
         timers_set(&s->reactor->timers, t, reactor_now(s->reactor) + in_ms);
 }
 
-void session_help(struct session *s, void (*work)(void *arg), void (*free_arg)(void *arg),
-                  void *arg)
+void session_help(struct session *s, void (*work)(void *arg, struct help *help),
+                  void (*free_arg)(void *arg), void *arg)
 {
     if (s->help) {
         free_arg(arg);
@@ -157,6 +157,7 @@ void session_help(struct session *s, void (*work)(void *arg), void (*free_arg)(v
     help->work = work;
     help->free_arg = free_arg;
     help->arg = arg;
+    help->lane = s->place ? LANE_CONNECTED : LANE_LOOKUP;
     s->help = help;
     helpers_run(s->reactor->engine->helpers, help);
 }
@@ -180,7 +181,8 @@ void session_set_timeouts(struct session *s, int64_t connect_ms, int64_t command
     if (connect_ms > 0)
         s->connect_ms = connect_ms;
     if (connect_ms > 0 && !s->started && !s->stop)
-        timers_set(&s->reactor->timers, &s->timer[TIMER_DEADLINE], s->begun + connect_ms);
+        timers_set(&s->reactor->timers, &s->timer[TIMER_DEADLINE],
+                   s->begun + connect_ms + s->waited_ms);
     if (command_ms < 0)
         return;
     s->command_ms = command_ms;
@@ -203,6 +205,11 @@ void session_started(struct session *s)
     if (s->command_ms > 0)
         timers_set(&s->reactor->timers, &s->timer[TIMER_DEADLINE],
                    s->started_at + s->command_ms);
+}
+
+void session_not_started(struct session *s)
+{
+    s->started = false;
 }
 
 bool session_flush(struct session *s)

@@ -2,6 +2,8 @@
 /* Runs `ssh -G`: the user's own ssh knows best what its configuration means. */
 #include "ssh_conf.h"
 
+#include "helpers.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
@@ -82,7 +84,17 @@ static bool drain(int out, int err, struct strbuf *text, struct strbuf *errors)
     return true;
 }
 
-static int run(char *const *argv, struct strbuf *text, struct strbuf *errors, int *status)
+/* Its end, not yet reaped: until then nobody else has its number, and it can be killed by that. */
+static void wait_end(pid_t pid)
+{
+    siginfo_t si;
+
+    while (waitid(P_PID, (id_t) pid, &si, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+        ;
+}
+
+static int run(char *const *argv, struct help *help, struct strbuf *text, struct strbuf *errors,
+               int *status)
 {
     int out[2], err[2];
     pid_t pid;
@@ -102,10 +114,14 @@ static int run(char *const *argv, struct strbuf *text, struct strbuf *errors, in
     close(out[1]);
     close(err[1]);
     if (rc == 0) {
+        if (!help_child(help, pid))
+            kill(-pid, SIGKILL);
         if (!drain(out[0], err[0], text, errors)) {
             kill(-pid, SIGKILL);
             rc = ETIMEDOUT;
         }
+        wait_end(pid);
+        help_child(help, 0);
         while (waitpid(pid, status, 0) < 0 && errno == EINTR)
             ;
     }
@@ -145,7 +161,7 @@ int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e)
     strbuf_init(&text, ANSWER_MAX);
     strbuf_init(&errors, 4096);
 
-    int rc = run(args.v, &text, &errors, &status);
+    int rc = run(args.v, q->help, &text, &errors, &status);
 
     if (rc == -ENOENT) {
         ret = 1;

@@ -94,7 +94,7 @@ void accept_work_free(void *arg)
     free(w);
 }
 
-static void accept_work(void *arg)
+static void accept_work(void *arg, struct help *help)
 {
     struct accept_work *w = arg;
     struct err e = ERR_INIT;
@@ -207,7 +207,7 @@ void sign_work_free(void *arg)
     free(w);
 }
 
-static void sign_work(void *arg)
+static void sign_work(void *arg, struct help *help)
 {
     struct sign_work *w = arg;
     struct err e = ERR_INIT;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct err;
+struct help;
 
 enum conf_strict { STRICT_YES, STRICT_ACCEPT_NEW }; /* never off */
 #define STRICT_OFF_TEXT \
@@ -57,6 +58,7 @@ struct conf_query {
     const struct strv *options; /* -o, or NULL */
     const char *user;           /* -l and -p, for Match lines; NULL and 0: not given */
     int port;
+    struct help *help;          /* whose work it is, or NULL */
 };
 /* Asks `ssh -G`. 0 with *out; 1 when there is no ssh program; -code. */
 int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e);

@@ -142,6 +142,7 @@ static bool find_conf(struct prepared *p, struct conf_named *named)
         .options = &p->options,
         .user = p->over.user,
         .port = p->over.port,
+        .help = p->help,
     };
 
     if (shared_conf(p->shared, &q, &p->conf, &p->hostname, named, &e) != 0)
@@ -343,11 +344,12 @@ static void find_keys(struct prepared *p, const struct conf_named *named)
         prepare_keys(p, &p->conf->identity_files, named->identity);
 }
 
-void prepare_work(void *arg)
+void prepare_work(void *arg, struct help *help)
 {
     struct prepared *p = arg;
     struct conf_named named;
 
+    p->help = help;
     find_host(p);
     if (p->failed != REASON_NONE || !find_conf(p, &named))
         return;

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct addrinfo;
+struct help;
 struct session;
 struct ssh_key;
 struct ssh_shared;
@@ -37,6 +38,7 @@ struct prepared {
     struct settings base, over;
     struct strv options;
     int64_t batch;
+    struct help *help; /* while the work is done */
 
     /* why it ends here, when it does */
     enum reason failed;
@@ -69,7 +71,7 @@ struct prepared {
 
 struct prepared *prepared_new(struct session *s, struct ssh_shared *shared);
 void prepared_free(void *arg); /* struct prepared *; NULL allowed */
-void prepare_work(void *arg);  /* on a helper thread */
+void prepare_work(void *arg, struct help *help); /* on a helper thread */
 
 /* Parts of it: ssh_pick.c, ssh_env.c. */
 /* explicit_keys: somebody named these files, so one that is absent is worth a word. */

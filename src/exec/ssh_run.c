@@ -47,8 +47,10 @@ enum go conn_exec(struct conn *c)
 
     if (rc == LIBSSH2_ERROR_EAGAIN && !ended(c))
         return GO_WAIT;
-    if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED)
-        return conn_fail(c, REASON_LOST, false, "the server refuses to run commands for this user");
+    if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED) {
+        session_not_started(c->session);
+        return conn_fail(c, REASON_UNREACHABLE, false, "the server refused to run a command");
+    }
     if (rc != 0)
         return conn_lost(c, rc, "starting the command");
     free(X_STEAL(c->command));

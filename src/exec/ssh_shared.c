@@ -7,6 +7,7 @@
  * stale when its files have changed since. */
 #include "ssh_shared.h"
 
+#include "helpers.h"
 #include "ssh_agent.h"
 #include "ssh_class.h"
 #include "ssh_hosts.h"
@@ -227,14 +228,36 @@ static void log_warnings(struct ssh_shared *s, const struct strv *warnings, cons
     }
 }
 
+/* Nobody waits for the answer any more: who else wants it asks again. */
+static void give_up_conf(struct ssh_shared *s, struct conf_slot *slot)
+{
+    pthread_mutex_lock(&s->lock);
+    conf_slot_clear(slot);
+    pthread_cond_broadcast(&s->filled);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Fills a slot that is marked busy; without the lock but for its last lines. */
 static void fill_conf(struct ssh_shared *s, struct conf_slot *slot, struct scan *scan,
                       const char *class_key, const struct conf_query *q)
 {
     struct ssh_conf *conf = NULL;
     struct err e = ERR_INIT;
+
+    if (!help_heavy_begin(q->help)) {
+        give_up_conf(s, slot);
+        return;
+    }
+
     int rc = conf_run(q, &conf, &e);
 
+    help_heavy_end(q->help);
+    if (help_abandoned(q->help)) {
+        conf_unref(conf);
+        err_clear(&e);
+        give_up_conf(s, slot);
+        return;
+    }
     if (rc == 1) {
         log_no_ssh(s);
         conf = conf_by_hand(q);
@@ -356,7 +379,7 @@ int shared_conf(struct ssh_shared *s, const struct conf_query *query, struct ssh
         struct conf_slot *slot = filled_slot(s, key, scan, class_key, &q);
 
         if (!slot->conf) {
-            ret = err_set(e, ERR_VALIDATION, "%s", slot->error);
+            ret = err_set(e, ERR_VALIDATION, "%s", slot->error ? slot->error : "given up");
         } else if (per_host || strcmp(slot->host, q.host) == 0) {
             *conf = conf_ref(slot->conf);
             *hostname = x_strdup(slot->conf->hostname);

@@ -121,7 +121,7 @@ static void begin_run(struct fake *f)
     session_timer(f->s, f->plan.tick_ms);
 }
 
-static void work(void *arg)
+static void work(void *arg, struct help *help)
 {
     ++*(int *) arg;
 }

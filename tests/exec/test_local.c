@@ -317,8 +317,11 @@ static void abort_all(void **state)
     engine_counts(rig.engine, &counts);
     assert_int_equal(counts.running, 0);
     rig_wait(&rig, 4, PATIENCE);
-    for (size_t i = 0; i < 4; i++)
-        assert_int_equal(rig.results[i].end->reason, REASON_LOST);
+    for (size_t i = 0; i < 4; i++) {
+        /* Only of the first it is known that it had begun. */
+        assert_true(rig.results[i].end->reason == REASON_LOST ||
+                    (i && rig.results[i].end->reason == REASON_SKIPPED));
+    }
     wait_for_processes(mark, 0);
     rig_stop(&rig);
     free(command);

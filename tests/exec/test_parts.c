@@ -279,7 +279,7 @@ static void *slow_open(struct session *s)
     return l;
 }
 
-static void slow_work(void *arg)
+static void slow_work(void *arg, struct help *help)
 {
     usleep(1000);
     *(int *) arg = 42;

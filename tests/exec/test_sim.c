@@ -370,7 +370,7 @@ static void stop_dispatch(void **state)
 static void abort_everything(void **state)
 {
     struct sim sim;
-    unsigned after_start = 0;
+    unsigned after_start = 0, never_started = 0;
 
     sim_start(&sim, 5, -1, 500);
     sim_submit(&sim, 500, 0, false);
@@ -379,12 +379,18 @@ static void abort_everything(void **state)
     for (unsigned i = 0; i < 500; i++) {
         const struct event *ev = sim.batches[0].rows[i].end;
         assert_non_null(ev);
+        if (ev->reason == REASON_SKIPPED) {
+            assert_string_equal(ev->error, "muster left before it was started");
+            assert_int_equal(ev->remote, REMOTE_NONE);
+            never_started++;
+        }
         if (ev->reason != REASON_LOST)
             continue;
         assert_int_equal(ev->duration_ms <= 500 + 800, true);
         after_start += ev->remote == REMOTE_UNKNOWN;
     }
     assert_true(after_start > 100);
+    assert_true(never_started > 0);
     sim_end(&sim);
 }
 

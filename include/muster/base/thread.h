@@ -5,9 +5,12 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Starts fn(arg) with all signals blocked and this name (at most 15 bytes). 0 or -errno. */
 int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg);
+/* The same for one that nobody joins, with this much stack. */
+int thread_start_detached(const char *name, size_t stack, void *(*fn)(void *), void *arg);
 
 /* An eventfd that several threads may wake and one waits on. */
 struct waker {

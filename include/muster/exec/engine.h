@@ -30,7 +30,8 @@ struct engine_config {
     int64_t stop_grace_ms;          /* between TERM and KILL; 0: 2000 */
     uint64_t seed;                  /* of the retry jitter; 0: random */
     const struct mclock *clock;     /* NULL: the system's */
-    /* NULL-terminated; must live as long as the engine. NULL: those of engine_transports(). */
+    /* NULL-terminated; must live as long as the process: work that was left behind may use them.
+     * NULL: those of engine_transports(). */
     const struct transport_ops *const *transports;
 };
 
@@ -53,11 +54,14 @@ struct engine_job {
     const struct settings *base, *over;
 };
 
+/* Files that must be allowed to be open (ulimit -n) for this fanout. */
+unsigned long engine_files_needed(unsigned fanout);
 struct engine *engine_new(const struct engine_config *cfg, const struct event_sink *sink,
                           struct err *e); /* NULL on -ERR_INTERNAL: descriptors, threads */
 /* Cancels nothing: call it when idle, or everything still running is torn down without an event.
- * Joins all threads. No other call may be under way or follow: what answers claims has stopped
- * before (it may still take events: the last ones leave before this returns). NULL allowed. */
+ * Joins the reactors, and waits for no helper: one that hangs is left behind with all that it
+ * uses. No other call may be under way or follow: what answers claims has stopped before (it may
+ * still take events: the last ones leave before this returns). NULL allowed. */
 void engine_free(struct engine *e);
 
 /* Room for n executions, before anything is written. 0 or -ERR_QUEUE_FULL whose text says how many
@@ -79,7 +83,8 @@ size_t engine_cancel(struct engine *e, int64_t batch);
  * off instead of dropped, and asked for again by engine_resume_dispatch. */
 void engine_stop_dispatch(struct engine *e);
 void engine_resume_dispatch(struct engine *e);
-/* Tears down every session at once, with a FINISH of REASON_LOST each; used to leave at once. */
+/* Tears down every session at once; used to leave at once. Each ends with a FINISH: REASON_LOST when
+ * its command may have started, else REASON_SKIPPED. */
 void engine_abort(struct engine *e);
 
 struct engine_counts {

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct help;
 struct session;
 struct mclock;
 
@@ -41,7 +42,8 @@ struct transport_ops {
      * is still under way is left to session_help's rules. */
     void (*close)(void *priv);
     /* Optional, both or none: what all sessions of an engine share (caches; guarded by its own
-     * locks, since reactors and helpers use it). Made with the engine, freed after its threads. */
+     * locks, since reactors and helpers use it). Made with the engine, freed after its threads, on
+     * whichever is the last. */
     void *(*shared_new)(void);
     void (*shared_free)(void *shared);
 };
@@ -75,10 +77,12 @@ void session_unwatch(struct session *s, int fd);
 void session_phase(struct session *s, const char *where);
 void session_timer(struct session *s, int64_t in_ms); /* one; replaces; -1: none */
 
-/* Runs work(arg) on a helper thread; then step(WAKE_HELP) comes, unless the session has gone: then
- * only free_arg(arg) is called. One at a time a session. arg is the helper's while it works. */
-void session_help(struct session *s, void (*work)(void *arg), void (*free_arg)(void *arg),
-                  void *arg);
+/* Runs work(arg, help) on a helper thread; then step(WAKE_HELP) comes, unless the session has gone:
+ * then only free_arg(arg) is called, maybe after the engine has gone too. One at a time a session.
+ * arg is the helper's while it works. Waiting for a helper is not taken off the connect timeout. A
+ * session that has asked for a handshake place goes first. help: see exec/helpers.h. */
+void session_help(struct session *s, void (*work)(void *arg, struct help *help),
+                  void (*free_arg)(void *arg), void *arg);
 
 /* Asks for one of the handshake places of this server ("host:port"); WAKE_SLOT comes when granted
  * (maybe before this returns true: then it is granted at once). Given back by session_handshake_done
@@ -92,6 +96,9 @@ void session_set_timeouts(struct session *s, int64_t connect_ms, int64_t command
 /* The command may have started from now on: the connect deadline ends, the command's begins, and a
  * failure after this is REASON_LOST and never retried. Call it right before the request is sent. */
 void session_started(struct session *s);
+/* It has become certain that the command did not start after all: followed by session_end_failed().
+ * A failure is what it is again. */
+void session_not_started(struct session *s);
 
 /* Output bytes, in order for each stream. Returns how many were taken: fewer means pause: stop
  * reading, keep the rest, WAKE_ROOM comes. The cap is applied inside (what is past it counts as
