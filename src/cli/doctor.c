@@ -97,8 +97,8 @@ static struct finding check_agent(struct service *s)
     const char *path = getenv("SSH_AUTH_SOCK");
     if (!path || !*path)
         return find(ADVICE, x_strdup("no agent (SSH_AUTH_SOCK is not set)"),
-                    "start one and add your keys (eval $(ssh-agent); ssh-add); encrypted and RSA "
-                    "keys need it");
+                    "start one and add your keys (eval $(ssh-agent); ssh-add); encrypted keys need "
+                    "it");
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof a.sun_path)
         return find(BAD, x_asprintf("SSH_AUTH_SOCK is too long: %s", path), "start a new agent");
@@ -149,9 +149,9 @@ static struct finding check_limits(struct service *s)
     struct rlimit r;
     getrlimit(RLIMIT_NOFILE, &r);
     unsigned fanout = service_config(s)->fanout;
-    unsigned long long need = (unsigned long long) fanout * 8 + 64;
+    unsigned long need = service_files_needed(fanout);
     if (r.rlim_max != RLIM_INFINITY && r.rlim_max < need)
-        return find(BAD, x_asprintf("%llu open files allowed, fanout %u wants up to %llu",
+        return find(BAD, x_asprintf("%llu open files allowed, fanout %u needs %lu",
                                     (unsigned long long) r.rlim_max, fanout, need),
                     "raise the hard limit (ulimit -Hn), or lower the fanout");
     return find(GOOD, x_asprintf("%llu open files allowed",

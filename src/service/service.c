@@ -310,6 +310,11 @@ int service_settle(struct service *s, struct err *e)
     return rc;
 }
 
+unsigned long service_files_needed(unsigned fanout)
+{
+    return engine_files_needed(fanout);
+}
+
 /* --- waiting --- */
 
 int service_wake_fd(struct service *s)

@@ -43,6 +43,8 @@ void service_close(struct service *s);
 
 const struct config *service_config(const struct service *s);
 const char *service_db_path(const struct service *s);
+/* Files that must be allowed to be open (ulimit -n) to run with this fanout. */
+unsigned long service_files_needed(unsigned fanout);
 bool service_is_ephemeral(const struct service *s);
 /* The fleet, loaded at first use and again when a file behind it has changed. Valid until the next
  * service_fleet_release. NULL on an error (a broken file that was named), until a file has changed
