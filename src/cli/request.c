@@ -7,10 +7,25 @@
 #include "muster/base/strbuf.h"
 #include "muster/core/json.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define DOCUMENT_MAX ((size_t) 16 << 20)
+
+/* As the same words in ssh_config: ssh would ask, which is a refusal here; and never off. */
+static int strict_option(struct settings *over, const char *value, struct err *e)
+{
+    if (strcasecmp(value, "ask") == 0)
+        value = "yes";
+    if (strcasecmp(value, "no") == 0 || strcasecmp(value, "off") == 0) {
+        fputs("muster: warning: StrictHostKeyChecking=no is taken as accept-new: a changed key is "
+              "still refused\n", stderr);
+        value = "accept-new";
+    }
+    return setting_set(over, SETTING_STRICT, value, e);
+}
 
 /* ssh's -o takes KEY=VALUE or "KEY VALUE"; what it says of keys and host keys is a setting of ours too. */
 static int ssh_option(struct settings *over, const char *option, struct err *e)
@@ -24,7 +39,7 @@ static int ssh_option(struct settings *over, const char *option, struct err *e)
     if (n == 12 && strncasecmp(option, "IdentityFile", n) == 0)
         return setting_set(over, SETTING_IDENTITY, value, e);
     if (n == 21 && strncasecmp(option, "StrictHostKeyChecking", n) == 0)
-        return setting_set(over, SETTING_STRICT, value, e);
+        return strict_option(over, value, e);
     return 0;
 }
 

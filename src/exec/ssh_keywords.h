@@ -27,6 +27,6 @@ struct conf_keyword {
 };
 
 const struct conf_keyword *conf_keyword(const char *name); /* NULL: not known */
-const struct conf_keyword *conf_keyword_at(size_t i);      /* by name; NULL past the end */
+const struct conf_keyword *conf_keyword_at(size_t i);      /* in order; NULL past the end */
 
 #endif

@@ -14,6 +14,7 @@
 
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #define AGENT_MS 3000
 #define IDENTITIES_MAX 16
@@ -67,6 +68,15 @@ static void offer(struct prepared *p, const uint8_t *blob, size_t n, struct ssh_
         (struct candidate) {x_memdup(blob, n), n, key ? ssh_key_ref(key) : NULL, label};
 }
 
+/* ssh would offer it beside the key. */
+static void note_certificate(struct prepared *p, const char *key_path)
+{
+    CLEANUP_FREE char *path = x_asprintf("%s-cert.pub", key_path);
+
+    if (access(path, F_OK) == 0)
+        note(p, path, "is a certificate, which the ssh transport cannot use");
+}
+
 static void load_files(struct prepared *p, const struct strv *list, bool explicit_keys,
                        struct files *f)
 {
@@ -87,6 +97,7 @@ static void load_files(struct prepared *p, const struct strv *list, bool explici
             continue;
         }
         f->v[f->n++] = key;
+        note_certificate(p, path);
     }
 }
 

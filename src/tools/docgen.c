@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Prints what the documents take from tables in the code: `docgen keys` is README's table of keys. */
+/* Prints what the documents take from tables in the code: `docgen keys` is README's table of keys,
+ * `docgen ssh-config` what becomes of each keyword of ssh_config. */
+#include "ssh_keywords.h"
+
 #include "muster/ui/action.h"
 
 #include <stdbool.h>
@@ -61,12 +64,40 @@ static void print_key_table(void)
     }
 }
 
+static void print_keywords(enum conf_treatment how, const char *what)
+{
+    const struct conf_keyword *k;
+    bool first = true;
+
+    printf("| %s | ", what);
+    for (size_t i = 0; (k = conf_keyword_at(i)); i++) {
+        if (k->how != how)
+            continue;
+        printf("%s%s", first ? "" : ", ", k->name);
+        first = false;
+    }
+    puts(" |");
+}
+
+static void print_keyword_table(void)
+{
+    puts("| ssh_config | keywords |\n| --- | --- |");
+    print_keywords(CONF_HONOURED, "honoured");
+    print_keywords(CONF_REFUSED, "refused: `unsupported`");
+    print_keywords(CONF_LEFT_OUT, "left out, with a line in the log");
+    print_keywords(CONF_HARMLESS, "makes no difference here");
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "keys") == 0) {
         print_key_table();
         return 0;
     }
-    fputs("usage: docgen keys\n", stderr);
+    if (argc == 2 && strcmp(argv[1], "ssh-config") == 0) {
+        print_keyword_table();
+        return 0;
+    }
+    fputs("usage: docgen keys|ssh-config\n", stderr);
     return 2;
 }

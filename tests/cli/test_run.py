@@ -261,6 +261,13 @@ class Request(Case):
         self.assertEqual((p['fanout'], p['user'], p['strict_host_key']), (2, 'joe', 'accept-new'))
         self.assertIn('30', p['command_timeout'])
 
+    def test_host_key_checks_are_never_off(self):
+        for word, kept in (('no', 'accept-new'), ('off', 'accept-new'), ('ask', 'yes')):
+            r = self.request({'targetNodeIds': ['n001'], 'action': 'true', 'json': True,
+                              'option': ['StrictHostKeyChecking=' + word]})
+            self.assertEqual(r.json['batch']['parameters']['strict_host_key'], kept)
+            self.assertEqual('is taken as accept-new' in r.err, kept == 'accept-new', r.err)
+
     def test_from_standard_input(self):
         doc = json.dumps({'targetNodeIds': ['n001'], 'action': 'echo hi'}).encode()
         r = self.ok('run', '--request', '-', '-N', input=doc)

@@ -3,6 +3,7 @@
 #include "ssh_class.h"
 #include "ssh_conf.h"
 #include "ssh_kex.h"
+#include "ssh_keywords.h"
 #include "ssh_wire.h"
 
 #include "muster/base/alloc.h"
@@ -16,6 +17,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -201,7 +203,180 @@ static void test_answer_of_ssh(void **state)
     assert_int_equal(c->alive_interval, 30);
     assert_string_equal(c->ciphers, "aes128-ctr,x");
     assert_null(c->unsupported);
+    assert_int_equal(c->warnings.n, 1);
+    assert_non_null(strstr(c->warnings.v[0], "whatever"));
     conf_unref(c);
+}
+
+static void test_values_of_honoured(void **state)
+{
+    char text[] = "revokedhostkeys ~/revoked\nsendenv LANG\nsendenv LC_*\nsetenv A=b c\n"
+                  "setenv B=\nserveralivecountmax 99999999999\nconnecttimeout none\n"
+                  "pubkeyacceptedkeytypes ssh-ed25519\n";
+    char none[] = "revokedhostkeys none\n";
+    struct ssh_conf *c = conf_parse(text), *without = conf_parse(none);
+    CLEANUP_FREE char *home = conf_home();
+    CLEANUP_FREE char *revoked = io_join(home, "revoked");
+
+    assert_string_equal(c->revoked_keys, revoked);
+    assert_null(without->revoked_keys);
+    assert_int_equal(c->send_env.n, 2);
+    assert_string_equal(c->send_env.v[1], "LC_*");
+    assert_int_equal(c->set_env.n, 2);
+    assert_string_equal(c->set_env.v[0], "A=b c");
+    assert_string_equal(c->set_env.v[1], "B=");
+    assert_int_equal(c->alive_count, 3);
+    assert_int_equal(c->connect_timeout_ms, -1);
+    assert_string_equal(c->key_algs, "ssh-ed25519");
+    assert_int_equal(c->warnings.n, 0);
+    conf_unref(c);
+    conf_unref(without);
+}
+
+static void test_left_out_is_said(void **state)
+{
+    static const struct {
+        const char *keyword, *value, *word;
+    } cases[] = {
+        {"forwardagent", "yes", "ForwardAgent"},
+        {"forwardagent", "/run/agent", "ForwardAgent"},
+        {"forwardagent", "no", NULL},
+        {"localforward", "1 [h]:2", "LocalForward"},
+        {"tunnel", "point-to-point", "Tunnel"},
+        {"tunnel", "false", NULL},
+        {"rekeylimit", "0 0", NULL},
+        {"rekeylimit", "1073741824 0", "RekeyLimit"},
+        {"stricthostkeychecking", "false", "accept-new"},
+        {"stricthostkeychecking", "off", "accept-new"},
+        {"stricthostkeychecking", "ask", NULL},
+        {"controlpath", "/tmp/%C", NULL},
+        {"gssapiauthentication", "yes", NULL},
+        {"a-new-keyword", "yes", "a-new-keyword"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct ssh_conf *c = conf_new();
+
+        conf_apply(c, cases[i].keyword, cases[i].value);
+        assert_null(c->unsupported);
+        assert_int_equal(c->warnings.n, cases[i].word != NULL);
+        if (cases[i].word)
+            assert_non_null(strstr(c->warnings.v[0], cases[i].word));
+        conf_unref(c);
+    }
+}
+
+static void test_strict_is_never_off(void **state)
+{
+    static const struct {
+        const char *value;
+        enum conf_strict strict;
+    } cases[] = {
+        {"yes", STRICT_YES},       {"true", STRICT_YES},      {"ask", STRICT_YES},
+        {"no", STRICT_ACCEPT_NEW}, {"off", STRICT_ACCEPT_NEW}, {"accept-new", STRICT_ACCEPT_NEW},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct ssh_conf *c = conf_new();
+
+        conf_apply(c, "StrictHostKeyChecking", cases[i].value);
+        assert_int_equal(c->strict, cases[i].strict);
+        conf_unref(c);
+    }
+}
+
+/* Each row says all that its treatment needs, and stands in its place. */
+static void test_table_is_whole(void **state)
+{
+    const struct conf_keyword *k, *before = NULL;
+
+    for (size_t i = 0; (k = conf_keyword_at(i)); i++) {
+        if (before && strcasecmp(before->name, k->name) >= 0)
+            fail_msg("%s is not behind %s", k->name, before->name);
+        if ((k->how == CONF_REFUSED || k->how == CONF_LEFT_OUT) && !k->fine)
+            fail_msg("%s: which values ask for nothing?", k->name);
+        if ((k->how == CONF_LEFT_OUT || k->how == CONF_HARMLESS) && !k->note)
+            fail_msg("%s: why?", k->name);
+        assert_ptr_equal(conf_keyword(k->name), k);
+        before = k;
+    }
+    assert_null(conf_keyword("nosuchword"));
+}
+
+/* Whatever the ssh of this machine prints is in the table, and its defaults are fine. */
+static void check_printed(const char *options, bool defaults)
+{
+    CLEANUP_FREE char *command =
+        x_asprintf("ssh -G -F none %s host 2>/dev/null", options);
+    FILE *in = popen(command, "r");
+    char text[16384];
+    unsigned n = 0;
+
+    assert_non_null(in);
+    while (fgets(text, sizeof text, in)) {
+        struct ssh_conf *c = conf_new();
+
+        text[strcspn(text, "\n")] = '\0';
+
+        char *value = text + strcspn(text, " ");
+
+        if (*value)
+            *value++ = '\0';
+        if (!conf_keyword(text))
+            fail_msg("ssh -G prints %s, which the table has not", text);
+        conf_apply(c, text, value);
+        if (defaults && (c->unsupported || c->warnings.n))
+            fail_msg("the default %s %s: %s", text, value,
+                     c->unsupported ? c->unsupported : c->warnings.v[0]);
+        conf_unref(c);
+        n++;
+    }
+    assert_int_equal(pclose(in), 0);
+    assert_true(n > 50);
+}
+
+static void test_every_keyword_of_ssh(void **state)
+{
+    if (access("/usr/bin/ssh", X_OK) != 0)
+        skip();
+    check_printed("", true);
+    /* printed only when set */
+    check_printed("-o BindAddress=::1 -o BindInterface=lo -o CertificateFile=x -o ControlPath=x "
+                  "-o DynamicForward=1 -o LocalForward='1 h:2' -o RemoteForward='1 h:2' "
+                  "-o HostKeyAlias=x -o IdentityAgent=none -o IgnoreUnknown=x "
+                  "-o KbdInteractiveDevices=x -o KnownHostsCommand=/x -o LocalCommand=x "
+                  "-o PKCS11Provider=/x -o PreferredAuthentications=x -o ProxyJump=x "
+                  "-o RemoteCommand=x -o RevokedHostKeys=/x -o SetEnv=A=b -o SendEnv=X "
+                  "-o XAuthLocation=/x -o CanonicalDomains=x", false);
+    check_printed("-o ProxyCommand=x", false);
+}
+
+/* What ssh prints of a setting is what is looked for: no option of ours hides it. */
+static void test_asked_of_ssh(void **state)
+{
+    static const char *const refused[][2] = {
+        {"RequestTTY=yes", "RequestTTY true"},
+        {"RequestTTY=force", "RequestTTY force"},
+        {"RemoteCommand=x y", "RemoteCommand x y"},
+        {"SessionType=none", "SessionType none"},
+        {"PubkeyAuthentication=no", "PubkeyAuthentication false"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        CLEANUP_STRV struct strv options = STRV_INIT;
+        const struct conf_query q = {.host = "h", .config = "none", .options = &options};
+        struct ssh_conf *c = NULL;
+        int rc;
+
+        strv_push(&options, refused[i][0]);
+        rc = conf_run(&q, &c, NULL);
+        if (rc == 1)
+            skip();
+        assert_int_equal(rc, 0);
+        assert_string_equal(c->unsupported, refused[i][1]);
+        assert_non_null(c->instead);
+        conf_unref(c);
+    }
 }
 
 static void test_refused_settings(void **state)
@@ -218,7 +393,12 @@ static void test_refused_settings(void **state)
         {"preferredauthentications", "password", "PreferredAuthentications password"},
         {"preferredauthentications", "gssapi-with-mic,publickey", NULL},
         {"pubkeyauthentication", "host-bound", NULL},
-        {"gssapiauthentication", "yes", NULL},
+        {"remotecommand", "tmux", "RemoteCommand tmux"},
+        {"requesttty", "force", "RequestTTY force"},
+        {"requesttty", "auto", NULL},
+        {"sessiontype", "subsystem", "SessionType subsystem"},
+        {"sessiontype", "default", NULL},
+        {"certificatefile", "~/.ssh/x-cert.pub", "CertificateFile ~/.ssh/x-cert.pub"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -363,6 +543,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_include_of_itself_ends, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(test_hostname_rule, make_folder, drop_folder),
         cmocka_unit_test(test_answer_of_ssh),
+        cmocka_unit_test(test_values_of_honoured),
+        cmocka_unit_test(test_left_out_is_said),
+        cmocka_unit_test(test_strict_is_never_off),
+        cmocka_unit_test(test_table_is_whole),
+        cmocka_unit_test(test_every_keyword_of_ssh),
+        cmocka_unit_test(test_asked_of_ssh),
         cmocka_unit_test(test_refused_settings),
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_tokens),

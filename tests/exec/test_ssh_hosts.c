@@ -177,6 +177,67 @@ static void test_absent_and_special(void **state)
     hosts_unref(f);
 }
 
+static struct hosts_file *revoked(const char *text, size_t n)
+{
+    char path[] = "/tmp/muster-revoked-XXXXXX";
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, n), n);
+    close(fd);
+
+    struct hosts_file *f = hosts_load_revoked(path);
+
+    unlink(path);
+    return f;
+}
+
+static void test_revoked_keys(void **state)
+{
+    static const char *const good[] = {
+        "ssh-ed25519 " ED_A, "# c\n\n  ssh-ed25519\t" ED_A " a comment\r\n",
+        "ssh-rsa " RSA_A "\nssh-ed25519 " ED_A "\n",
+    };
+    /* ssh refuses every key where one line cannot be read: half a list is none */
+    static const char *const bad[] = {
+        "ssh-ed25519", "ssh-rsa " ED_A, "web1 ssh-ed25519 " ED_A, "rubbish\nssh-ed25519 " ED_A,
+        "ssh-ed25519-cert-v01@openssh.com " ED_A, "ssh-ed25519 !!!",
+    };
+    static const char krl[] = "SSHKRL\n\0\0\0\0\1";
+
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        struct hosts_file *f = revoked(good[i], strlen(good[i]));
+
+        assert_null(hosts_problem(f));
+        assert_false(hosts_is_krl(f));
+        assert_int_not_equal(hosts_revokes(f, ed_a, sizeof ed_a - 1), 0);
+        assert_int_equal(hosts_revokes(f, ed_b, sizeof ed_b - 1), 0);
+        hosts_unref(f);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        struct hosts_file *f = revoked(bad[i], strlen(bad[i]));
+
+        if (!hosts_problem(f) || !strstr(hosts_problem(f), ":1: not a public key"))
+            fail_msg("%s", bad[i]);
+        hosts_unref(f);
+    }
+
+    struct hosts_file *f = revoked(krl, sizeof krl - 1);
+
+    assert_true(hosts_is_krl(f));
+    hosts_unref(f);
+    f = revoked("", 0);
+    assert_null(hosts_problem(f));
+    assert_int_equal(hosts_revokes(f, ed_a, sizeof ed_a - 1), 0);
+    hosts_unref(f);
+    f = hosts_load_revoked("/nonexistent/revoked");
+    assert_non_null(strstr(hosts_problem(f), "does not exist"));
+    hosts_unref(f);
+    f = hosts_load_revoked("/tmp");
+    assert_non_null(strstr(hosts_problem(f), "is not a file"));
+    hosts_unref(f);
+}
+
 static void test_patterns(void **state)
 {
     static const struct {
@@ -205,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_hashed),
         cmocka_unit_test(test_append),
         cmocka_unit_test(test_absent_and_special),
+        cmocka_unit_test(test_revoked_keys),
         cmocka_unit_test(test_patterns),
     };
 

@@ -31,6 +31,48 @@ class HostKeys(harness.SshTest):
         r = self.one("-k", self.e["RIG_KNOWN_HOSTS_REVOKED"], "-k", self.e["RIG_KNOWN_HOSTS"])
         self.check_failed(r, "hostkey", "REVOKED", self.e["RIG_KNOWN_HOSTS_REVOKED"])
 
+    def public_keys(self):
+        """The server's own, one a line as RevokedHostKeys has them."""
+        with open(self.e["RIG_KNOWN_HOSTS"], encoding="utf-8") as f:
+            return "".join(line.split(" ", 1)[1] for line in f)
+
+    def test_revoked_by_a_list(self):
+        path = self.scratch("# gone\n" + self.public_keys())
+        for args in ([], ["-s", "accept-new", "-k", self.scratch("")]):
+            r = self.one("-o", f"RevokedHostKeys={path}", *args)
+            self.check_failed(r, "hostkey", "REVOKED", path + ":", "RevokedHostKeys")
+        config = self.scratch(f"Host *\n  RevokedHostKeys {path}\n")
+        for r in self.client("-F", config, "-n", "3"):
+            self.check_failed(r, "hostkey", "REVOKED")
+
+    def test_another_key_is_revoked(self):
+        with open(self.e["RIG_KEY_STRANGER"] + ".pub", encoding="utf-8") as f:
+            path = self.scratch(f.read())
+        self.assertTrue(self.one("-o", f"RevokedHostKeys={path}").ok)
+        self.assertTrue(self.one("-o", "RevokedHostKeys=none").ok)
+
+    def test_the_list_of_revoked_keys_is_read_anew(self):
+        path = self.scratch("")
+        self.assertTrue(self.one("-o", f"RevokedHostKeys={path}").ok)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(self.public_keys())
+        self.check_failed(self.one("-o", f"RevokedHostKeys={path}"), "hostkey", "REVOKED")
+
+    def test_no_list_of_revoked_keys_trusts_nothing(self):
+        """As ssh: what may be revoked is not known then."""
+        for path, word in (("/nonexistent/revoked", "does not exist"), ("/tmp", "not a file"),
+                           (self.scratch("rubbish\n" + self.public_keys()), ":1:")):
+            r = self.one("-o", f"RevokedHostKeys={path}")
+            self.check_failed(r, "hostkey", "RevokedHostKeys", path, word)
+
+    def test_revocation_list_is_unsupported(self):
+        path = self.scratch("")
+        with open(path + ".pub", "w", encoding="utf-8") as f:
+            f.write(self.public_keys())
+        subprocess.run(["ssh-keygen", "-q", "-k", "-f", path, path + ".pub"], check=True)
+        r = self.one("-o", f"RevokedHostKeys={path}")
+        self.check_failed(r, "unsupported", "RevokedHostKeys", path, "revocation list")
+
     def test_nothing_was_shown_to_a_wrong_server(self):
         r = self.one("-k", self.e["RIG_KNOWN_HOSTS_WRONG"], "-l", "the-name-to-look-for")
         self.check_failed(r, "hostkey")
@@ -127,6 +169,14 @@ class Keys(harness.SshTest):
     def test_rsa_is_named(self):
         r = self.one("-i", self.e["RIG_KEY_RSA"])
         self.check_failed(r, "auth", "no key to offer", "RSA", self.e["RIG_KEY_RSA"])
+
+    def test_certificate_is_named(self):
+        """ssh would offer it; a server that wants it refuses the key alone."""
+        with open(self.e["RIG_KEY_STRANGER"], encoding="utf-8") as f:
+            path = self.scratch(f.read())
+        with open(path + "-cert.pub", "w", encoding="utf-8") as f:
+            f.write("ssh-ed25519-cert-v01@openssh.com AAAA\n")
+        self.check_failed(self.one("-i", path), "auth", path + "-cert.pub is a certificate")
 
     def test_passphrase_is_named(self):
         r = self.one("-i", self.e["RIG_KEY_LOCKED"])
@@ -337,12 +387,19 @@ Host *
         for setting in ("ProxyJump bastion", "ProxyCommand nc %h %p", "KnownHostsCommand /bin/true",
                         "VerifyHostKeyDNS yes", "CertificateFile /x-cert.pub",
                         "PKCS11Provider /x.so", "PubkeyAuthentication no",
-                        "PreferredAuthentications password"):
+                        "PreferredAuthentications password", "RemoteCommand uptime",
+                        "RequestTTY yes", "SessionType none", "BindInterface lo"):
             with self.subTest(setting):
                 began = self.connections()
                 r = self.plain("-F", self.config(f"Host *\n  {setting}\n"))[0]
                 self.check_failed(r, "unsupported", setting.split()[0])
                 self.assertEqual(self.connections(), began)    # before connecting
+
+    def test_the_way_round_is_named(self):
+        config = self.config("Host *\n  RequestTTY yes\n  ForwardAgent yes\n")
+        r = self.plain("-F", config)[0]
+        self.check_failed(r, "unsupported", "-o RequestTTY=no")
+        self.assertTrue(self.plain("-F", config, "-o", "RequestTTY=no")[0].ok)
 
     def test_ipv6_is_resolved(self):
         r = self.one("-H", "::1", "-p", self.e["RIG_PORT_REFUSED"])
@@ -354,6 +411,44 @@ Host *
             path = self.scratch(f.read().replace("[127.0.0.1]", "[localhost]"))
         r = self.one("-H", "localhost", "-k", path)
         self.assertTrue(r.ok, r)
+
+
+class Environment(harness.SshTest):
+    """SendEnv and SetEnv, as far as the server's AcceptEnv goes."""
+    rig_options = {"config": ["AcceptEnv RIG_T_* LANG"]}
+    show = "printf '%s|' \"$RIG_T_A\" \"$RIG_T_B\" \"$RIG_U\" \"$LANG\""
+
+    def test_set(self):
+        r = self.one("-o", "SetEnv=RIG_T_A=1 'RIG_T_B=two  words' RIG_U=x", command=self.show)
+        self.assertTrue(r.ok, r)
+        self.assertEqual(r.out.split(b"|")[:3], [b"1", b"two  words", b""])
+
+    def test_send(self):
+        env = {"RIG_T_A": "a=b\nc", "RIG_T_B": "", "RIG_U": "refused", "LANG": "xx_XX"}
+        r = self.one("-o", "SendEnv=RIG_* LANG", command=self.show, env=env)
+        self.assertTrue(r.ok, r)
+        self.assertEqual(r.out, b"a=b\nc|||xx_XX|")
+
+    def test_nothing_is_sent_unasked(self):
+        r = self.one(command=self.show, env={"RIG_T_A": "a", "LANG": "xx_XX"})
+        self.assertEqual(r.out.split(b"|")[0], b"")
+        self.assertNotIn(b"xx_XX", r.out)
+
+    def test_set_goes_before_send(self):
+        r = self.one("-o", "SendEnv=RIG_T_A", "-o", "SetEnv=RIG_T_A=set", command=self.show,
+                     env={"RIG_T_A": "sent"})
+        self.assertEqual(r.out.split(b"|")[0], b"set")
+
+    def test_by_many(self):
+        results = self.client("-n", "40", "-o", "SendEnv=RIG_*", command=self.show,
+                              env={"RIG_T_A": "x" * 10000, "RIG_U": "refused", "RIG_T_B": "b"})
+        for r in results:
+            self.assertEqual(r.out.split(b"|")[:3], [b"x" * 10000, b"b", b""], r)
+
+    def test_too_long_is_not_sent(self):
+        r = self.one("-o", "SendEnv=RIG_*", command=self.show,
+                     env={"RIG_T_A": "x" * 100000, "RIG_T_B": "b"})
+        self.assertEqual(r.out.split(b"|")[:2], [b"", b"b"])
 
 
 if __name__ == "__main__":
