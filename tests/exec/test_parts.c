@@ -366,6 +366,36 @@ static void help_timeouts(void **state)
     settings_clear(&over);
 }
 
+/* --- a command that turns out not to have started --- */
+
+static void denied_step(void *priv, unsigned wake)
+{
+    struct slow *l = priv;
+
+    session_started(l->s);
+    session_not_started(l->s);
+    session_end_failed(l->s, REASON_UNREACHABLE, false, "refused");
+}
+
+static void not_started(void **state)
+{
+    static const struct transport_ops denied = {.name = "denied",
+                                                .open = slow_open,
+                                                .step = denied_step,
+                                                .stop = slow_stop,
+                                                .close = slow_close};
+    static const struct transport_ops *const denied_only[] = {&denied, NULL};
+    struct engine_config cfg = {.fanout = 1, .max_queue = 1, .transports = denied_only};
+    struct rig rig;
+
+    rig_start(&rig, &cfg, 1);
+    rig_submit(&rig, "x", NULL, 1, 100, false);
+    rig_wait(&rig, 1, 60);
+    assert_int_equal(rig.results[0].end->reason, REASON_UNREACHABLE);
+    assert_int_equal(rig.results[0].end->remote, REMOTE_NONE);
+    rig_stop(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -374,7 +404,7 @@ int main(void)
         cmocka_unit_test(caps),           cmocka_unit_test(timers_in_order),
         cmocka_unit_test(queue_order),    cmocka_unit_test(help_all),
         cmocka_unit_test(help_cancelled), cmocka_unit_test(help_freed),
-        cmocka_unit_test(help_timeouts),
+        cmocka_unit_test(help_timeouts),  cmocka_unit_test(not_started),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
