@@ -62,8 +62,8 @@ static int group_rows(struct reader *r, int64_t number, struct grouping *g)
 {
     sqlite3_stmt *st = sql_get(&r->sql,
         "SELECT status, reason, exit_code, stdout_id, stderr_id, stdout_size, stderr_size,"
-        " node_name, error FROM executions WHERE batch_number = ?"
-        " AND status IN ('success', 'failed') ORDER BY name_rank");
+        " node_name, error, stdout_truncated, stderr_truncated FROM executions"
+        " WHERE batch_number = ? AND status IN ('success', 'failed') ORDER BY name_rank");
     int rc = st ? sql_bind(st, "i", number) : sql_code(&r->sql);
 
     while (rc == SQLITE_OK && sql_row(st, &rc)) {
@@ -80,6 +80,9 @@ static int group_rows(struct reader *r, int64_t number, struct grouping *g)
         };
         size_t i = class_of(g, &key, (const char *) sqlite3_column_text(st, 8));
         g->classes[i].count++;
+        for (int s = 0; s < 2; s++)
+            if (sqlite3_column_int(st, 9 + s))
+                g->classes[i].truncated[s] = true;
         X_GROW(g->members, g->cap_members, g->n_members + 1);
         g->members[g->n_members++] = (struct member){sql_text_dup(st, 7), i};
     }

@@ -12,7 +12,7 @@
 #include <string.h>
 
 static const char *const sort_names[SORT_COUNT] = {"name", "status", "duration", "position",
-                                                   "finished"};
+                                                   "finished", "activity"};
 
 const char *exec_sort_name(enum exec_sort s)
 {
@@ -183,6 +183,16 @@ static void order_by(struct query *q, enum exec_sort sort, bool reverse)
         query_add(q, " ORDER BY finished_seq IS NULL, finished_seq");
         query_add(q, dir);
         query_add(q, ", id");
+        break;
+    case SORT_ACTIVITY: /* what never started is no news: it stands last */
+        query_add(q, " ORDER BY CASE status WHEN 'running' THEN 0 WHEN 'success' THEN 2"
+                     " WHEN 'queued' THEN 3 ELSE iif(reason = 'skipped', 4, 1) END");
+        query_add(q, dir);
+        query_add(q, ", CASE status WHEN 'running' THEN started_at WHEN 'queued' THEN 0"
+                     " ELSE -finished_seq END");
+        query_add(q, dir);
+        query_add(q, ", name_rank");
+        query_add(q, dir);
         break;
     default:
         query_add(q, " ORDER BY name_rank");

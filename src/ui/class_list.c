@@ -301,13 +301,17 @@ static char *line_of(const struct output_class *c)
 {
     struct strbuf b;
     strbuf_init(&b, 4096);
+    /* What was not kept may differ: that they are equal is true of what was. */
+    if (c->truncated[0] || c->truncated[1])
+        strbuf_adds(&b, "(truncated) ");
+    size_t bare = b.len;
     if (c->status == EXEC_FAILED && c->reason != REASON_EXIT && c->reason != REASON_NONE)
         strbuf_addf(&b, "%s%s", reason_name(c->reason), c->error || c->first_line_len ? ": " : "");
     if (c->status == EXEC_FAILED && c->reason != REASON_EXIT && c->error)
         text_sanitise(&b, c->error, strlen(c->error), 0);
     else if (c->first_line_len > 0)
         text_sanitise(&b, c->first_line, c->first_line_len, TEXT_EXPAND_TAB);
-    else if (b.len == 0)
+    else if (b.len == bare)
         strbuf_adds(&b, "(no output)");
     return strbuf_steal(&b);
 }
@@ -317,7 +321,7 @@ static void draw_class(const struct class_list *l, const struct column *cols, st
 {
     const struct output_class *c = r->c;
     char buf[32], num[32];
-    snprintf(buf, sizeof buf, "%c %5s", find_open(l, r->cls) ? 'v' : '>',
+    snprintf(buf, sizeof buf, " %c %5s", find_open(l, r->cls) ? 'v' : '>',
              text_count(c->count, num));
     columns_cell(&cols[COL_SIZE], s, row, ROLE_NORMAL, buf);
     if (c->exit_code >= 0)
@@ -340,7 +344,7 @@ static void draw_node(const struct app *a, struct surface *s, struct rect row,
                             {"", 9, 9, false, 0, false, 0, 0},
                             {"", 7, 7, false, 1, true, 0, 0},
                             {"", 8, 8, true, 2, false, 0, 0}};
-    struct rect inner = {row.x + 4, row.y, row.w - 4, 1};
+    struct rect inner = {row.x + 5, row.y, row.w - 5, 1};
     char buf[64], num[32];
     columns_layout(cols, ARRAY_LEN(cols), inner.w);
     char *node = text_clean(x->node), *why = vu_exec_why(x);
@@ -348,8 +352,7 @@ static void draw_node(const struct app *a, struct surface *s, struct rect row,
     snprintf(buf, sizeof buf, "%s %s", vu_exec_glyph(x->status, x->reason),
              vu_exec_word(x->status, x->reason));
     columns_cell(&cols[1], s, inner, vu_exec_role(x->status, x->reason), buf);
-    columns_cell(&cols[2], s, inner, ROLE_NORMAL,
-                 text_duration(execution_duration_ms(x, wall_ms(a->clock)), num));
+    columns_cell(&cols[2], s, inner, ROLE_NORMAL, vu_exec_time(x, wall_ms(a->clock), num));
     columns_cell(&cols[3], s, inner, ROLE_DIM, why);
     free(node);
     free(why);
@@ -358,11 +361,11 @@ static void draw_node(const struct app *a, struct surface *s, struct rect row,
 void class_list_draw(const struct class_list *l, const struct app *a, struct surface *s,
                      struct rect body, bool focused)
 {
-    struct column cols[COL_N] = {{"  nodes", 7, 8, false, 0, false, 0, 0},
+    struct column cols[COL_N] = {{"   nodes", 8, 9, false, 0, false, 0, 0},
                                  {"rc", 3, 3, false, 1, true, 0, 0},
                                  {"first line of equal outputs", 20, 30, true, 0, false, 0, 0},
                                  {"nodes", 16, 28, false, 2, false, 0, 0}};
-    struct rect head = {body.x + 1, body.y, body.w - 1, 1};
+    struct rect head = {body.x + 1, body.y, body.w - 1 - vu_gap(s, body), 1};
     struct rect area = {body.x, body.y + 1, body.w, body.h - 1};
     columns_layout(cols, COL_N, head.w);
     columns_head(cols, COL_N, s, head);
@@ -374,7 +377,7 @@ void class_list_draw(const struct class_list *l, const struct app *a, struct sur
         return;
     }
     for (size_t i = 0; i < l->n_rows && (int) i < area.h; i++) {
-        struct rect row = {area.x + 1, area.y + (int) i, area.w - 1, 1};
+        struct rect row = {head.x, area.y + (int) i, head.w, 1};
         if (l->rows[i].x)
             draw_node(a, s, row, l->rows[i].x);
         else if (l->rows[i].c && !l->rows[i].is_node)

@@ -14,6 +14,7 @@
 enum { COL_NODE, COL_STATE, COL_DURATION, COL_ATTEMPTS, COL_CODE, COL_WHY, COL_PROCESS, COL_COUNT };
 
 #define NODE_MAX 32 /* columns of a node's name at most */
+#define HEAD_FROM 6 /* a list of fewer rows has no head: its rows tell themselves what they are */
 
 static const char *const show_names[SHOW_COUNT] = {"all", "running", "success", "failed"};
 
@@ -48,7 +49,7 @@ void exec_list_reset(struct exec_list *l)
     l->show = SHOW_ALL;
     l->sort = l->sorts[0];
     l->reverse = false;
-    l->has_at = false;
+    l->has_at = l->moved = false;
     l->stale = true;
     l->total = l->first = 0;
     l->prompt.typing = false;
@@ -100,9 +101,14 @@ static bool read_page(struct exec_list *l, struct app *a, size_t first, size_t l
     return l->error == NULL;
 }
 
+static int head_rows(int height)
+{
+    return height >= HEAD_FROM;
+}
+
 void exec_list_load(struct exec_list *l, struct app *a, int64_t batch, int height)
 {
-    size_t h = height > 0 ? (size_t) height : 0;
+    size_t h = height > 0 ? (size_t) (height - head_rows(height)) : 0;
     if (l->batch != batch) {
         exec_list_reset(l);
         l->batch = batch;
@@ -124,7 +130,11 @@ void exec_list_load(struct exec_list *l, struct app *a, int64_t batch, int heigh
     size_t first = l->list.top > h ? l->list.top - h : 0;
     if (!read_page(l, a, first, 3 * h))
         return;
-    for (size_t i = 0; l->has_at && i < l->n_rows; i++)
+    /* What comes first is shown until the cursor is put somewhere: then it stays on its node. */
+    bool follow = l->has_at && (l->moved || l->sort != SORT_ACTIVITY);
+    if (!follow)
+        list_move_to(&l->list, 0);
+    for (size_t i = 0; follow && i < l->n_rows; i++)
         if (l->rows[i].position == l->at)
             list_move_to(&l->list, l->first + i);
     if (l->list.top < l->first || l->list.top + h > l->first + 3 * h)
@@ -164,6 +174,7 @@ bool exec_list_act(struct exec_list *l, struct app *a, enum action act)
 {
     const struct execution *x = exec_list_at(l);
     if (list_act(&l->list, act)) {
+        l->moved = act != ACT_TOP;
         /* After a jump beyond the rows at hand the cursor stays at its row. */
         remember(l);
         return true;
@@ -185,10 +196,12 @@ bool exec_list_act(struct exec_list *l, struct app *a, enum action act)
         prompt_start(&l->prompt);
         return true;
     case ACT_OPEN:
+        l->moved = true;
         if (x)
             vu_open_output(a, l->batch, x->position);
         return true;
     case ACT_NODE:
+        l->moved = true;
         if (x)
             vu_open_node(a, x->node);
         return true;
@@ -207,21 +220,34 @@ bool exec_list_key(struct exec_list *l, const struct key *k)
     case PROMPT_PASS:
         if (k->code == KEY_CODE_UP || k->code == KEY_CODE_DOWN) {
             list_act(&l->list, k->code == KEY_CODE_UP ? ACT_UP : ACT_DOWN);
+            l->moved = true;
             remember(l);
             return true;
         }
         return false;
     default:
+        l->moved = true;
         return changed(l);
     }
 }
 
 char *exec_list_caption(const struct exec_list *l, char *buf, size_t n)
 {
-    snprintf(buf, n, "%s%sby %s%s", l->show == SHOW_ALL ? "" : show_names[l->show],
-             l->show == SHOW_ALL ? "" : ", ", exec_sort_name(l->sort),
-             l->reverse ? " reversed" : "");
+    static const char *const orders[SORT_COUNT][2] = {
+        [SORT_NAME] = {"by name", "by name reversed"},
+        [SORT_STATUS] = {"failed first", "failed last"},
+        [SORT_DURATION] = {"fastest first", "slowest first"},
+        [SORT_POSITION] = {"as targeted", "as targeted reversed"},
+        [SORT_FINISHED] = {"oldest first", "newest first"},
+        [SORT_ACTIVITY] = {"running first", "running last"}};
+    snprintf(buf, n, "%s%s%s", l->show == SHOW_ALL ? "" : show_names[l->show],
+             l->show == SHOW_ALL ? "" : ", ", orders[l->sort][l->reverse]);
     return buf;
+}
+
+void exec_list_note(const struct exec_list *l, uint32_t of, char *buf, size_t n)
+{
+    snprintf(buf, n, "%zu of %u node%s", l->total, of, of == 1 ? "" : "s");
 }
 
 static void draw_row(const struct column *cols, const struct app *a, struct surface *s,
@@ -234,16 +260,19 @@ static void draw_row(const struct column *cols, const struct app *a, struct surf
     snprintf(buf, sizeof buf, "%s %s", vu_exec_glyph(x->status, x->reason),
              vu_exec_word(x->status, x->reason));
     columns_cell(&cols[COL_STATE], s, row, role, buf);
-    text_duration(execution_duration_ms(x, wall_ms(a->clock)), num);
-    columns_cell(&cols[COL_DURATION], s, row, ROLE_NORMAL, x->started_ms ? num : "-");
+    columns_cell(&cols[COL_DURATION], s, row, ROLE_NORMAL,
+                 vu_exec_time(x, wall_ms(a->clock), num));
     snprintf(buf, sizeof buf, "%u", x->attempts);
     columns_cell(&cols[COL_ATTEMPTS], s, row, ROLE_DIM, x->attempts ? buf : "-");
     columns_cell(&cols[COL_CODE], s, row, ROLE_NORMAL, vu_exec_code(x, buf));
     const char *remote = remote_process_name(x->remote);
     columns_cell(&cols[COL_PROCESS], s, row, ROLE_NORMAL, remote ? remote : "");
-    /* A bare exit code is said once. */
-    if (cols[COL_CODE].w == 0 || strcmp(why, vu_exec_code(x, buf)) != 0)
-        columns_cell(&cols[COL_WHY], s, row, role, why);
+    /* An exit code is said once. */
+    const char *more = why;
+    size_t k = strlen(vu_exec_code(x, buf));
+    if (cols[COL_CODE].w > 0 && k > 0 && strncmp(why, buf, k) == 0)
+        more += why[k] == ';' ? k + 2 : why[k] == '\0' ? k : 0;
+    columns_cell(&cols[COL_WHY], s, row, role, more);
     free(node);
     free(why);
 }
@@ -253,9 +282,14 @@ static void draw_empty(const struct exec_list *l, struct surface *s, struct rect
     if (l->error) {
         surface_fit(s, area, area.x + 1, area.y, area.w - 1, ROLE_ERROR, l->error, false);
     } else if (l->filter.text || l->show != SHOW_ALL) {
-        char *line = x_asprintf("No node to show: %s%s%s. Esc shows all again.",
-                                show_names[l->show], l->filter.text ? " with " : "",
-                                l->filter.text ? l->filter.text : "");
+        const char *which = l->show == SHOW_RUNNING ? "is running"
+                            : l->show == SHOW_SUCCESS ? "has succeeded"
+                            : l->show == SHOW_FAILED  ? "has failed"
+                                                      : "is here";
+        char *line = x_asprintf("No node %s%s%s%s. Esc shows all again.", which,
+                                l->filter.text ? " with '" : "",
+                                l->filter.text ? l->filter.text : "",
+                                l->filter.text ? "' in its name or error" : "");
         const char *lines[] = {line};
         vu_teach(s, area, lines, 1);
         free(line);
@@ -283,10 +317,14 @@ void exec_list_draw(const struct exec_list *l, const struct app *a, struct surfa
         {"time", 7, 7, false, 3, true, 0, 0},        {"tries", 5, 5, false, 5, true, 0, 0},
         {"code", 6, 8, false, 4, false, 0, 0},       {"error", 12, 12, true, 2, false, 0, 0},
         {"process", 13, 13, false, 1, false, 0, 0}};
-    struct rect head = {body.x + 1, body.y, body.w - 1, 1};
-    struct rect area = {body.x, body.y + 1, body.w, body.h - 1};
+    int top = head_rows(body.h);
+    struct rect head = {body.x + 1, body.y, body.w - 1 - vu_gap(s, body), 1};
+    struct rect area = {body.x, body.y + top, body.w, body.h - top};
+    if (!top) /* a bare number would not tell itself */
+        cols[COL_ATTEMPTS].min = cols[COL_ATTEMPTS].want = 0;
     columns_layout(cols, with_remote ? COL_COUNT : COL_COUNT - 1, head.w);
-    columns_head(cols, COL_COUNT, s, head);
+    if (top)
+        columns_head(cols, COL_COUNT, s, head);
     if (l->n_rows == 0) {
         draw_empty(l, s, area);
         if (focused && !l->prompt.typing)
@@ -297,7 +335,7 @@ void exec_list_draw(const struct exec_list *l, const struct app *a, struct surfa
         size_t i = l->list.top + (size_t) y;
         if (i < l->first || i - l->first >= l->n_rows)
             break;
-        struct rect row = {area.x + 1, area.y + y, area.w - 1, 1};
+        struct rect row = {head.x, area.y + y, head.w, 1};
         draw_row(cols, a, s, row, &l->rows[i - l->first]);
         if (i == l->list.cursor) {
             surface_text(s, area, area.x, row.y, ROLE_CURSOR, ">");

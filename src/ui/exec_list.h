@@ -26,6 +26,7 @@ struct exec_list {
     int64_t batch;
     int64_t generation;     /* of the store when the rows were read */
     bool stale;             /* the rows are not those of the filter and the order */
+    bool moved;             /* the cursor was put somewhere; until then the first row has it */
     bool has_at;
     uint32_t at; /* position of the node under the cursor */
     char *error; /* why it could not be read, or NULL */
@@ -35,6 +36,7 @@ void exec_list_init(struct exec_list *l, const enum exec_sort *sorts, size_t n);
 void exec_list_free(struct exec_list *l);
 /* Back to the first row with no filter: another batch is shown. */
 void exec_list_reset(struct exec_list *l);
+/* Reads what a list of so many rows shows, its head among them. */
 void exec_list_load(struct exec_list *l, struct app *a, int64_t batch, int height);
 /* The execution under the cursor, or NULL. */
 const struct execution *exec_list_at(const struct exec_list *l);
@@ -44,10 +46,13 @@ bool exec_list_filtered(const struct exec_list *l); /* it does not show all */
 bool exec_list_act(struct exec_list *l, struct app *a, enum action act);
 /* A key while its prompt takes text. */
 bool exec_list_key(struct exec_list *l, const struct key *k);
-/* Head, rows; `with_remote` adds what became of the process. `body` has at least one row. */
+/* Head (where there is room), rows; `with_remote` adds what became of the process. `body` has at
+ * least one row. */
 void exec_list_draw(const struct exec_list *l, const struct app *a, struct surface *s,
                     struct rect body, bool focused, bool with_remote);
-/* "failed, by duration" and so on, into buf: what is filtered and how it is sorted. */
+/* "failed, slowest first" and so on, into buf: what is filtered and how it is sorted. */
 char *exec_list_caption(const struct exec_list *l, char *buf, size_t n);
+/* How many of them the filter shows, for the row of its prompt. */
+void exec_list_note(const struct exec_list *l, uint32_t of, char *buf, size_t n);
 
 #endif

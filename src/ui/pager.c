@@ -309,6 +309,11 @@ static struct pager_pos first_pos(const struct pager *p)
     return at;
 }
 
+static bool same_pos(struct pager_pos a, struct pager_pos b)
+{
+    return !before(&a, &b) && !before(&b, &a);
+}
+
 /* The place from where the last row just fits. */
 static struct pager_pos last_top(struct pager *p)
 {
@@ -372,19 +377,13 @@ void pager_load(struct pager *p, int w, int h)
         return;
     settle_top(p);
     struct pager_pos at = p->top;
-    for (int i = 0; i < p->h; i++) {
+    p->at_end = false;
+    for (int i = 0; i < p->h && !p->at_end; i++) {
         load_row(p, &at);
-        if (!next_row(p, &at))
-            break;
+        p->at_end = !next_row(p, &at);
     }
-}
-
-bool pager_at_end(struct pager *p)
-{
-    if (!has_rows(p))
-        return true;
-    struct pager_pos last = last_top(p);
-    return !before(&p->top, &last);
+    p->end = at;
+    p->at_top = same_pos(first_pos(p), p->top);
 }
 
 /* --- moving --- */
@@ -401,6 +400,41 @@ static void move(struct pager *p, int by)
     last = last_top(p);
     if (before(&last, &p->top))
         p->top = last;
+}
+
+/* How far right one can go: never past the end of the longest line in the window. */
+static size_t side_step(const struct pager *p)
+{
+    size_t beyond = 0;
+    for (size_t i = 0; i < p->n_rows; i++) {
+        size_t w = text_width(p->rows[i].text);
+        if (p->rows[i].more)
+            w += SIDE_STEP;
+        if (w > (size_t) p->w && w - (size_t) p->w > beyond)
+            beyond = w - (size_t) p->w;
+    }
+    if (p->wrap || p->x + SIDE_STEP > PAGER_X_MAX)
+        return 0;
+    return beyond < SIDE_STEP ? beyond : SIDE_STEP;
+}
+
+int pager_percent(const struct pager *p)
+{
+    uint64_t total = 0, above = 0;
+    for (size_t i = 0; i < p->n_seg; i++) {
+        const struct pager_segment *s = &p->seg[i];
+        if (!s->stream)
+            continue;
+        total += s->size;
+        if (i < p->end.seg)
+            above += s->size;
+        else if (i == p->end.seg)
+            above += p->end.off < s->size ? p->end.off : s->size;
+    }
+    if (p->at_end)
+        return 100;
+    int percent = total ? (int) ((double) above * 100.0 / (double) total) : 0;
+    return percent < 99 ? percent : 99;
 }
 
 bool pager_act(struct pager *p, enum action a)
@@ -440,8 +474,7 @@ bool pager_act(struct pager *p, enum action a)
         p->x = p->x > SIDE_STEP ? p->x - SIDE_STEP : 0;
         return true;
     case ACT_EXPAND:
-        if (!p->wrap && p->x + SIDE_STEP <= PAGER_X_MAX)
-            p->x += SIDE_STEP;
+        p->x += side_step(p);
         return true;
     case ACT_WRAP:
         p->wrap = !p->wrap;

@@ -48,6 +48,8 @@ struct pager {
         bool more; /* the line goes on beyond text */
     } rows[PAGER_ROWS_MAX];
     size_t n_rows;
+    struct pager_pos end; /* of the row below the window */
+    bool at_top, at_end;  /* the window shows the first row, the last row */
     char *needle; /* what is searched, or NULL */
     bool has_hit; /* nothing moved since the last hit, which is at: */
     size_t hit_seg;
@@ -73,6 +75,7 @@ bool pager_act(struct pager *p, enum action a);
 bool pager_find(struct pager *p, bool forward);
 void pager_set_needle(struct pager *p, const char *needle); /* NULL or "": none */
 void pager_draw(const struct pager *p, struct surface *s, struct rect body);
-bool pager_at_end(struct pager *p);
+/* How much of the streams stands in the window and above it; 100 only at the end. */
+int pager_percent(const struct pager *p);
 
 #endif

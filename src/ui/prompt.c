@@ -63,7 +63,7 @@ void prompt_draw(const struct prompt *p, struct surface *s, struct rect clip, in
                  const char *empty, const char *note, enum role note_role)
 {
     int nw = note ? (int) text_width(note) : 0;
-    int w = clip.w - 1;
+    int gap = vu_gap(s, clip), w = clip.w - 2 - gap;
     if (nw > 0 && nw > clip.w / 2 && note_role != ROLE_ERROR)
         nw = clip.w / 2;
     if (nw > clip.w * 2 / 3)
@@ -72,14 +72,14 @@ void prompt_draw(const struct prompt *p, struct surface *s, struct rect clip, in
         w -= nw + 1;
     surface_text(s, clip, clip.x, y, ROLE_DIM, "/");
     if (!p->typing && p->field.len == 0) {
-        surface_fit(s, clip, clip.x + 1, y, w, ROLE_DIM, empty, false);
+        surface_fit(s, clip, clip.x + 2, y, w, ROLE_DIM, empty, false);
     } else {
         /* Drawing may scroll the field sideways; that is its state, not the text's. */
         struct field *f = (struct field *) &p->field;
-        field_draw(f, s, clip, clip.x + 1, y, w, focused && p->typing);
+        field_draw(f, s, clip, clip.x + 2, y, w, focused && p->typing);
     }
     if (nw > 0)
-        surface_fit(s, clip, clip.x + clip.w - nw, y, nw, note_role, note, false);
+        surface_fit(s, clip, clip.x + clip.w - nw - gap, y, nw, note_role, note, false);
 }
 
 static int gaps(const struct column *c, size_t n, bool want, size_t *shown)

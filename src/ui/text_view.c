@@ -43,7 +43,8 @@ void text_view_add(struct text_view *t, enum role role, const char *fmt, ...)
     t->lines[t->n++] = (struct text_line) {text, role};
 }
 
-/* The next line that holds what is searched, from `start` on (that one included), around the end. */
+/* The next line that holds what is searched, from `start` on (that one included), around the
+ * end. */
 static void find(struct text_view *t, size_t start, bool back)
 {
     for (size_t i = 0; t->find.field.len > 0 && i < t->n; i++) {
@@ -53,6 +54,14 @@ static void find(struct text_view *t, size_t start, bool back)
             return;
         }
     }
+}
+
+static bool found(const struct text_view *t)
+{
+    for (size_t i = 0; i < t->n; i++)
+        if (prompt_empty(&t->find) || text_find(t->lines[i].text, t->find.field.text))
+            return true;
+    return false;
 }
 
 void text_view_draw(struct view *v, struct surface *s, struct rect body, bool focused)
@@ -74,7 +83,9 @@ void text_view_draw(struct view *v, struct surface *s, struct rect body, bool fo
     if (t->n > 0)
         vu_cursor_row(s, body, body.y + (int) (t->list.cursor - t->list.top), focused);
     if (asking)
-        prompt_draw(&t->find, s, body, body.y + body.h - 1, t->find.typing, "", "", ROLE_DIM);
+        prompt_draw(&t->find, s, body, body.y + body.h - 1, t->find.typing, "",
+                    found(t) ? "n next, N previous" : "nowhere here",
+                    found(t) ? ROLE_DIM : ROLE_WARN);
 }
 
 enum view_result text_view_act(struct view *v, enum action a)

@@ -124,20 +124,20 @@ static const char *field_error(struct app *a, int i)
     }
 }
 
-/* Why x would be refused, or NULL. */
+/* Why x would not run it, or NULL. */
 static const char *refusal(struct app *a)
 {
     if (a->read_only)
         return "read-only: nothing can be run";
     if (nodeset_count(a->sel.nodes) == 0 && blank(a->form.command.text))
-        return "x is refused: no target (1, Space picks) and no command (e edits)";
+        return "x cannot run yet: no target (1, then Space) and no command (e edits it)";
     if (nodeset_count(a->sel.nodes) == 0)
-        return "x is refused: no target (1, Space picks)";
+        return "x cannot run yet: no target (1, then Space)";
     if (blank(a->form.command.text))
-        return "x is refused: no command (e edits it)";
+        return "x cannot run yet: no command (e edits it)";
     for (int i = 0; i < F_COUNT; i++)
         if (field_error(a, i))
-            return "x is refused: a field is wrong";
+            return "x cannot run yet: a field above is wrong";
     return NULL;
 }
 
@@ -153,6 +153,8 @@ static void placeholder(const struct action_view *x, int i, char *buf, size_t n)
         snprintf(buf, n, "(a shell line; e edits, Up and C-r recall)");
     else if (i == F_USER)
         snprintf(buf, n, "(each node's)");
+    else if (i == F_LABEL)
+        snprintf(buf, n, "(none)");
     else if (i == F_FANOUT && c)
         snprintf(buf, n, "(%u)", c->fanout);
     else if (i == F_CONNECT && c)
@@ -215,7 +217,7 @@ static void draw_targets(const struct action_view *x, struct surface *s, struct 
     struct rect cell = {row.x + 1, row.y, row.w - 1, 1};
     surface_text(s, cell, cell.x, cell.y, ROLE_TITLE, "Targets");
     char *text = count ? x_asprintf("%s: %s", text_count(count, n), x->folded ? x->folded : "")
-                       : x_strdup("none yet: 1, then Space picks");
+                       : x_strdup("none yet (1, then Space picks)");
     surface_fit(s, cell, cell.x + LABEL_W + 1, cell.y, cell.w - LABEL_W - 1,
                 count ? ROLE_SELECTED : ROLE_DIM, text, false);
     free(text);
@@ -233,6 +235,7 @@ static void action_draw(struct view *v, struct surface *s, struct rect body, boo
     const char *why = refusal(v->app);
     bool two = body.h < ONE_COLUMN_ROWS;
     int rows = form_row(F_COUNT - 1, two) + 1;
+    body.w -= vu_gap(s, body);
     int form_h = body.h - 1 < rows ? body.h - 1 : rows;
     if (form_h < 1)
         form_h = 1;
@@ -254,7 +257,7 @@ static void action_draw(struct view *v, struct surface *s, struct rect body, boo
         draw_targets(x, s, (struct rect) {body.x, y++, body.w, 1});
     if (y < body.y + body.h)
         surface_fit(s, body, body.x + 1, y, body.w - 1, why ? ROLE_WARN : ROLE_OK,
-                    why ? why : "x reviews and runs it", false);
+                    why ? why : "x shows what will run, and where, before it does", false);
 }
 
 static void action_caption(struct view *v, char *buf, size_t n)
@@ -397,6 +400,7 @@ static bool action_takes_text(const struct view *v)
 static enum view_result action_act(struct view *v, enum action act)
 {
     struct action_view *x = self(v);
+    const int half = F_COUNT / 2, last = F_COUNT - 1;
     switch (act) {
     case ACT_DOWN:
         if (x->at + 1 < F_COUNT)
@@ -406,11 +410,19 @@ static enum view_result action_act(struct view *v, enum action act)
         if (x->at > 0)
             x->at--;
         return VIEW_DONE;
+    case ACT_HALF_DOWN:
+        x->at = x->at + half < last ? x->at + half : last;
+        return VIEW_DONE;
+    case ACT_HALF_UP:
+        x->at = x->at > half ? x->at - half : 0;
+        return VIEW_DONE;
     case ACT_TOP:
+    case ACT_PAGE_UP:
         x->at = 0;
         return VIEW_DONE;
     case ACT_BOTTOM:
-        x->at = F_COUNT - 1;
+    case ACT_PAGE_DOWN:
+        x->at = last;
         return VIEW_DONE;
     case ACT_EDIT:
         start_editing(x);

@@ -190,20 +190,37 @@ static const struct node_run *run_at(const struct node_view *n, size_t row)
 
 /* --- drawing --- */
 
-static void draw_run(const struct app *a, const struct column *cols, struct surface *s,
+static char *when_of(const struct node_view *n, const struct node_run *r, char *buf)
+{
+    int64_t at = r->x.started_ms ? r->x.started_ms : r->x.completed_ms;
+    return vu_time(at, wall_ms(n->v.app->clock), buf);
+}
+
+/* The widest time at hand: today's have no date. */
+static int when_width(const struct node_view *n)
+{
+    int w = 0;
+    char buf[32];
+    for (size_t i = 0; i < n->n_runs; i++) {
+        int have = (int) strlen(when_of(n, &n->runs[i], buf));
+        w = have > w ? have : w;
+    }
+    return w;
+}
+
+static void draw_run(const struct node_view *n, const struct column *cols, struct surface *s,
                      struct rect row, const struct node_run *r)
 {
     char buf[64], when[32];
     snprintf(buf, sizeof buf, "#%lld", (long long) r->x.batch);
     columns_cell(&cols[COL_BATCH], s, row, ROLE_NORMAL, buf);
     columns_cell(&cols[COL_WHEN], s, row, ROLE_DIM,
-                 vu_time(r->x.started_ms ? r->x.started_ms : r->x.completed_ms, wall_ms(a->clock),
-                         when));
+                 when_of(n, r, when));
     snprintf(buf, sizeof buf, "%s %s", vu_exec_glyph(r->x.status, r->x.reason),
              vu_exec_word(r->x.status, r->x.reason));
     columns_cell(&cols[COL_STATE], s, row, vu_exec_role(r->x.status, r->x.reason), buf);
     columns_cell(&cols[COL_TIME], s, row, ROLE_NORMAL,
-                 text_duration(execution_duration_ms(&r->x, wall_ms(a->clock)), when));
+                 vu_exec_time(&r->x, wall_ms(n->v.app->clock), when));
     char *action = text_clean(r->action);
     columns_cell(&cols[COL_ACTION], s, row, ROLE_NORMAL, action);
     free(action);
@@ -224,14 +241,15 @@ static void node_draw(struct view *v, struct surface *s, struct rect body, bool 
 {
     const struct node_view *n = (const struct node_view *) v;
     struct column cols[COL_COUNT] = {{"batch", 5, 7, false, 0, false, 0, 0},
-                                     {"when", 8, 19, false, 2, false, 0, 0},
+                                     {"when", 8, when_width(n), false, 2, false, 0, 0},
                                      {"state", 9, 9, false, 0, false, 0, 0},
                                      {"time", 7, 7, false, 3, true, 0, 0},
                                      {"command", 10, 20, true, 1, false, 0, 0}};
-    columns_layout(cols, COL_COUNT, body.w - 1);
+    int w = body.w - 1 - vu_gap(s, body);
+    columns_layout(cols, COL_COUNT, w);
     for (int y = 0; y < body.h; y++) {
         size_t i = n->list.top + (size_t) y;
-        struct rect row = {body.x + 1, body.y + y, body.w - 1, 1};
+        struct rect row = {body.x + 1, body.y + y, w, 1};
         const struct node_run *r = run_at(n, i);
         if (i >= n->list.count)
             break;
@@ -240,7 +258,7 @@ static void node_draw(struct view *v, struct surface *s, struct rect body, bool 
         else if (i == n->facts.n)
             draw_head(n, cols, s, row);
         else if (r)
-            draw_run(v->app, cols, s, row, r);
+            draw_run(n, cols, s, row, r);
         if (i == n->list.cursor) {
             surface_text(s, body, body.x, row.y, ROLE_CURSOR, ">");
             vu_cursor_row(s, body, row.y, focused);

@@ -17,6 +17,7 @@
 
 enum { SHOW_BOTH, SHOW_STDOUT, SHOW_STDERR, SHOW_MODES };
 #define HEADER_LINES_MAX 40
+#define WIDE_FROM 58 /* columns: what is narrower is all for the text */
 
 struct output_view {
     struct view v;
@@ -30,6 +31,7 @@ struct output_view {
     char *error; /* why it could not be read */
     struct pager pager;
     struct prompt search;
+    const char *missed; /* what the last search did not find, or NULL; static */
 };
 
 static const char *const stream_names[2] = {"stdout", "stderr"};
@@ -100,8 +102,10 @@ static void add_times(struct output_view *o, struct strv *out, int w)
         return;
     }
     vu_time(x->started_ms, now, from);
-    text_duration(execution_duration_ms(x, now), ms);
-    if (x->completed_ms)
+    vu_exec_time(x, now, ms);
+    if (exec_is_final(x->status) && x->duration_ms < 0)
+        add_fact(out, w, "time", "since %s; when it ended is not known", from);
+    else if (x->completed_ms)
         add_fact(out, w, "time", "%s to %s, %s; %u attempt%s", from,
                  vu_time(x->completed_ms, now, to), ms, x->attempts, x->attempts == 1 ? "" : "s");
     else
@@ -196,6 +200,12 @@ static bool prompt_shown(const struct output_view *o)
     return o->search.typing || !prompt_empty(&o->search);
 }
 
+/* Free columns on either side, where there are enough. */
+static int margin(int w)
+{
+    return w >= WIDE_FROM;
+}
+
 static void output_load(struct view *v, int w, int h)
 {
     struct output_view *o = self(v);
@@ -207,9 +217,9 @@ static void output_load(struct view *v, int w, int h)
             return;
         o->generation = a->data_generation;
         o->width = w;
-        build(o, w);
+        build(o, w - 2 * margin(w));
     }
-    pager_load(&o->pager, w, h - (prompt_shown(o) ? 1 : 0));
+    pager_load(&o->pager, w - 2 * margin(w), h - (prompt_shown(o) ? 1 : 0));
 }
 
 /* --- drawing --- */
@@ -227,9 +237,11 @@ static void output_draw(struct view *v, struct surface *s, struct rect body, boo
         surface_cursor(s, body.x, body.y, false);
     if (prompt_shown(o)) {
         area.h--;
-        prompt_draw(&o->search, s, body, body.y + area.h, focused, "", "n next, N previous",
-                    ROLE_DIM);
+        prompt_draw(&o->search, s, body, body.y + area.h, focused, "",
+                    o->missed ? o->missed : "n next, N previous", o->missed ? ROLE_WARN : ROLE_DIM);
     }
+    area.x += margin(body.w);
+    area.w -= 2 * margin(body.w);
     pager_draw(&o->pager, s, area);
 }
 
@@ -237,9 +249,15 @@ static void output_caption(struct view *v, char *buf, size_t n)
 {
     const struct output_view *o = (const struct output_view *) v;
     const struct pager *p = &o->pager;
-    char *node = text_clean(o->x.node);
-    snprintf(buf, n, "#%lld %s  %s%s%s", (long long) o->batch, node, mode_names[o->mode],
-             p->wrap ? " wrap" : "", p->follow ? " follow" : "");
+    char *node = text_clean(o->x.node), at[16], col[32] = "";
+    if (p->at_end)
+        snprintf(at, sizeof at, "%s", p->at_top ? "all" : "end");
+    else
+        snprintf(at, sizeof at, "%d%%", pager_percent(p));
+    if (p->x > 0)
+        snprintf(col, sizeof col, " col %zu", p->x + 1);
+    snprintf(buf, n, "#%lld %s  %s%s%s  %s%s", (long long) o->batch, node, mode_names[o->mode],
+             p->wrap ? " wrap" : "", p->follow ? " follow" : "", at, col);
     free(node);
 }
 
@@ -247,24 +265,28 @@ static void output_caption(struct view *v, char *buf, size_t n)
 
 static void find(struct output_view *o, bool forward)
 {
-    if (prompt_empty(&o->search))
+    if (prompt_empty(&o->search)) {
+        app_toast(o->v.app, "nothing is searched: / searches in this output");
         return;
-    if (!pager_find(&o->pager, forward))
-        app_toast(o->v.app, "no %s '%s' %s", forward ? "more" : "earlier", o->search.field.text,
-                  forward ? "below" : "above");
+    }
+    o->missed = pager_find(&o->pager, forward) ? NULL
+                : forward                     ? "no more below, N goes up"
+                                              : "no more above, n goes down";
 }
 
 static enum view_result output_act(struct view *v, enum action act)
 {
     struct output_view *o = self(v);
-    if (pager_act(&o->pager, act))
+    if (pager_act(&o->pager, act)) {
+        o->missed = NULL;
         return VIEW_DONE;
+    }
     switch (act) {
     case ACT_STREAM:
     case ACT_NEXT_TAB:
     case ACT_PREV_TAB:
         o->mode = (o->mode + (act == ACT_PREV_TAB ? SHOW_MODES - 1 : 1)) % SHOW_MODES;
-        build(o, o->width);
+        build(o, o->width - 2 * margin(o->width));
         o->pager.top = (struct pager_pos) {0, 0, 0};
         return VIEW_DONE;
     case ACT_FILTER:
@@ -282,6 +304,7 @@ static enum view_result output_act(struct view *v, enum action act)
         if (prompt_empty(&o->search))
             return VIEW_IGNORED;
         field_set(&o->search.field, "");
+        o->missed = NULL;
         pager_set_needle(&o->pager, NULL);
         return VIEW_DONE;
     default:
@@ -301,6 +324,7 @@ static enum view_result output_key(struct view *v, const struct key *k)
         find(o, true);
         return VIEW_DONE;
     default:
+        o->missed = NULL;
         pager_set_needle(&o->pager, o->search.field.text);
         return VIEW_DONE;
     }

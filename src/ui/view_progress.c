@@ -20,6 +20,7 @@ enum { TAB_NODES, TAB_SLOWEST, TAB_ERRORS, TAB_COUNT };
 #define SLOWEST 3
 #define ETA_MIN_DONE 20
 #define ETA_MIN_PERCENT 5
+#define LOW_ROWS 10 /* a body of fewer rows says only the most important above its list */
 #define TAIL_MAX 512 /* running ones that are asked for the tail, cancelled ones for the outcome */
 
 struct progress_view {
@@ -44,10 +45,11 @@ struct progress_view {
     char *lines[8]; /* what stands above the list, most important first; owned */
     enum role roles[8];
     size_t n_lines;
+    size_t n_must;  /* so many of them are shown however low the pane is */
 };
 
-static const enum exec_sort sorts_nodes[] = {SORT_NAME, SORT_STATUS, SORT_DURATION, SORT_POSITION,
-                                             SORT_FINISHED};
+static const enum exec_sort sorts_nodes[] = {SORT_ACTIVITY, SORT_NAME, SORT_STATUS, SORT_DURATION,
+                                             SORT_POSITION, SORT_FINISHED};
 static const enum exec_sort sorts_slow[] = {SORT_DURATION, SORT_NAME};
 static const enum exec_sort sorts_errors[] = {SORT_FINISHED, SORT_NAME, SORT_STATUS,
                                               SORT_DURATION};
@@ -214,53 +216,50 @@ static void add_line(struct progress_view *p, enum role role, char *text)
     p->lines[p->n_lines++] = text;
 }
 
-static void add_counter(struct strbuf *b, const char *word, uint32_t n, const char *glyph)
-{
-    if (n > 0)
-        strbuf_addf(b, "%s%s %u %s", b->len ? "  " : "", word, n, glyph);
-}
-
 static char *counters(const struct batch_stats *st)
 {
     struct strbuf b;
+    char num[32];
     strbuf_init(&b, 512);
-    strbuf_addf(&b, "ok %u %s", st->success, exec_status_glyph(EXEC_SUCCESS));
+    strbuf_addf(&b, "%s ok %s", exec_status_glyph(EXEC_SUCCESS), text_count(st->success, num));
+    vu_count(&b, exec_status_glyph(EXEC_RUNNING), "run", st->running);
     for (int r = REASON_EXIT; r < REASON_COUNT; r++)
-        add_counter(&b, reason_name((enum reason) r), st->by_reason[r],
-                    reason_glyph((enum reason) r));
-    add_counter(&b, "run", st->running, exec_status_glyph(EXEC_RUNNING));
-    add_counter(&b, "wait", st->queued, exec_status_glyph(EXEC_QUEUED));
+        vu_count(&b, reason_glyph((enum reason) r), reason_name((enum reason) r),
+                 st->by_reason[r]);
+    vu_count(&b, exec_status_glyph(EXEC_QUEUED), "wait", st->queued);
     return strbuf_steal(&b);
 }
 
-static void add_eta(const struct progress_view *p, const struct batch *b, double rate,
-                    struct strbuf *out)
+/* "ETA 0:46", once enough has ended to tell; "" before that, and when it has ended. */
+static char *eta(const struct progress_view *p, const struct batch *b, char *buf, size_t n)
 {
     const struct batch_stats *st = &b->stats;
     uint32_t done = done_of(st), left = st->total - done;
-    char buf[32];
+    double rate = rate_of(p, b);
+    char num[32];
+    buf[0] = '\0';
     if (b->status != BATCH_RUNNING)
-        return;
+        return buf;
     if (p->n_tail > 0 && st->queued == 0)
-        strbuf_addf(out, "   tail: %zu node%s past p95", p->n_tail, p->n_tail == 1 ? "" : "s");
+        snprintf(buf, n, "tail: %zu node%s past p95", p->n_tail, p->n_tail == 1 ? "" : "s");
     else if (done >= ETA_MIN_DONE && (uint64_t) done * 100 >= (uint64_t) st->total *
                                                                  ETA_MIN_PERCENT && rate > 0)
-        strbuf_addf(out, "   ETA %s", text_duration((int64_t) ((double) left * 1000.0 / rate),
-                                                    buf));
+        snprintf(buf, n, "ETA %s", text_duration((int64_t) ((double) left * 1000.0 / rate), num));
+    return buf;
 }
 
 static char *speed(const struct progress_view *p, const struct batch *b)
 {
     struct strbuf out;
-    char buf[32];
-    double rate = rate_of(p, b);
+    char buf[64];
     strbuf_init(&out, 512);
-    strbuf_addf(&out, "%.1f nodes/s", rate);
+    strbuf_addf(&out, "%.1f nodes/s", rate_of(p, b));
     if (p->p50 >= 0)
         strbuf_addf(&out, "   p50 %s", text_duration(p->p50, buf));
     if (p->p95 >= 0)
         strbuf_addf(&out, "  p95 %s", text_duration(p->p95, buf));
-    add_eta(p, b, rate, &out);
+    if (*eta(p, b, buf, sizeof buf))
+        strbuf_addf(&out, "   %s", buf);
     int64_t ms = batch_duration_ms(b, wall_ms(p->v.app->clock));
     if (ms >= 0)
         strbuf_addf(&out, "   %s %s", b->status == BATCH_RUNNING ? "for" : "took",
@@ -319,24 +318,35 @@ static void make_lines(struct progress_view *p, const struct batch *b)
 {
     clear_lines(p);
     add_line(p, ROLE_NORMAL, counters(&b->stats));
-    add_line(p, ROLE_NORMAL, speed(p, b));
     add_cancel(p, b);
-    add_owner(p, b);
+    if (b->owner == OWNER_DEAD)
+        add_owner(p, b);
+    p->n_must = p->n_lines;
+    add_line(p, ROLE_NORMAL, speed(p, b));
     if (p->last_failed.node) {
         char *why = vu_exec_why(&p->last_failed);
         add_line(p, ROLE_FAIL, x_asprintf("last error: %s: %s", p->last_failed.node, why));
         free(why);
     }
     add_slowest(p);
+    if (b->owner != OWNER_DEAD)
+        add_owner(p, b);
 }
 
-/* Rows above the list in a body of h: the bar, the lines that fit, and the list keeps half. */
+/* Whether the speed stands behind the bar: a low pane keeps its rows for nodes. */
+static bool is_low(int h)
+{
+    return h < LOW_ROWS;
+}
+
+/* Rows above the list in a body of h, without the bar: what must be said, and of the rest what
+ * leaves the nodes most of it. */
 static size_t lines_shown(const struct progress_view *p, int h)
 {
-    int room = h / 2 - 1;
-    if (room < 1)
-        room = h >= 4 ? 1 : 0;
-    return p->n_lines < (size_t) room ? p->n_lines : (size_t) room;
+    size_t room = h >= 5 ? (size_t) (is_low(h) ? 1 : h / 5) : h == 4;
+    if (h >= 5 && room < p->n_must)
+        room = p->n_must;
+    return p->n_lines < room ? p->n_lines : room;
 }
 
 static bool prompt_shown(const struct progress_view *p)
@@ -386,32 +396,53 @@ static void progress_load(struct view *v, int w, int h)
     load_facts(p, b);
     take_sample(p, done_of(&b->stats));
     make_lines(p, b);
-    int rows = h - 1 - (int) lines_shown(p, h) - (prompt_shown(p) ? 1 : 0) - 1;
-    exec_list_load(&p->lists[p->tab], a, a->batch, rows);
+    exec_list_load(&p->lists[p->tab], a, a->batch,
+                   h - 1 - (int) lines_shown(p, h) - (prompt_shown(p) ? 1 : 0));
 }
 
 /* --- drawing --- */
 
-static void draw_bar(const struct batch *b, struct surface *s, struct rect body)
+/* "27/30  90.0%", in a low pane with the speed and the time left as far as there is room. */
+static char *bar_text(const struct progress_view *p, const struct batch *b, int w, bool low)
 {
     const struct batch_stats *st = &b->stats;
     uint32_t done = done_of(st);
-    char text[64], bar[256];
     unsigned tenths = st->total ? (unsigned) ((uint64_t) done * 1000 / st->total) : 0;
-    int tw = snprintf(text, sizeof text, " %u/%u  %u.%u%%", done, st->total, tenths / 10,
-                      tenths % 10);
-    int w = body.w - 1 - tw - 2;
+    struct strbuf out;
+    char more[64];
+    strbuf_init(&out, 256);
+    strbuf_addf(&out, "%u/%u  %u.%u%%", done, st->total, tenths / 10, tenths % 10);
+    if (low && w >= 60) {
+        int64_t ms = batch_duration_ms(b, wall_ms(p->v.app->clock));
+        strbuf_addf(&out, "  %.1f/s", rate_of(p, b));
+        if (*eta(p, b, more, sizeof more))
+            strbuf_addf(&out, "  %s", more);
+        if (ms >= 0)
+            strbuf_addf(&out, "  %s", text_duration(ms, more));
+    }
+    return strbuf_steal(&out);
+}
+
+static void draw_bar(const struct progress_view *p, const struct batch *b, struct surface *s,
+                     struct rect row, bool low)
+{
+    const struct batch_stats *st = &b->stats;
+    uint32_t done = done_of(st);
+    char *text = bar_text(p, b, row.w, low), bar[256];
+    int w = row.w - 2 - (int) strlen(text) - 3;
     if (w > (int) sizeof bar - 1)
         w = (int) sizeof bar - 1;
     if (w < 4) {
-        surface_text(s, body, body.x + 1, body.y, ROLE_NORMAL, text + 1);
+        surface_fit(s, row, row.x + 1, row.y, row.w - 1, ROLE_NORMAL, text, false);
+        free(text);
         return;
     }
     int full = st->total ? (int) ((uint64_t) done * (uint64_t) w / st->total) : 0;
     for (int i = 0; i < w; i++)
         bar[i] = i < full ? '#' : i == full && done < st->total ? '>' : '.';
     bar[w] = '\0';
-    surface_textf(s, body, body.x + 1, body.y, ROLE_NORMAL, "[%s]%s", bar, text);
+    surface_textf(s, row, row.x + 1, row.y, ROLE_NORMAL, "[%s] %s", bar, text);
+    free(text);
 }
 
 static void progress_draw(struct view *v, struct surface *s, struct rect body, bool focused)
@@ -426,23 +457,23 @@ static void progress_draw(struct view *v, struct surface *s, struct rect body, b
             surface_cursor(s, body.x, body.y, false);
         return;
     }
-    draw_bar(&a->open, s, (struct rect) {body.x, y, body.w, 1});
+    draw_bar(p, &a->open, s, (struct rect) {body.x, y, body.w, 1}, is_low(body.h));
     y++;
     for (size_t i = 0; i < lines_shown(p, body.h); i++, y++) {
         char *clean = text_clean(p->lines[i]);
-        surface_fit(s, body, body.x + 1, y, body.w - 1, p->roles[i], clean, false);
+        surface_fit(s, body, body.x + 1, y, body.w - 1 - vu_gap(s, body), p->roles[i], clean,
+                    false);
         free(clean);
     }
     const struct exec_list *l = &p->lists[p->tab];
     if (prompt_shown(p)) {
         char note[64];
-        snprintf(note, sizeof note, "%zu of %u", l->total, a->open.stats.total);
-        prompt_draw(&l->prompt, s, (struct rect) {body.x, body.y, body.w, body.h}, y, focused, "",
-                    note, ROLE_DIM);
+        exec_list_note(l, a->open.stats.total, note, sizeof note);
+        prompt_draw(&l->prompt, s, body, y, focused, "", note, ROLE_DIM);
         y++;
     }
     struct rect rest = {body.x, y, body.w, body.y + body.h - y};
-    if (rest.h > 1)
+    if (rest.h > 0)
         exec_list_draw(l, a, s, rest, focused, p->with_remote);
 }
 
@@ -460,6 +491,10 @@ static void progress_caption(struct view *v, char *buf, size_t n)
             return;
         used += (size_t) k;
     }
+    char order[64];
+    exec_list_caption(&p->lists[p->tab], order, sizeof order);
+    if (p->v.app->batch && used + strlen(order) + 3 < n)
+        snprintf(buf + used, n - used, "  %s", order);
 }
 
 static enum view_result progress_act(struct view *v, enum action act)

@@ -30,6 +30,8 @@ struct results_view {
     struct prompt search;   /* of the Classes tab: across all outputs */
     char *found;            /* "37 hits on 12 nodes", or an error */
     int64_t found_generation;
+    bool no_more;           /* the last n or N found no class */
+    bool from_classes;      /* `!` led from the classes to the failed nodes, and leads back */
 };
 
 static const enum exec_sort sorts[] = {SORT_NAME, SORT_STATUS, SORT_DURATION};
@@ -66,6 +68,7 @@ static void search_all(struct results_view *r)
     bool partial = false;
     char c1[32], c2[32];
     free(X_STEAL(r->found));
+    r->no_more = false;
     r->found_generation = a->data_generation;
     if (prompt_empty(&r->search) || r->batch == 0)
         return;
@@ -101,8 +104,11 @@ static void find_class(struct results_view *r, bool forward)
     const struct class_row *row = class_list_at(&r->classes);
     uint64_t budget = FIND_BYTES;
     size_t total = r->classes.n_classes, at = row ? row->cls : 0;
-    if (prompt_empty(&r->search) || total == 0)
+    if (prompt_empty(&r->search)) {
+        app_toast(a, "nothing is searched: / searches in all outputs");
         return;
+    }
+    r->no_more = false;
     for (size_t k = 1; k <= total && k <= FIND_CLASSES && budget > 0; k++) {
         struct output_class *c = NULL;
         size_t n = 0, i = forward ? (at + k) % total : (at + total - k % total) % total;
@@ -115,7 +121,7 @@ static void find_class(struct results_view *r, bool forward)
             return;
         }
     }
-    app_toast(a, "no class near here with '%s' in its output", r->search.field.text);
+    r->no_more = true;
 }
 
 /* --- loading --- */
@@ -135,20 +141,20 @@ static void results_load(struct view *v, int w, int h)
 {
     struct results_view *r = self(v);
     struct app *a = v->app;
-    int rows = h - head_rows(h) - (prompt_shown(r) ? 1 : 0) - 1;
+    int rows = h - head_rows(h) - (prompt_shown(r) ? 1 : 0);
     if (r->batch != a->batch) {
         r->batch = a->batch;
         r->tab = TAB_CLASSES;
         exec_list_reset(&r->nodes);
         r->nodes.batch = a->batch;
         field_set(&r->search.field, "");
-        r->search.typing = false;
+        r->search.typing = r->no_more = r->from_classes = false;
         free(X_STEAL(r->found));
     }
     if (a->batch == 0 || !a->reader)
         return;
     if (r->tab == TAB_CLASSES) {
-        class_list_load(&r->classes, a, a->batch, rows);
+        class_list_load(&r->classes, a, a->batch, rows - 1);
         if (!r->search.typing && !prompt_empty(&r->search) &&
             r->found_generation != a->data_generation)
             search_all(r);
@@ -159,27 +165,27 @@ static void results_load(struct view *v, int w, int h)
 
 /* --- drawing --- */
 
+/* "30 nodes, 15.0s  . ok 25  failed 5 (! exit 3  T timeout 2)": what may be cut stands last. */
 static char *summary(const struct results_view *r, const struct batch *b)
 {
     const struct batch_stats *st = &b->stats;
-    struct strbuf out;
+    struct strbuf out, why;
     char num[32];
-    strbuf_init(&out, 1024);
-    strbuf_addf(&out, "%s node%s", text_count(st->total, num), st->total == 1 ? "" : "s");
-    strbuf_addf(&out, ": %u ok %s", st->success, exec_status_glyph(EXEC_SUCCESS));
-    if (st->failed)
-        strbuf_addf(&out, ", %u failed", st->failed);
-    if (st->running + st->queued)
-        strbuf_addf(&out, ", %u to come", st->running + st->queued);
-    for (int k = REASON_EXIT, n = 0; k < REASON_COUNT; k++)
-        if (st->by_reason[k])
-            strbuf_addf(&out, "%s%s %u %s", n++ ? ", " : " (", reason_name((enum reason) k),
-                        st->by_reason[k], reason_glyph((enum reason) k));
-    if (st->failed)
-        strbuf_addch(&out, ')');
     int64_t ms = batch_duration_ms(b, wall_ms(r->v.app->clock));
+    strbuf_init(&out, 1024);
+    strbuf_init(&why, 512);
+    strbuf_addf(&out, "%s node%s", text_count(st->total, num), st->total == 1 ? "" : "s");
     if (ms >= 0)
-        strbuf_addf(&out, "; %s", text_duration(ms, num));
+        strbuf_addf(&out, ", %s", text_duration(ms, num));
+    strbuf_addf(&out, "  %s ok %s", exec_status_glyph(EXEC_SUCCESS), text_count(st->success, num));
+    if (st->running + st->queued)
+        strbuf_addf(&out, "  to come %s", text_count(st->running + st->queued, num));
+    for (int k = REASON_EXIT; k < REASON_COUNT; k++)
+        vu_count(&why, reason_glyph((enum reason) k), reason_name((enum reason) k),
+                 st->by_reason[k]);
+    if (st->failed)
+        strbuf_addf(&out, "  failed %s (%s)", text_count(st->failed, num), why.s);
+    strbuf_free(&why);
     return strbuf_steal(&out);
 }
 
@@ -210,7 +216,7 @@ static void results_draw(struct view *v, struct surface *s, struct rect body, bo
 {
     struct results_view *r = self(v);
     const struct app *a = v->app;
-    int y = body.y, head = head_rows(body.h);
+    int y = body.y, head = head_rows(body.h), w = body.w - 1 - vu_gap(s, body);
     enum role role;
     if (a->batch == 0) {
         const char *lines[] = {"No batch open.", "c composes one, 5 shows the history."};
@@ -221,18 +227,21 @@ static void results_draw(struct view *v, struct surface *s, struct rect body, bo
     }
     char *sum = summary(r, &a->open), *plain = verdict(&a->open, &role);
     if (head > 0)
-        surface_fit(s, body, body.x + 1, y++, body.w - 1, ROLE_NORMAL, sum, false);
+        surface_fit(s, body, body.x + 1, y++, w, ROLE_NORMAL, sum, false);
     if (head > 1)
-        surface_fit(s, body, body.x + 1, y++, body.w - 1, role, plain, false);
+        surface_fit(s, body, body.x + 1, y++, w, role, plain, false);
     free(sum);
     free(plain);
     if (prompt_shown(r)) {
         if (r->tab == TAB_CLASSES) {
-            prompt_draw(&r->search, s, body, y, focused, "", r->found ? r->found : "in all outputs",
-                        ROLE_DIM);
+            prompt_draw(&r->search, s, body, y, focused, "",
+                        r->no_more ? "in no class near here"
+                        : r->found ? r->found
+                                   : "Enter searches in all outputs",
+                        r->no_more ? ROLE_WARN : ROLE_DIM);
         } else {
             char note[64];
-            snprintf(note, sizeof note, "%zu of %u", r->nodes.total, a->open.stats.total);
+            exec_list_note(&r->nodes, a->open.stats.total, note, sizeof note);
             prompt_draw(&r->nodes.prompt, s, body, y, focused, "", note, ROLE_DIM);
         }
         y++;
@@ -252,10 +261,12 @@ static void results_caption(struct view *v, char *buf, size_t n)
     char order[64] = "";
     if (r->tab == TAB_NODES)
         exec_list_caption(&r->nodes, order, sizeof order);
+    else if (v->app->batch)
+        snprintf(order, sizeof order, "largest first");
     snprintf(buf, n, r->tab == TAB_CLASSES ? "[%s] %s" : "%s [%s]", tab_names[TAB_CLASSES],
              tab_names[TAB_NODES]);
-    if (*order && strlen(buf) + strlen(order) + 2 < n)
-        snprintf(buf + strlen(buf), n - strlen(buf), " %s", order);
+    if (*order && strlen(buf) + strlen(order) + 3 < n)
+        snprintf(buf + strlen(buf), n - strlen(buf), "  %s", order);
 }
 
 /* --- keys --- */
@@ -294,7 +305,9 @@ static enum view_result act_classes(struct results_view *r, enum action act)
     case ACT_SORT_REVERSE:
         /* Classes stand largest first; filters and orders are the nodes'. */
         r->tab = TAB_NODES;
-        exec_list_act(&r->nodes, a, act);
+        r->from_classes = act == ACT_FAILED_ONLY;
+        if (!r->from_classes || r->nodes.show != SHOW_FAILED)
+            exec_list_act(&r->nodes, a, act);
         return VIEW_DONE;
     case ACT_BACK:
         if (prompt_empty(&r->search))
@@ -314,6 +327,7 @@ static enum view_result results_act(struct view *v, enum action act)
         return VIEW_IGNORED;
     if (act == ACT_NEXT_TAB || act == ACT_PREV_TAB) {
         r->tab = r->tab == TAB_CLASSES ? TAB_NODES : TAB_CLASSES;
+        r->from_classes = false;
         return VIEW_DONE;
     }
     if (act == ACT_CANCEL) {
@@ -326,6 +340,14 @@ static enum view_result results_act(struct view *v, enum action act)
     }
     if (r->tab == TAB_CLASSES)
         return act_classes(r, act);
+    if (r->from_classes && (act == ACT_FAILED_ONLY || act == ACT_BACK) &&
+        prompt_empty(&r->nodes.prompt)) {
+        r->nodes.show = SHOW_ALL;
+        r->nodes.stale = true;
+        r->from_classes = false;
+        r->tab = TAB_CLASSES;
+        return VIEW_DONE;
+    }
     return exec_list_act(&r->nodes, v->app, act) ? VIEW_DONE : VIEW_IGNORED;
 }
 

@@ -126,7 +126,7 @@ static void say(struct review_view *r, enum role role, const char *name, const c
                 size_t max)
 {
     size_t from = r->lines.n;
-    vu_fact(&r->lines, name, 9, text, r->width - 1, max);
+    vu_fact(&r->lines, name, 9, text, r->width - 2, max);
     X_GROW(r->roles, r->cap_roles, r->lines.n + 1);
     for (; from < r->lines.n; from++)
         r->roles[from] = role;
@@ -139,7 +139,7 @@ static void say_limit(struct strbuf *b, int64_t asked, int64_t configured)
     char buf[32];
     strbuf_adds(b, ms > 0 ? text_duration(ms, buf) : "no limit");
     if (asked < 0)
-        strbuf_adds(b, " or a node's own");
+        strbuf_adds(b, " (or the node's own)");
 }
 
 static void say_options(struct review_view *r)
@@ -148,9 +148,8 @@ static void say_options(struct review_view *r)
     const struct config *c = service_config(r->v.app->service);
     struct strbuf b;
     strbuf_init(&b, 4096);
-    strbuf_addf(&b, "as %s; fan-out %u", q->over.user ? q->over.user : "each node's user",
-                r->review.fanout);
-    strbuf_adds(&b, "; to connect ");
+    strbuf_addf(&b, "as %s; at most %u at a time; to connect ",
+                q->over.user ? q->over.user : "each node's user", r->review.fanout);
     say_limit(&b, q->over.connect_timeout_ms, c ? c->connect_timeout_ms : -1);
     strbuf_adds(&b, "; to run ");
     say_limit(&b, q->over.command_timeout_ms, c ? c->command_timeout_ms : -1);
@@ -191,12 +190,13 @@ static void make_lines(struct review_view *r)
     if (r->estimate)
         say(r, ROLE_NORMAL, "Takes", r->estimate, 2);
     for (size_t i = 0; i < r->review.protected_groups.n; i++) {
-        text = x_asprintf("some of these nodes are in @%s", r->review.protected_groups.v[i]);
+        text = x_asprintf("some of these nodes are in @%s: their number is to be typed",
+                          r->review.protected_groups.v[i]);
         say(r, ROLE_WARN, "Protected", text, 2);
         free(text);
     }
     if (r->review.confirm)
-        say(r, ROLE_WARN, "Careful", "a rule of the configuration wants this command confirmed", 2);
+        say(r, ROLE_WARN, "Careful", "a rule of the configuration asks for the number of nodes", 2);
     for (size_t i = 0; i < r->review.warnings.n; i++)
         say(r, ROLE_WARN, "Warning", r->review.warnings.v[i], 4);
 }
@@ -286,7 +286,7 @@ static void entered(struct review_view *r)
         return;
     }
     if (strcmp(r->count.text, want) != 0) {
-        app_toast(r->v.app, "%s is not the number of nodes: %s", r->count.text, want);
+        app_toast(r->v.app, "%s is not the number of nodes, which is %s", r->count.text, want);
         field_set(&r->count, "");
         return;
     }
@@ -296,37 +296,6 @@ static void entered(struct review_view *r)
 static bool plain(const struct key *k, uint32_t c)
 {
     return k->code == KEY_CODE_CHAR && !k->ctrl && k->cp == c;
-}
-
-static enum view_result review_key(struct view *v, const struct key *k)
-{
-    struct review_view *r = self(v);
-    if (k->code == KEY_CODE_ESC || plain(k, 'q') ||
-        (k->code == KEY_CODE_CHAR && k->ctrl && k->cp == 'c')) {
-        app_pop(v->app);
-        return VIEW_DONE;
-    }
-    if (!r->ok || (k->code == KEY_CODE_CHAR && k->ctrl) || k->code == KEY_CODE_PASTE)
-        return VIEW_IGNORED;
-    if (!by_count(r)) {
-        if (plain(k, 'y')) {
-            run(r);
-            return VIEW_DONE;
-        }
-        return VIEW_IGNORED;
-    }
-    if (k->code == KEY_CODE_ENTER) {
-        entered(r);
-        return VIEW_DONE;
-    }
-    if ((k->code == KEY_CODE_CHAR && k->cp >= '0' && k->cp <= '9') || k->code == KEY_CODE_BS)
-        return field_key(&r->count, k) ? VIEW_DONE : VIEW_IGNORED;
-    return VIEW_IGNORED;
-}
-
-static bool review_takes_text(const struct view *v)
-{
-    return true;
 }
 
 static enum view_result review_act(struct view *v, enum action act)
@@ -340,6 +309,7 @@ static enum view_result review_act(struct view *v, enum action act)
     case ACT_UP:
         r->top -= r->top > 0;
         return VIEW_DONE;
+    case ACT_TOGGLE:
     case ACT_PAGE_DOWN:
     case ACT_HALF_DOWN:
         r->top += page;
@@ -357,6 +327,64 @@ static enum view_result review_act(struct view *v, enum action act)
     default:
         return VIEW_IGNORED;
     }
+}
+
+/* A key that neither agrees nor leaves: it moves, opens the help, or is told what would do. */
+static enum view_result other_key(struct review_view *r, const struct key *k)
+{
+    struct app *a = r->v.app;
+    enum action act = action_of_key(k, CTX_TEXT);
+    switch (act) {
+    case ACT_REPAINT:
+    case ACT_SUSPEND:
+    case ACT_ZOOM:
+        return VIEW_IGNORED;
+    case ACT_HELP:
+        app_push(a, &view_help);
+        return VIEW_DONE;
+    default:
+        break;
+    }
+    if (act != ACT_NONE && review_act(&r->v, act) == VIEW_DONE)
+        return VIEW_DONE;
+    if (!r->ok)
+        app_toast(a, "this cannot run as it is; Esc goes back");
+    else if (by_count(r))
+        app_toast(a, "nothing runs yet: type %zu and Enter, or Esc to go back",
+                  r->review.nodes.n);
+    else
+        app_toast(a, "nothing runs yet: y runs it, Esc goes back");
+    return VIEW_DONE;
+}
+
+static enum view_result review_key(struct view *v, const struct key *k)
+{
+    struct review_view *r = self(v);
+    if (k->code == KEY_CODE_ESC || plain(k, 'q') ||
+        (k->code == KEY_CODE_CHAR && k->ctrl && k->cp == 'c')) {
+        app_pop(v->app);
+        return VIEW_DONE;
+    }
+    if (!r->ok)
+        return other_key(r, k);
+    if (!by_count(r) && plain(k, 'y')) {
+        run(r);
+        return VIEW_DONE;
+    }
+    if (by_count(r) && k->code == KEY_CODE_ENTER) {
+        entered(r);
+        return VIEW_DONE;
+    }
+    if (by_count(r) &&
+        ((k->code == KEY_CODE_CHAR && !k->ctrl && k->cp >= '0' && k->cp <= '9') ||
+         k->code == KEY_CODE_BS))
+        return field_key(&r->count, k) ? VIEW_DONE : VIEW_IGNORED;
+    return other_key(r, k);
+}
+
+static bool review_takes_text(const struct view *v)
+{
+    return true;
 }
 
 static void review_caption(struct view *v, char *buf, size_t n)

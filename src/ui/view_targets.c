@@ -306,7 +306,7 @@ static void pick_all(struct targets_view *t, bool invert)
     CLEANUP_FREE uint32_t *m = universe(t, &n, &left_out);
     CLEANUP_FREE uint32_t *drop = x_array(NULL, n + 1, sizeof *drop);
     if (n == 0) {
-        app_toast(a, "nothing here is from an inventory of its own: Space picks single nodes");
+        app_toast(a, "none of these is in an inventory file: Space picks them one by one");
         return;
     }
     selection_save(&a->sel);
@@ -322,8 +322,8 @@ static void pick_all(struct targets_view *t, bool invert)
     text_count(nodeset_count(a->sel.nodes), c1);
     text_count(left_out, c2);
     if (left_out > 0)
-        app_toast(a, "%s selected; %s from no inventory of their own are picked one by one", c1,
-                  c2);
+        app_toast(a, "%s selected; not the %s known only to ssh, /etc/hosts and the like (Space "
+                     "picks those)", c1, c2);
     else
         app_toast(a, "%s selected", c1);
 }
@@ -351,6 +351,20 @@ static void source_text(struct targets_view *t, const struct trow *r)
 
 /* --- keys --- */
 
+/* While a filter is typed the cursor stands on the first node that matches. */
+static void to_first_match(struct targets_view *t)
+{
+    if (prompt_empty(&t->prompt))
+        return;
+    for (size_t i = 0; i < t->tree.n; i++) {
+        if (t->tree.rows[i].kind == TROW_NODE) {
+            list_move_to(&t->list, i);
+            return;
+        }
+    }
+    list_move_to(&t->list, 0);
+}
+
 static void set_filter(struct targets_view *t)
 {
     struct err e = ERR_INIT;
@@ -362,6 +376,7 @@ static void set_filter(struct targets_view *t)
     if (t->tree.stale && t->tree.fleet) {
         target_tree_rebuild(&t->tree);
         rows_changed(t);
+        to_first_match(t);
     }
 }
 

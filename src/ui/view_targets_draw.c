@@ -77,8 +77,7 @@ static void detail_of(const struct targets_view *t, const struct execution *x, c
     else if (x->status == EXEC_QUEUED)
         buf[0] = '\0';
     else
-        snprintf(buf, n, "%s",
-                 text_duration(execution_duration_ms(x, wall_ms(t->v.app->clock)), tmp));
+        snprintf(buf, n, "%s", vu_exec_time(x, wall_ms(t->v.app->clock), tmp));
 }
 
 static void draw_node(const struct targets_view *t, struct surface *s, struct rect row,
@@ -125,11 +124,12 @@ static void draw_rows(const struct targets_view *t, struct surface *s, struct re
         if (w > cols[COL_RUN].min)
             cols[COL_RUN].min = w;
     }
-    columns_layout(cols, COL_COUNT, area.w - LEFT);
+    int width = area.w - vu_gap(s, area);
+    columns_layout(cols, COL_COUNT, width - LEFT);
     for (int y = 0; y < area.h && t->list.top + (size_t) y < t->tree.n; y++) {
         size_t i = t->list.top + (size_t) y;
         const struct trow *r = &t->tree.rows[i];
-        struct rect row = {area.x, area.y + y, area.w, 1};
+        struct rect row = {area.x, area.y + y, width, 1};
         bool in_range = t->range && i >= lo && i <= hi;
         int indent = r->depth * step;
         if (r->kind == TROW_SOURCE)
@@ -167,9 +167,10 @@ static void draw_footer(const struct targets_view *t, struct surface *s, struct 
                  text_count(t->tree.n_hidden, c2));
     else
         snprintf(text, sizeof text, "%s selected", text_count(n, c1));
-    surface_fit(s, body, body.x, y, body.w, n ? ROLE_SELECTED : ROLE_DIM, text, false);
+    int w = body.w - 1 - vu_gap(s, body);
+    surface_fit(s, body, body.x + 1, y, w, n ? ROLE_SELECTED : ROLE_DIM, text, false);
     if (rows > 1 && t->folded)
-        surface_fit(s, body, body.x, y + 1, body.w, ROLE_DIM, t->folded, false);
+        surface_fit(s, body, body.x + 1, y + 1, w, ROLE_DIM, t->folded, false);
 }
 
 static void draw_nothing(const struct targets_view *t, struct surface *s, struct rect area)
@@ -210,7 +211,7 @@ void targets_draw(struct view *v, struct surface *s, struct rect body, bool focu
                      t->tree.fleet->n_nodes);
         else
             snprintf(note, sizeof note, "%zu group%s", n, n == 1 ? "" : "s");
-        prompt_draw(&t->prompt, s, body, body.y, focused, " (no filter)", note, ROLE_DIM);
+        prompt_draw(&t->prompt, s, body, body.y, focused, "(no filter)", note, ROLE_DIM);
     }
     if (area.h > 0) {
         if (t->tree.n == 0) {

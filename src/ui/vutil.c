@@ -47,7 +47,25 @@ char *vu_exec_code(const struct execution *x, char *buf)
     return buf;
 }
 
-char *vu_exec_why(const struct execution *x)
+char *vu_exec_time(const struct execution *x, int64_t now_ms, char *buf)
+{
+    /* Of what was lost nobody knows when it ended. */
+    bool known = x->started_ms > 0 && (x->duration_ms >= 0 || !exec_is_final(x->status));
+    if (known)
+        text_duration(execution_duration_ms(x, now_ms), buf);
+    else
+        snprintf(buf, 32, "-");
+    return buf;
+}
+
+void vu_count(struct strbuf *out, const char *glyph, const char *word, uint32_t n)
+{
+    char num[32];
+    if (n > 0)
+        strbuf_addf(out, "%s%s %s %s", out->len ? "  " : "", glyph, word, text_count(n, num));
+}
+
+static char *why_failed(const struct execution *x)
 {
     char code[32];
     if (x->status != EXEC_FAILED)
@@ -58,6 +76,16 @@ char *vu_exec_why(const struct execution *x)
     if (*code)
         return text_clean(code);
     return x_strdup(reason_name(x->reason));
+}
+
+char *vu_exec_why(const struct execution *x)
+{
+    char *why = why_failed(x);
+    if (!x->truncated[0] && !x->truncated[1])
+        return why;
+    char *both = x_asprintf("%s%soutput truncated", why, *why ? "; " : "");
+    free(why);
+    return both;
 }
 
 char *vu_time(int64_t ms, int64_t now_ms, char *buf)

@@ -22,13 +22,17 @@ const char *vu_exec_glyph(enum exec_status s, enum reason r);
 enum role vu_exec_role(enum exec_status s, enum reason r);
 /* "rc=1", "signal TERM", or ""; buf of 32 bytes. Returns buf. */
 char *vu_exec_code(const struct execution *x, char *buf);
-/* Why it failed, for a list: the error, else the exit code, else the reason; sanitised; caller
- * frees. "" when nothing is wrong. */
+/* How long it took, or has run so far; "-" when that is not known. buf of 32 bytes; returns buf. */
+char *vu_exec_time(const struct execution *x, int64_t now_wall_ms, char *buf);
+/* "ok 12" and so on with the glyph of each before it, only what there is. */
+void vu_count(struct strbuf *out, const char *glyph, const char *word, uint32_t n);
+/* Why it failed, for a list: the error, else the exit code, else the reason, and that output was
+ * cut; sanitised; caller frees. "" when nothing is wrong. */
 char *vu_exec_why(const struct execution *x);
 /* Local time; buf of 32 bytes: "14:31:02", or with the date when it is not today. "-" for 0. */
 char *vu_time(int64_t wall_ms, int64_t now_wall_ms, char *buf);
 
-/* The column that is left free at the right of a body, where a border stands beside it: 1, else 0. */
+/* The column that is left free at the right of a body where a border stands: 1, else 0. */
 int vu_gap(const struct surface *s, struct rect body);
 /* Marks the focused row and puts the cursor on it. A `>` at its left is `.` where the keys go
  * elsewhere. */
@@ -66,7 +70,7 @@ void prompt_free(struct prompt *p);
 void prompt_start(struct prompt *p);
 enum prompt_event prompt_key(struct prompt *p, const struct key *k);
 bool prompt_empty(const struct prompt *p);
-/* One row: "/text", and note at the right (an error or a count). */
+/* One row: "/ text", and note at the right (an error or a count). */
 void prompt_draw(const struct prompt *p, struct surface *s, struct rect clip, int y, bool focused,
                  const char *empty, const char *note, enum role note_role);
 

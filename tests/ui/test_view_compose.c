@@ -4,6 +4,7 @@
 #include "harness.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/strbuf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -95,13 +96,13 @@ static void test_refusals(void **state)
 {
     struct harness *h = fresh();
     harness_keys(h, "2");
-    harness_expect(h, "x is refused: no target (1, Space picks) and no command");
+    harness_expect(h, "x cannot run yet: no target (1, then Space) and no command (e edits it)");
     harness_keys(h, "e 'id' Esc");
-    harness_expect(h, "x is refused: no target (1, Space picks)");
+    harness_expect(h, "x cannot run yet: no target (1, then Space)");
     harness_keys(h, "x");
     assert_int_equal(h->app->n_overlays, 0);
     harness_keys(h, "1 / 'stage1' Enter G Space 2");
-    harness_expect(h, "x reviews and runs it");
+    harness_expect(h, "x shows what will run, and where, before it does");
     harness_free(h);
 }
 
@@ -122,16 +123,75 @@ static void test_review_small(void **state)
     harness_free(h);
 }
 
+/* A key that does nothing says what would; those that move do. */
+static void test_review_keys(void **state)
+{
+    static const char *const useless[] = {"Enter", "4", "/", "5", "d", "x", "Tab"};
+    struct harness *h = fresh();
+    harness_keys(h, "1 / 'stage' Enter g Space 2 e 'uptime' Esc x");
+    for (size_t i = 0; i < ARRAY_LEN(useless); i++) {
+        h->app->toast[0] = '\0';
+        harness_draw(h);
+        harness_expect_not(h, "nothing runs yet");
+        harness_keys(h, useless[i]);
+        harness_expect(h, "nothing runs yet: y runs it, Esc goes back");
+        assert_int_equal(h->app->n_overlays, 1);
+    }
+    harness_keys(h, "?");
+    assert_int_equal(h->app->n_overlays, 2);
+    harness_keys(h, "Esc Esc");
+    assert_int_equal(h->app->n_overlays, 0);
+    /* A long command: the letters that move elsewhere move here. */
+    struct strbuf b;
+    strbuf_init(&b, 0);
+    for (int i = 0; i < 60; i++)
+        strbuf_addf(&b, "echo %d\n", i);
+    field_set(&h->app->form.command, b.s);
+    strbuf_free(&b);
+    harness_keys(h, "x");
+    harness_expect(h, "echo 0");
+    harness_keys(h, "j j j j");
+    harness_expect_not(h, "echo 0");
+    harness_keys(h, "G");
+    harness_expect(h, "echo 59");
+    harness_keys(h, "g");
+    harness_expect(h, "echo 0");
+    harness_keys(h, "Space");
+    harness_expect_not(h, "echo 0");
+    assert_int_equal(h->app->batch, 0);
+    harness_free(h);
+}
+
+static void test_pages_in_form(void **state)
+{
+    struct harness *h = fresh();
+    harness_keys(h, "2 PgDn");
+    harness_expect(h, ">Label");
+    harness_keys(h, "PgUp");
+    harness_expect(h, ">Command");
+    harness_keys(h, "C-d");
+    harness_expect(h, ">Connect");
+    harness_keys(h, "C-d");
+    harness_expect(h, ">Label");
+    harness_keys(h, "C-u");
+    harness_expect(h, ">Fan-out");
+    harness_keys(h, "C-b");
+    harness_expect(h, ">Command");
+    harness_keys(h, "C-f");
+    harness_expect(h, ">Label");
+    harness_free(h);
+}
+
 static void test_review_protected(void **state)
 {
     struct harness *h = fresh();
     harness_keys(h, "1 / 'db01' Enter G Space 2 e 'reboot' Esc x");
-    harness_expect(h, "Protected some of these nodes are in @db");
+    harness_expect(h, "Protected some of these nodes are in @db: their number is to be typed");
     harness_expect(h, "To run it, type 1 and Enter:");
     harness_keys(h, "y Enter");
     harness_expect(h, "nothing runs yet: type 1 first");
     harness_keys(h, "'2' Enter");
-    harness_expect(h, "2 is not the number of nodes: 1");
+    harness_expect(h, "2 is not the number of nodes, which is 1");
     assert_int_equal(h->app->n_overlays, 1);
     assert_int_equal(h->app->batch, 0);
     harness_golden(h, "review-protected-80x24");
@@ -198,6 +258,7 @@ int main(void)
         cmocka_unit_test(test_fields),         cmocka_unit_test(test_history),
         cmocka_unit_test(test_refusals),       cmocka_unit_test(test_review_small),
         cmocka_unit_test(test_review_protected), cmocka_unit_test(test_run_small),
+        cmocka_unit_test(test_review_keys),    cmocka_unit_test(test_pages_in_form),
         cmocka_unit_test(test_run_many),       cmocka_unit_test(test_review_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

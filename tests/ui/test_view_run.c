@@ -2,6 +2,7 @@
 /* Progress, results, output and node: how they look at three sizes while a batch runs and after,
  * and what their keys do. */
 #include "harness.h"
+#include "vutil.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/strbuf.h"
@@ -110,9 +111,9 @@ static void test_progress_filters(void **state)
     harness_keys(h, "!");
     harness_expect(h, "web22");
     harness_expect(h, "connection refused");
-    harness_expect_not(h, "o run ");
+    harness_expect_not(h, "web28");
     harness_keys(h, "! / 'refused' Enter");
-    harness_expect(h, "1 of 30");
+    harness_expect(h, "1 of 30 nodes");
     harness_expect(h, "web27");
     harness_keys(h, "Esc");
     harness_expect(h, ">web27");
@@ -200,24 +201,34 @@ static void test_results_keys(void **state)
     harness_expect(h, "Warning: 5 of 30 nodes did not succeed.");
     /* The largest class first; it opens to its nodes, and these to their output. */
     harness_keys(h, "g Enter j");
-    harness_expect(h, ">    web01");
+    harness_expect(h, ">     web01");
     harness_keys(h, "Enter");
     harness_expect(h, "-- stdout, 7 B --");
     harness_keys(h, "Esc");
-    harness_expect(h, ">    web01");
+    harness_expect(h, ">     web01");
     harness_keys(h, "h");
     harness_expect_not(h, "web02 ");
     harness_keys(h, "/ 'EMERG' Enter");
     harness_expect(h, "0 hits on 0 nodes");
     harness_keys(h, "/ C-u 'emerg' Enter");
-    harness_expect(h, "3 nodes");
+    harness_expect(h, "3 hits on 3 nodes");
     harness_keys(h, "n");
-    harness_expect(h, ">>     3");
+    harness_expect(h, "> >     3");
+    harness_keys(h, "/ C-u 'nowhere' Enter");
+    harness_expect(h, "0 hits on 0 nodes");
+    harness_keys(h, "n");
+    harness_expect(h, "in no class near here");
+    harness_keys(h, "/ C-u 'emerg' Enter");
     harness_keys(h, "Esc !");
-    harness_expect(h, "[Nodes] failed, by name");
+    harness_expect(h, "[Nodes]  failed, by name");
     harness_expect_not(h, "web01");
-    harness_keys(h, "s s");
-    harness_expect(h, "by duration");
+    /* And back to where it was pressed. */
+    harness_keys(h, "!");
+    harness_expect(h, "[Classes] Nodes  largest first");
+    harness_keys(h, "! s s");
+    harness_expect(h, "failed, slowest first");
+    harness_keys(h, "Esc");
+    harness_expect(h, "[Classes]");
     harness_free(h);
 }
 
@@ -248,7 +259,148 @@ static void test_output(void **state)
     harness_keys(h, "/ 'second' Enter");
     harness_expect(h, "second");
     harness_keys(h, "n");
-    harness_expect(h, "no more 'second' below");
+    harness_expect(h, "no more below, N goes up");
+    /* It is said where it is true: other panes know nothing of it. */
+    harness_keys(h, "Esc Esc");
+    harness_expect_not(h, "no more");
+    harness_free(h);
+}
+
+/* Where one is: in the caption, and never beyond what there is. */
+static void test_output_place(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    struct strbuf b;
+    int64_t n = harness_batch(h, "cat", "web[01-02]");
+    strbuf_init(&b, 0);
+    strbuf_adds(&b, "short\n0123456789012345678901234567890123456789\n");
+    harness_run(h, n, 0, 100, 0, b.s, NULL);
+    strbuf_reset(&b);
+    for (int i = 0; i < 1000; i++)
+        strbuf_addf(&b, "line %04d\n", i);
+    harness_run(h, n, 1, 100, 0, b.s, NULL);
+    strbuf_free(&b);
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "5 Enter 4 ] Enter");
+    harness_expect(h, "#1 web01  stdout+stderr  all");
+    harness_keys(h, "l l l");
+    harness_expect_not(h, " col ");
+    harness_expect(h, "short");
+    harness_keys(h, "v");
+    harness_expect(h, "v does nothing here");
+    harness_size(h, 44, 24);
+    harness_keys(h, "g l l l l l l l l l l");
+    harness_expect_not(h, " col ");
+    harness_size(h, 80, 24);
+    harness_keys(h, "Esc j Enter");
+    harness_expect(h, "#1 web02  stdout+stderr  1%");
+    harness_keys(h, "G");
+    harness_expect(h, "stdout+stderr  end");
+    harness_keys(h, "g / 'line 0499' Enter");
+    harness_expect(h, "stdout+stderr  51%");
+    harness_free(h);
+}
+
+/* What can not be known, or was not kept, is said to be so. */
+static void test_unknown(void **state)
+{
+    char buf[32];
+    struct execution lost = {.status = EXEC_FAILED, .reason = REASON_LOST, .started_ms = 1000,
+                             .completed_ms = 1000, .duration_ms = -1};
+    struct execution running = {.status = EXEC_RUNNING, .started_ms = 1000, .duration_ms = -1};
+    struct execution never = {.status = EXEC_FAILED, .reason = REASON_SKIPPED, .duration_ms = -1};
+    struct execution ended = {.status = EXEC_SUCCESS, .started_ms = 1000, .duration_ms = 400};
+    assert_string_equal(vu_exec_time(&lost, 9000, buf), "-");
+    assert_string_equal(vu_exec_time(&never, 9000, buf), "-");
+    assert_string_equal(vu_exec_time(&running, 3000, buf), "2.0s");
+    assert_string_equal(vu_exec_time(&ended, 9000, buf), "0.4s");
+}
+
+static void test_truncated(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    int64_t b = harness_batch(h, "cat big", "web[01-03]");
+    for (uint32_t i = 0; i < 3; i++) {
+        harness_start(h, b, i);
+        struct event *ev = event_new(EVENT_FINISH, b, i);
+        ev->wall_ms = wall_ms(&h->clock.clock);
+        ev->duration_ms = 300;
+        ev->status = i == 2 ? EXEC_FAILED : EXEC_SUCCESS;
+        ev->reason = i == 2 ? REASON_EXIT : REASON_NONE;
+        ev->exit_code = i == 2 ? 1 : 0;
+        ev->attempts = 1;
+        ev->data[0] = x_strdup("the same\n");
+        ev->len[0] = strlen(ev->data[0]);
+        ev->truncated[0] = i > 0;
+        assert_true(writer_emit(h->writer, ev));
+    }
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "5 Enter 4 +");
+    wait_for(h, "failed 1");
+    harness_expect(h, "2    0 (truncated) the same");
+    harness_expect(h, "1    1 (truncated) the same");
+    harness_keys(h, "g l");
+    harness_expect(h, "0.3s output truncated");
+    harness_keys(h, "]");
+    harness_expect(h, "rc=1     output truncated");
+    harness_keys(h, "3 +");
+    harness_expect(h, "rc=0     output truncated");
+    harness_free(h);
+}
+
+static void test_help_search(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "? / 'page'");
+    harness_expect(h, "n next, N previous");
+    harness_keys(h, "'nowhere'");
+    harness_expect(h, "nowhere here");
+    harness_free(h);
+}
+
+/* Largest first, whatever the names; equal ones by name. */
+static void test_class_order(void **state)
+{
+    struct harness *h = harness_new(NULL);
+    int64_t b = harness_batch(h, "uname", "web[01-06]");
+    static const char *const out[] = {"one\n", "two\n", "three\n", "three\n", "two\n",
+                                      "three\n"};
+    for (uint32_t i = 0; i < 6; i++)
+        harness_run(h, b, i, 100, 0, out[i], NULL);
+    harness_open(h, 80, 24, false);
+    harness_keys(h, "5 Enter 4 + g");
+    harness_expect(h, "> >     3    0 three");
+    harness_keys(h, "j");
+    harness_expect(h, "> >     2    0 two");
+    harness_keys(h, "j");
+    harness_expect(h, "> >     1    0 one");
+    harness_free(h);
+}
+
+/* What runs stands first, and what comes to stand there is seen without moving. */
+static void test_progress_order(void **state)
+{
+    struct harness *h = batch30(false);
+    harness_size(h, 80, 24);
+    harness_keys(h, "3");
+    harness_expect(h, "[Nodes] Slowest Errors  running first");
+    harness_expect(h, ">web28");
+    harness_end(h, 1, 27, 4000, 0, REASON_NONE, NULL, "active\n", NULL);
+    wait_for(h, "28/30");
+    harness_expect(h, ">web29");
+    /* Once moved it stays on its node. */
+    harness_keys(h, "j");
+    harness_expect(h, ">web27");
+    harness_end(h, 1, 28, 4000, 3, REASON_NONE, NULL, NULL, "no\n");
+    wait_for(h, "29/30");
+    harness_expect(h, ">web27");
+    harness_keys(h, "g");
+    harness_expect(h, ">web29      ! FAIL");
+    harness_keys(h, "s");
+    harness_expect(h, "Errors  by name");
+    harness_keys(h, "S");
+    harness_expect(h, "by name reversed");
     harness_free(h);
 }
 
@@ -281,10 +433,11 @@ static void test_large_output(void **state)
     harness_open(h, 80, 24, false);
     harness_keys(h, "5 Enter 4 ] Enter");
     harness_expect(h, "first");
-    harness_expect(h, "3456~");
+    harness_expect(h, "1234~");
     harness_expect(h, "last");
     harness_keys(h, "l");
-    harness_expect(h, "|89012345");
+    harness_expect(h, "| 89012345");
+    harness_expect(h, " col 9 ");
     harness_keys(h, "W G");
     harness_expect(h, "last");
     harness_expect_not(h, "first");
@@ -380,6 +533,9 @@ int main(void)
         cmocka_unit_test(test_none),           cmocka_unit_test(test_progress),
         cmocka_unit_test(test_progress_filters), cmocka_unit_test(test_cursor_stays),
         cmocka_unit_test(test_live_output),    cmocka_unit_test(test_cancel_outcome),
+        cmocka_unit_test(test_progress_order), cmocka_unit_test(test_class_order),
+        cmocka_unit_test(test_unknown),        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_output_place),   cmocka_unit_test(test_help_search),
         cmocka_unit_test(test_results),        cmocka_unit_test(test_results_keys),
         cmocka_unit_test(test_success),        cmocka_unit_test(test_output),
         cmocka_unit_test(test_hostile_output), cmocka_unit_test(test_large_output),

@@ -170,8 +170,35 @@ static void test_unfinished(void **state)
     harness_expect(h, "no closing /");
     harness_expect(h, "web01");
     harness_keys(h, "Enter");
-    harness_expect(h, "/@web ");
+    harness_expect(h, "/ @web ");
     harness_expect(h, "20 of 28");
+    harness_free(h);
+}
+
+/* The cursor stands on the first node that matches, and may be moved from there. */
+static void test_filter_cursor(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "G / 'web0[3-5]'");
+    harness_expect(h, "[ ]     web03");
+    harness_keys(h, "Enter");
+    harness_expect(h, ">[ ]     web03");
+    harness_keys(h, "Esc");
+    harness_expect(h, ">[ ]     web03");
+    harness_keys(h, "/ '/db0[12]/'");
+    harness_expect(h, "/ /db0[12]/");
+    harness_keys(h, "Enter");
+    harness_expect(h, ">[ ]     db01");
+    harness_keys(h, "/ C-u 'web' Down Enter");
+    harness_expect(h, ">[ ]     web02");
+    harness_free(h);
+}
+
+static void test_nothing_to_undo(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "z");
+    harness_expect(h, "nothing to undo");
     harness_free(h);
 }
 
@@ -380,6 +407,7 @@ int main(void)
         cmocka_unit_test(test_filter_keeps_selection), cmocka_unit_test(test_invert_twice),
         cmocka_unit_test(test_range),           cmocka_unit_test(test_tree),
         cmocka_unit_test(test_unfinished),      cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_filter_cursor),   cmocka_unit_test(test_nothing_to_undo),
         cmocka_unit_test(test_run_under_cursor), cmocka_unit_test(test_refresh),
         cmocka_unit_test(test_properties),      cmocka_unit_test(test_ten_thousand),
     };

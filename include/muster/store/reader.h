@@ -50,7 +50,11 @@ int reader_batches(struct reader *r, const struct batch_filter *f, int64_t befor
                    size_t limit, struct batch **out, size_t *n, size_t *total, struct err *e);
 void batches_free(struct batch *b, size_t n);
 
-enum exec_sort { SORT_NAME, SORT_STATUS, SORT_DURATION, SORT_POSITION, SORT_FINISHED, SORT_COUNT };
+enum exec_sort {
+    SORT_NAME, SORT_STATUS, SORT_DURATION, SORT_POSITION, SORT_FINISHED,
+    SORT_ACTIVITY, /* running, failed and succeeded (the newest ends first), waiting, skipped */
+    SORT_COUNT
+};
 const char *exec_sort_name(enum exec_sort s); /* "name", "status", "duration", "position", .. */
 int exec_sort_parse(const char *name);
 
@@ -93,6 +97,7 @@ struct output_class {
     int exit_code; /* -1: none */
     int64_t out_id[2];
     uint64_t out_size[2];
+    bool truncated[2]; /* of one of its nodes at least: what was not kept may differ */
     char *error;      /* of its first node, or NULL */
     char *nodes;      /* folded, at most 1 KiB */
     char *first_line; /* of stdout, else stderr, else the error; raw, at most 256 bytes */
