@@ -47,7 +47,7 @@ class Signals(Case):
         until(lambda: not self.processes(), 'the end of the processes')
 
     def test_interrupt_twice(self):
-        p = self.start('run', '-w', 'n[001-006]', '-f', '2', '-L', '--json', '--',
+        p = self.start('run', '-w', 'n[001-006]', '-f', '2', '--json', '--',
                        'trap "" TERM; touch up.$MUSTER_NODE; while :; do sleep 1; done')
         until(lambda: os.path.exists(self.path('up.n001')) and os.path.exists(self.path('up.n002')))
         p.send_signal(signal.SIGINT)

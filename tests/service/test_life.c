@@ -81,7 +81,9 @@ static void test_abort_records_what_ran(void **state)
     f->options.engine_fanout = 3;
     fixture_reopen(f);
     int64_t n = create_simple(f, HELD, LIST("n01", "n02", "n03"));
-    wait_running(f, n, 3);
+    wait_held(f, "n01");
+    wait_held(f, "n02");
+    wait_held(f, "n03");
     service_abort(f->s);
     wait_idle(f->s);
     /* Idle means committed. */
