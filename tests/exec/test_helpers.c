@@ -276,7 +276,7 @@ static void children_are_killed(void **state)
     wait_count(&the.begun, 1);
     rig_stop(&rig);
     wait_count(&the.shared_freed, 1);
-    assert_int_equal(the.freed, N);
+    assert_in_range(the.freed, the.begun, N); /* not all had come as far */
     assert_int_equal(the.killed, the.begun);
 }
 
