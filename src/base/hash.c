@@ -4,6 +4,7 @@
 
 #include "muster/base/alloc.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 
 #include <errno.h>
@@ -190,4 +191,9 @@ uint32_t random_below(uint32_t below)
 
     random_bytes(&r, sizeof r);
     return (uint32_t) (((uint64_t) r * below) >> 32);
+}
+
+const char *hash_library_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
 }

@@ -111,6 +111,11 @@ static bool must_be_named(uint32_t cp)
     return false;
 }
 
+bool text_is_hidden(uint32_t cp)
+{
+    return cp < ' ' || (cp >= 0x7f && cp < 0xa0) || must_be_named(cp);
+}
+
 struct cleaner {
     struct strbuf *out;
     enum text_flags flags;

@@ -239,6 +239,72 @@ static int unknown_verb(const char *word, struct err *e)
                    near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
+/* --- what does not go together --- */
+
+enum { WORDS = OPT_COUNT }; /* what is no option, as an operand of a pair */
+
+/* Options of which one would be ignored beside the other. */
+static const struct {
+    unsigned verbs;
+    int a, b;
+} exclusive[] = {
+    {V_NODES, OPT_SOURCES, WORDS},
+    {V_NODES, OPT_SOURCES, OPT_GROUP},
+    {V_NODES, OPT_SOURCES, OPT_ALL},
+    {V_NODES, OPT_SOURCES, OPT_EXCLUDE},
+    {V_NODES, OPT_SOURCES, OPT_EXCLUDE_GROUP},
+    {V_NODES, OPT_SOURCES, OPT_FOLD_NODES},
+    {V_NODES, OPT_SOURCES, OPT_JSON},
+    {V_NODES, OPT_FOLD_NODES, OPT_JSON},
+    {V_RESULTS, OPT_NODE, OPT_FOLD},
+    {V_RESULTS, OPT_NODE, OPT_DIFF},
+    {V_RESULTS, OPT_DIFF, OPT_FOLD},
+    {V_RESULTS, OPT_DIFF, OPT_NO_LABEL},
+    {V_RUN | V_RERUN, OPT_FOLD, OPT_JSON},
+    {V_RUN | V_RERUN, OPT_FOLD, OPT_FORMAT},
+    {V_RUN | V_RERUN, OPT_LIVE, OPT_JSON},
+    {V_RUN | V_RERUN, OPT_LIVE, OPT_FORMAT},
+    {V_RUN | V_RERUN, OPT_NO_LABEL, OPT_JSON},
+    {V_RUN | V_RERUN, OPT_NO_LABEL, OPT_FORMAT},
+    {V_RUN | V_RERUN, OPT_JSON, OPT_FORMAT},
+    {V_RUN | V_RERUN, OPT_DETACH, OPT_FOLD},
+    {V_RUN | V_RERUN, OPT_DETACH, OPT_NO_LABEL},
+    {V_RUN | V_RERUN, OPT_DETACH, OPT_MAX_RC},
+    {V_RUN | V_RERUN | V_WATCH, OPT_FOLD, OPT_LIVE},
+};
+
+/* --format human changes nothing, and --format json beside --json says the same twice. */
+static bool is_given(const struct cli *c, int id, int beside)
+{
+    if (id == WORDS)
+        return c->args.n > 0;
+    if (id != OPT_FORMAT || !c->set[id])
+        return c->set[id];
+    return strcmp(c->text[id], beside == OPT_JSON ? "json" : "human") != 0;
+}
+
+static char *shown(const struct cli *c, int id)
+{
+    if (id == WORDS)
+        return x_strdup(c->args.v[0]);
+    if (id == OPT_FORMAT)
+        return x_asprintf("--format %s", c->text[id]);
+    return x_asprintf("--%s", option_row(id)->name);
+}
+
+int args_check(const struct cli *c, struct err *e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(exclusive); i++) {
+        int a = exclusive[i].a, b = exclusive[i].b;
+        if (!(exclusive[i].verbs & (1u << c->verb)) || !is_given(c, a, b) || !is_given(c, b, a))
+            continue;
+        CLEANUP_FREE char *first = shown(c, a);
+        CLEANUP_FREE char *second = shown(c, b);
+        return err_set(e, ERR_VALIDATION, "%s and %s: one of them, please", first, second);
+    }
+    return 0;
+}
+
 int args_parse(struct cli *c, int argc, char **argv, struct err *e)
 {
     c->verb = VERB_SCREEN;
@@ -258,10 +324,7 @@ int args_parse(struct cli *c, int argc, char **argv, struct err *e)
         return rest;
     for (int i = first + rest; i < argc; i++)
         strv_push(&c->args, argv[i]);
-    if (c->set[OPT_JSON] && c->set[OPT_FORMAT] && strcmp(c->text[OPT_FORMAT], "json") != 0)
-        return err_set(e, ERR_VALIDATION, "--json and --format %s: one of them, please",
-                       c->text[OPT_FORMAT]);
-    return 0;
+    return args_check(c, e);
 }
 
 void args_clear(struct cli *c)

@@ -45,6 +45,14 @@ int cli_at_most(const struct cli *c, size_t n, struct err *e)
                    verb_name(c->verb), *arguments ? " " : "", arguments);
 }
 
+void cli_warnings(const struct strv *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        CLEANUP_FREE char *clean = text_clean(w->v[i]);
+        fprintf(stderr, "muster: warning: %s\n", clean);
+    }
+}
+
 static void open_log(struct cli *c, const struct service *s)
 {
     CLEANUP_FREE char *dir = io_state_dir();

@@ -69,6 +69,8 @@ int args_parse(struct cli *c, int argc, char **argv, struct err *e);
 /* Sets one option from text, checking it. `shown` is how the user wrote it ("-f", "fanout"). */
 int args_set(struct cli *c, const struct option_row *o, const char *shown, const char *value,
              struct err *e);
+/* -ERR_VALIDATION when two were given of which one would be ignored. */
+int args_check(const struct cli *c, struct err *e);
 void args_clear(struct cli *c);
 const char *verb_name(enum verb v);
 const char *verb_arguments(enum verb v);
@@ -92,6 +94,8 @@ int cli_batch(struct cli *c, struct reader *r, int64_t *number, struct err *e);
 int cli_at_most(const struct cli *c, size_t n, struct err *e);
 /* What a repeated target option names in all, as one expression, or NULL. Caller frees. */
 char *cli_targets(const struct cli *c, enum option_id id);
+/* "muster: warning: .." a line each, on standard error. */
+void cli_warnings(const struct strv *w);
 bool cli_json(const struct cli *c); /* a JSON document is asked for, so errors are one too */
 
 #endif

@@ -78,6 +78,15 @@ static size_t base_of(const struct output_class *c, size_t n)
     return 0;
 }
 
+/* A comparison that stops early must not look like a whole one. */
+static void say_cut(const struct output_class *c, const char *label)
+{
+    char all[32], some[24];
+    if (c->out_size[0] > OUTPUT_MAX_DEFAULT)
+        fprintf(stderr, "muster: %s: only the first %s of its %s bytes are compared\n", label,
+                text_size(OUTPUT_MAX_DEFAULT, some), text_count(c->out_size[0], all));
+}
+
 static int diff_all(struct printer *p, const struct output_class *c, size_t n, struct err *e)
 {
     size_t base = base_of(c, n);
@@ -92,6 +101,9 @@ static int diff_all(struct printer *p, const struct output_class *c, size_t n, s
             continue;
         int fd = output_file(p, c[i].out_id[0], e);
         CLEANUP_FREE char *label = label_of(&c[i]);
+        if (!shown)
+            say_cut(&c[base], base_label);
+        say_cut(&c[i], label);
         rc = fd < 0 ? -(int) e->code : run_diff(base_fd, base_label, fd, label, e);
         if (fd >= 0)
             close(fd);

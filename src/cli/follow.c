@@ -125,6 +125,7 @@ static int print_running(struct follow *f, struct err *e)
     size_t n = 0;
     int rc = reader_executions(f->reader, f->number, &running, SORT_POSITION, false, 0,
                                FANOUT_MAX, &x, &n, NULL, e);
+    hide_line(f); /* what is printed stands on lines of its own; the live line comes after it */
     for (size_t i = 0; i < n && rc == 0; i++)
         rc = live_print(f->live, &f->printer, &x[i], e);
     executions_free(x, n);

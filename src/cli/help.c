@@ -6,6 +6,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/core/state.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,7 +67,8 @@ static const char *notes(enum verb v)
                "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment.\n"
                "Ctrl-C stops the batch, on the nodes too; a second one leaves at once.\n"
                "\nA request: {\"targetNodeIds\": [\"web01\"], \"targetGroupIds\": [\"db\"],\n"
-               "  \"action\": \"uptime\", \"fanout\": 20}: options by their long names.\n"
+               "  \"action\": \"uptime\", \"exclude\": \"db3\", \"fanout\": 20}: options by their long\n"
+               "  names, targets too; all targets named are united, then the exclusions go.\n"
                "\nExit status: 0 all succeeded; 2 usage; 3 some timed out, were lost, cancelled or\n"
                "  skipped; 4 some were unreachable, unsupported or refused; 5 some ended non-zero;\n"
                "  6 no such batch (@42:failed); 7 queue full; 1 muster's own fault or the database;\n"
@@ -79,6 +81,12 @@ static const char *notes(enum verb v)
         return "\nFiles: config.yaml and inventory.yaml in $XDG_CONFIG_HOME/muster (~/.config/muster),\n"
                "  muster.db and muster.log in $XDG_STATE_HOME/muster (~/.local/state/muster).\n"
                "  MUSTER_CONFIG, MUSTER_INVENTORY and MUSTER_DB name others.\n";
+    case VERB_HISTORY:
+    case VERB_NODE:
+        return "\nThe newest 20, with --json all; --page and --page-size show others.\n";
+    case VERB_STATUS:
+        return "\nBATCH is a number, an id, or last (also when left out).\n"
+               "All its nodes, unless --page or --page-size (50) is given.\n";
     case VERB_NODES:
         return "\nWithout TARGETS: groups and sources. With: one name a line, or -b folded.\n";
     case VERB_RERUN:
@@ -90,7 +98,6 @@ static const char *notes(enum verb v)
         return "\nBATCH is a number, an id, or last (also when left out).\n"
                "Ctrl-C leaves, and the batch goes on.\n"
                "Exit status as of run (muster run -h); 6 no such batch.\n";
-    case VERB_STATUS:
     case VERB_RESULTS:
     case VERB_CANCEL:
     case VERB_EXPORT:
@@ -109,7 +116,10 @@ void help_print(enum verb v, int fd)
                 *arguments ? " " : "", arguments,
                 v == VERB_SCREEN ? "Run one action on many hosts at once over SSH.\nWithout a verb: "
                                  : "");
+    size_t summary = b.len;
     strbuf_addf(&b, "%s.\n", verb_summary(v));
+    if (v != VERB_SCREEN)
+        b.s[summary] = (char) toupper((unsigned char) b.s[summary]);
     if (v == VERB_SCREEN) {
         strbuf_adds(&b, "\nVerbs (muster VERB -h tells more):\n");
         for (int i = 0; i < VERB_SCREEN; i++)

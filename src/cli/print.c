@@ -11,10 +11,9 @@
 #include "muster/store/reader.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#define PAGE 200
 
 void printer_init(struct printer *p, struct reader *r, int64_t number, bool label)
 {
@@ -158,7 +157,9 @@ int print_execution(struct printer *p, const struct execution *x, struct err *e)
     if (rc != 0)
         return rc;
     print_truncated(p, x);
-    if (x->status == EXEC_FAILED && x->reason != REASON_SKIPPED) {
+    /* What never started is only named by the last lines: a thousand such lines help nobody. */
+    bool never = x->reason == REASON_SKIPPED || (x->reason == REASON_CANCELLED && !x->attempts);
+    if (x->status == EXEC_FAILED && !never) {
         struct strbuf b;
         strbuf_init(&b, 0);
         describe_failure(&b, x);
@@ -182,12 +183,14 @@ static void class_header(struct printer *p, int fd, const struct output_class *c
         if (c->exit_code >= 0)
             strbuf_addf(&b, " %d", c->exit_code);
     }
+    if (c->truncated[0] || c->truncated[1])
+        strbuf_adds(&b, " truncated: only the first bytes were kept, the rest may differ");
     strbuf_addf(&b, "\n%s", rule);
     write_fd(p, fd, b.s, b.len);
     strbuf_free(&b);
 }
 
-static int print_class(struct printer *p, const struct output_class *c, struct err *e)
+int print_class(struct printer *p, const struct output_class *c, struct err *e)
 {
     if (c->status == EXEC_FAILED && c->reason == REASON_SKIPPED)
         return 0; /* the last lines name them */
@@ -213,41 +216,80 @@ static int print_class(struct printer *p, const struct output_class *c, struct e
 
 int print_classes(struct printer *p, struct err *e)
 {
-    for (size_t from = 0;; from += PAGE) {
-        struct output_class *c = NULL;
-        size_t n = 0;
-        int rc = reader_classes(p->reader, p->number, from, PAGE, &c, &n, NULL, e);
-        for (size_t i = 0; i < n && rc == 0; i++)
-            rc = print_class(p, &c[i], e);
-        classes_free(c, n);
-        if (rc != 0 || n < PAGE)
-            return rc;
-    }
+    struct output_class *c = NULL;
+    size_t n = 0;
+    int rc = reader_classes(p->reader, p->number, 0, SIZE_MAX, &c, &n, NULL, e);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = print_class(p, &c[i], e);
+    classes_free(c, n);
+    return rc;
 }
 
 /* --- the end of a run --- */
 
+/* "unreachable 3: web[07,11-12]", but "exit code 3 (2): ...": two bare numbers would be misread. */
+static void add_nodes(struct strbuf *out, const char *what, bool brackets,
+                      const struct nodeset *nodes)
+{
+    struct strbuf fold;
+    strbuf_init(&fold, 0);
+    nodeset_fold(&fold, nodes, 0);
+    CLEANUP_FREE char *clean = text_clean(fold.s);
+    strbuf_addf(out, "%s %s%zu%s: %s\n", what, brackets ? "(" : "", nodeset_count(nodes),
+                brackets ? ")" : "", clean);
+    strbuf_free(&fold);
+}
+
+/* The nodes of one kind of failure; `what` as reader_nodes_by_result takes it. */
+static int add_failed(struct reader *r, int64_t number, const char *shown, bool brackets,
+                      const char *what, struct strbuf *out, struct err *e)
+{
+    struct nodeset *nodes = nodeset_new();
+    int rc = reader_nodes_by_result(r, number, what, nodes, e);
+    if (rc == 0 && nodeset_count(nodes))
+        add_nodes(out, shown, brackets, nodes);
+    nodeset_free(nodes);
+    return rc;
+}
+
+static int add_exit_codes(struct reader *r, int64_t number, struct strbuf *out, struct err *e)
+{
+    const struct exec_filter f = {.reason_mask = 1u << REASON_EXIT};
+    bool seen[256] = {false};
+    struct execution *x = NULL;
+    size_t n = 0;
+    int rc = reader_executions(r, number, &f, SORT_POSITION, false, 0, SIZE_MAX, &x, &n, NULL, e);
+    for (size_t i = 0; i < n; i++)
+        seen[x[i].exit_code & 255] = true;
+    executions_free(x, n);
+    for (int code = 1; code < 256 && rc == 0; code++) {
+        char shown[32], what[16];
+        snprintf(shown, sizeof shown, "exit code %d", code);
+        snprintf(what, sizeof what, "rc=%d", code);
+        if (seen[code])
+            rc = add_failed(r, number, shown, true, what, out, e);
+    }
+    return rc;
+}
+
+int reasons_text(struct reader *r, const struct batch *b, struct strbuf *out, struct err *e)
+{
+    int rc = 0;
+    for (int reason = 1; reason < REASON_COUNT && rc == 0; reason++) {
+        const char *name = reason_name(reason);
+        if (b->stats.by_reason[reason])
+            rc = reason == REASON_EXIT ? add_exit_codes(r, b->number, out, e)
+                                       : add_failed(r, b->number, name, false, name, out, e);
+    }
+    return rc;
+}
+
 int print_reasons(struct printer *p, const struct batch *b, struct err *e)
 {
-    for (int r = 1; r < REASON_COUNT; r++) {
-        if (!b->stats.by_reason[r])
-            continue;
-        struct nodeset *nodes = nodeset_new();
-        int rc = reader_nodes_by_result(p->reader, p->number, reason_name(r), nodes, e);
-        if (rc == 0) {
-            struct strbuf line;
-            strbuf_init(&line, 0);
-            strbuf_addf(&line, "%s %zu: ", reason_name(r), nodeset_count(nodes));
-            nodeset_fold(&line, nodes, 0);
-            CLEANUP_FREE char *clean = text_clean(line.s);
-            strbuf_reset(&line);
-            strbuf_addf(&line, "%s\n", clean);
-            write_fd(p, STDERR_FILENO, line.s, line.len);
-            strbuf_free(&line);
-        }
-        nodeset_free(nodes);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
+    struct strbuf text;
+    strbuf_init(&text, 0);
+    int rc = reasons_text(p->reader, b, &text, e);
+    write_fd(p, STDERR_FILENO, text.s, text.len);
+    strbuf_free(&text);
+    return rc;
 }

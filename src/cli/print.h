@@ -9,7 +9,9 @@
 
 #include <stdbool.h>
 
+struct output_class;
 struct reader;
+struct strbuf;
 
 struct printer {
     struct reader *reader;
@@ -26,11 +28,14 @@ int printer_close(struct printer *p, int rc, struct err *e);
 /* One ended execution: stdout to standard output, stderr to standard error, then a line with what
  * went wrong, where something did. */
 int print_execution(struct printer *p, const struct execution *x, struct err *e);
-/* All classes, largest first, each under its folded node set. */
+/* One class, under its folded node set; or all, largest first. */
+int print_class(struct printer *p, const struct output_class *c, struct err *e);
 int print_classes(struct printer *p, struct err *e);
 /* Each class of stdout against the largest one, by diff(1). */
 int print_diff(struct printer *p, struct err *e);
-/* "unreachable 3: web[07,11-12]" for each reason, on standard error. */
+/* "unreachable 3: web[07,11-12]", "exit code 3 (2): ..", a line for each reason of b, for people. */
+int reasons_text(struct reader *r, const struct batch *b, struct strbuf *out, struct err *e);
+/* The same on standard error. */
 int print_reasons(struct printer *p, const struct batch *b, struct err *e);
 
 /* Writes text to stdout or stderr (fd 1 or 2), sanitised when that is a terminal. */

@@ -125,19 +125,27 @@ static int flag_value(struct reading *g, const struct option_row *o, const char 
                    o->kind == KIND_LIST ? " or an array of strings" : " or a whole number");
 }
 
+/* What is read before a request is, or is about whoever runs muster. */
+static bool command_line_only(enum option_id id)
+{
+    static const enum option_id ids[] = {OPT_REQUEST, OPT_HELP, OPT_DB, OPT_INVENTORY,
+                                         OPT_READ_ONLY, OPT_VERBOSE};
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        if (id == ids[i])
+            return true;
+    return false;
+}
+
 static int read_flag(struct reading *g, const char *key, const struct json *v)
 {
     const struct option_row *o = option_find(VERB_RUN, key);
-    static const enum option_id never[] = {OPT_REQUEST, OPT_HELP, OPT_TARGETS, OPT_EXCLUDE,
-                                           OPT_GROUP, OPT_EXCLUDE_GROUP, OPT_ALL, OPT_DB,
-                                           OPT_INVENTORY, OPT_READ_ONLY, OPT_VERBOSE};
-    for (size_t i = 0; o && i < ARRAY_LEN(never); i++)
-        if (o->id == never[i])
-            o = NULL;
     if (!o)
         return err_set(g->e, ERR_VALIDATION,
                        "unknown member \"%s\": a request has targetNodeIds, targetGroupIds, type, "
                        "action, parameters and the options of run by their long names", key);
+    if (command_line_only(o->id))
+        return err_set(g->e, ERR_VALIDATION, "\"%s\" is for the command line only: give it there "
+                       "as --%s", key, key);
     if (g->given[o->id])
         return 0;
     if (o->kind != KIND_LIST || json_type(v) != JSON_ARRAY)
@@ -209,20 +217,8 @@ int request_read(struct cli *c, const char *path, struct request_document *d, st
     strbuf_free(&text);
     if (rc == 0)
         rc = request_options(c, &d->request, e);
-    if (rc != 0)
-        return rc;
-    d->node_ids = x_array(NULL, d->nodes.n + 1, sizeof *d->node_ids);
-    for (size_t i = 0; i < d->nodes.n; i++)
-        d->node_ids[i] = d->nodes.v[i];
-    d->group_ids = x_array(NULL, d->groups.n + 1, sizeof *d->group_ids);
-    for (size_t i = 0; i < d->groups.n; i++)
-        d->group_ids[i] = d->groups.v[i];
     d->request.action = d->action;
-    d->request.node_ids = d->node_ids;
-    d->request.n_node_ids = d->nodes.n;
-    d->request.group_ids = d->group_ids;
-    d->request.n_group_ids = d->groups.n;
-    return 0;
+    return rc;
 }
 
 void request_document_clear(struct request_document *d)
@@ -230,7 +226,5 @@ void request_document_clear(struct request_document *d)
     batch_request_clear(&d->request);
     strv_clear(&d->nodes);
     strv_clear(&d->groups);
-    free(d->node_ids);
-    free(d->group_ids);
     free(d->action);
 }

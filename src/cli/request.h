@@ -12,13 +12,13 @@
 int request_options(const struct cli *c, struct batch_request *r, struct err *e);
 
 struct request_document {
-    struct batch_request request;
-    struct strv nodes, groups;
-    const char **node_ids, **group_ids;
+    struct batch_request request; /* without the targets */
+    struct strv nodes, groups;    /* targetNodeIds, targetGroupIds */
     char *action;
 };
 /* Reads the document at path ("-": standard input). Its flags are set in c as if they had been
- * given; a flag that was given on the command line stands over the document's. */
+ * given, those that name targets too; a flag that was given on the command line stands over the
+ * document's. */
 int request_read(struct cli *c, const char *path, struct request_document *d, struct err *e);
 void request_document_clear(struct request_document *d);
 

@@ -127,14 +127,6 @@ static void announce(void *ctx, int64_t number, size_t targets)
                 targets == 1 ? "" : "s");
 }
 
-static void print_warnings(const struct strv *w)
-{
-    for (size_t i = 0; i < w->n; i++) {
-        CLEANUP_FREE char *clean = text_clean(w->v[i]);
-        fprintf(stderr, "muster: warning: %s\n", clean);
-    }
-}
-
 static int create_and_follow(struct cli *c, struct service *s, struct batch_request *r,
                              int detached_fd, struct err *e)
 {
@@ -207,7 +199,7 @@ static int launch(struct cli *c, struct service *s, struct batch_request *r, str
     int rc = service_review(s, r, &v, e);
     if (rc != 0)
         return rc;
-    print_warnings(&v.warnings);
+    cli_warnings(&v.warnings);
     if (c->set[OPT_DRY_RUN])
         rc = expect(c, &v, e);
     else
@@ -234,20 +226,22 @@ static char *join_command(const struct strv *args)
     return strv_join(args, " ");
 }
 
-/* The targets of the flags, evaluated. */
-static int flag_targets(struct cli *c, struct service *s, bool stdin_taken,
+/* The targets of the flags and of the document (or NULL), evaluated. */
+static int eval_targets(struct cli *c, struct service *s, const struct request_document *d,
                         struct target_set *out, struct err *e)
 {
     CLEANUP_FREE char *targets = cli_targets(c, OPT_TARGETS);
     CLEANUP_FREE char *exclude = cli_targets(c, OPT_EXCLUDE);
     const struct target_request t = {
+        .node_ids = d ? &d->nodes : NULL,
+        .group_ids = d ? &d->groups : NULL,
         .targets = targets,
         .exclude = exclude,
         .groups = c->list[OPT_GROUP],
         .exclude_groups = c->list[OPT_EXCLUDE_GROUP],
         .all = c->set[OPT_ALL],
         .any_host = c->set[OPT_ANY_HOST],
-        .stdin_taken = stdin_taken,
+        .stdin_taken = d && strcmp(c->text[OPT_REQUEST], "-") == 0,
     };
     return service_targets(s, &t, out, e);
 }
@@ -260,36 +254,44 @@ static const char **name_list(const struct strv *v)
     return out;
 }
 
-static int run_flags(struct cli *c, struct service *s, struct err *e)
+/* From here on the targets stand fast: what is reviewed is what runs. */
+static int run_on_targets(struct cli *c, struct service *s, const struct request_document *d,
+                          struct batch_request *r, struct err *e)
 {
-    if (c->args.n == 0)
-        return err_set(e, ERR_VALIDATION,
-                       "no command: say what to run (muster run -w TARGETS -- COMMAND)");
     struct target_set t;
-    int rc = flag_targets(c, s, false, &t, e);
+    int rc = eval_targets(c, s, d, &t, e);
     if (rc != 0)
         return rc;
-    struct batch_request r;
-    batch_request_init(&r);
-    CLEANUP_FREE char *command = join_command(&c->args);
     struct strv nodes = STRV_INIT;
     for (size_t i = 0; i < nodeset_count(t.nodes); i++)
         strv_push(&nodes, nodeset_at(t.nodes, i));
     CLEANUP_FREE const char **node_ids = name_list(&nodes);
     CLEANUP_FREE const char **group_ids = name_list(&t.groups);
-    r.action = command;
-    r.node_ids = node_ids;
-    r.n_node_ids = nodes.n;
-    r.group_ids = group_ids;
-    r.n_group_ids = t.groups.n;
-    r.expanded = true;
-    r.warnings = &t.warnings;
-    rc = request_options(c, &r, e);
-    if (rc == 0)
-        rc = launch(c, s, &r, e);
-    batch_request_clear(&r);
+    r->node_ids = node_ids;
+    r->n_node_ids = nodes.n;
+    r->group_ids = group_ids;
+    r->n_group_ids = t.groups.n;
+    r->expanded = true;
+    r->warnings = &t.warnings;
+    rc = launch(c, s, r, e);
     strv_clear(&nodes);
     target_set_clear(&t);
+    return rc;
+}
+
+static int run_flags(struct cli *c, struct service *s, struct err *e)
+{
+    if (c->args.n == 0)
+        return err_set(e, ERR_VALIDATION,
+                       "no command: say what to run (muster run -w TARGETS -- COMMAND)");
+    struct batch_request r;
+    batch_request_init(&r);
+    CLEANUP_FREE char *command = join_command(&c->args);
+    r.action = command;
+    int rc = request_options(c, &r, e);
+    if (rc == 0)
+        rc = run_on_targets(c, s, NULL, &r, e);
+    batch_request_clear(&r);
     return rc;
 }
 
@@ -305,7 +307,8 @@ static int read_document(struct cli *c, struct request_document *d, struct err *
     if (c->args.n)
         return err_set(e, ERR_VALIDATION, "--request names the command itself: leave out %s",
                        c->args.v[0]);
-    return request_read(c, c->text[OPT_REQUEST], d, e);
+    int rc = request_read(c, c->text[OPT_REQUEST], d, e);
+    return rc == 0 ? args_check(c, e) : rc;
 }
 
 int verb_run(struct cli *c, struct err *e)
@@ -314,7 +317,7 @@ int verb_run(struct cli *c, struct err *e)
     int rc = c->set[OPT_REQUEST] ? read_document(c, &d, e) : 0;
     struct service *s = rc == 0 ? cli_service(c, e) : NULL;
     if (s)
-        rc = c->set[OPT_REQUEST] ? launch(c, s, &d.request, e) : run_flags(c, s, e);
+        rc = c->set[OPT_REQUEST] ? run_on_targets(c, s, &d, &d.request, e) : run_flags(c, s, e);
     else if (rc == 0)
         rc = -(int) e->code;
     service_close(s);

@@ -15,8 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PAGE 500
-
 /* What all of these need: a service, a reader, the batch that is meant. */
 struct session {
     struct service *service;
@@ -94,31 +92,16 @@ static void status_row(struct table *t, const struct execution *x, int64_t now)
     strbuf_free(&why);
 }
 
-static int print_rows(struct session *s, const struct exec_filter *f, int sort, size_t offset,
-                      size_t limit, struct err *e)
+static void print_rows(const struct execution *x, size_t n)
 {
     struct table t = {.columns = 6};
     static const char *const head[] = {"NODE", "STATUS", "REASON", "CODE", "TIME", "ERROR"};
     table_row(&t, head);
     int64_t now = wall_ms(clock_system());
-    int rc = 0;
-    for (size_t done = 0; rc == 0;) {
-        size_t want = limit && limit - done < PAGE ? limit - done : PAGE, n = 0;
-        struct execution *x = NULL;
-        if (want)
-            rc = reader_executions(s->reader, s->number, f, sort, false, offset + done, want, &x,
-                                   &n, NULL, e);
-        for (size_t i = 0; i < n; i++)
-            status_row(&t, &x[i], now);
-        executions_free(x, n);
-        done += n;
-        if (n == 0 || n < want)
-            break;
-    }
-    if (rc == 0)
-        table_print(&t);
+    for (size_t i = 0; i < n; i++)
+        status_row(&t, &x[i], now);
+    table_print(&t);
     table_free(&t);
-    return rc;
 }
 
 static int status(struct cli *c, struct session *s, struct err *e)
@@ -132,13 +115,24 @@ static int status(struct cli *c, struct session *s, struct err *e)
     if (c->set[OPT_JSON])
         return batch_status_write(s->service, s->number, &f, sort, false, offset, limit, NULL,
                                   STDOUT_FILENO, e);
-    struct batch b;
-    int rc = reader_batch(s->reader, s->number, &b, e);
+    struct batch b = {0};
+    struct execution *x = NULL;
+    size_t n = 0;
+    int rc = reader_begin_snapshot(s->reader, e);
     if (rc != 0)
         return rc;
-    print_head(&b);
+    rc = reader_batch(s->reader, s->number, &b, e);
+    if (rc == 0)
+        rc = reader_executions(s->reader, s->number, &f, sort, false, offset,
+                               limit ? limit : SIZE_MAX, &x, &n, NULL, e);
+    reader_end_snapshot(s->reader);
+    if (rc == 0) {
+        print_head(&b);
+        print_rows(x, n);
+    }
+    executions_free(x, n);
     batch_clear(&b);
-    return print_rows(s, &f, sort, offset, limit, e);
+    return rc;
 }
 
 int verb_status(struct cli *c, struct err *e)
@@ -183,36 +177,61 @@ static int one_node(struct cli *c, struct session *s, struct printer *p, struct 
     return rc;
 }
 
-static int all_nodes(struct session *s, struct printer *p, struct err *e)
+/* What the results of a batch are, all of one moment. */
+struct whole {
+    struct batch batch;
+    struct execution *rows; /* or, folded, */
+    struct output_class *classes;
+    size_t n;
+    struct strbuf reasons;
+};
+
+static int read_whole(struct session *s, bool fold, struct whole *w, struct err *e)
 {
     static const struct exec_filter any = EXEC_FILTER_ANY;
-    for (size_t from = 0;; from += PAGE) {
-        struct execution *x = NULL;
-        size_t n = 0;
-        int rc = reader_executions(s->reader, s->number, &any, SORT_NAME, false, from, PAGE, &x,
-                                   &n, NULL, e);
-        for (size_t i = 0; i < n && rc == 0; i++)
-            rc = print_execution(p, &x[i], e);
-        executions_free(x, n);
-        if (rc != 0 || n < PAGE)
-            return rc;
-    }
+    int rc = reader_begin_snapshot(s->reader, e);
+    if (rc != 0)
+        return rc;
+    rc = reader_batch(s->reader, s->number, &w->batch, e);
+    if (rc == 0 && fold)
+        rc = reader_classes(s->reader, s->number, 0, SIZE_MAX, &w->classes, &w->n, NULL, e);
+    else if (rc == 0)
+        rc = reader_executions(s->reader, s->number, &any, SORT_NAME, false, 0, SIZE_MAX,
+                               &w->rows, &w->n, NULL, e);
+    if (rc == 0)
+        rc = reasons_text(s->reader, &w->batch, &w->reasons, e);
+    reader_end_snapshot(s->reader);
+    return rc;
+}
+
+static int print_whole(struct printer *p, const struct whole *w, struct err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; i < w->n && rc == 0; i++)
+        rc = w->classes ? print_class(p, &w->classes[i], e) : print_execution(p, &w->rows[i], e);
+    if (rc != 0)
+        return rc;
+    fputs(w->reasons.s, stderr);
+    if (w->batch.status == BATCH_RUNNING)
+        fprintf(stderr, "batch #%lld still runs: %u of %u have ended\n",
+                (long long) w->batch.number, w->batch.stats.success + w->batch.stats.failed,
+                w->batch.stats.total);
+    return 0;
 }
 
 static int whole_batch(struct cli *c, struct session *s, struct printer *p, struct err *e)
 {
-    int rc = c->set[OPT_FOLD] ? print_classes(p, e) : all_nodes(s, p, e);
-    if (rc != 0)
-        return rc;
-    struct batch b;
-    rc = reader_batch(s->reader, s->number, &b, e);
-    if (rc == 0) {
-        rc = print_reasons(p, &b, e);
-        if (b.status == BATCH_RUNNING)
-            fprintf(stderr, "batch #%lld still runs: %u of %u have ended\n", (long long) b.number,
-                    b.stats.success + b.stats.failed, b.stats.total);
-        batch_clear(&b);
-    }
+    struct whole w = {.n = 0};
+    strbuf_init(&w.reasons, 0);
+    int rc = read_whole(s, c->set[OPT_FOLD], &w, e);
+    if (rc == 0)
+        rc = print_whole(p, &w, e);
+    if (w.classes)
+        classes_free(w.classes, w.n);
+    else
+        executions_free(w.rows, w.n);
+    strbuf_free(&w.reasons);
+    batch_clear(&w.batch);
     return rc;
 }
 

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define ROWS_DEFAULT 20
+#define PAGE 100 /* rows in memory at a time, for a document */
 
 /* Local time for people. */
 static const char *local_time(int64_t ms, char *buf, size_t n)
@@ -101,15 +102,51 @@ static void history_table(const struct batch *b, size_t n)
     table_free(&t);
 }
 
-static void history_json(const struct batch *b, size_t n, size_t total)
+/* A line in the document; a batch that was deleted meanwhile has none. */
+static int history_row(struct reader *r, const struct batch *b, const char *separator,
+                       struct err *e)
 {
-    printf("{\"batches\":[");
-    for (size_t i = 0; i < n; i++) {
-        struct json *j = doc_batch(&b[i], NULL, 0);
-        printf("%s%s", i ? "," : "", json_text(j, NULL));
+    struct strv nodes = STRV_INIT;
+    int rc = reader_nodes(r, b->number, &nodes, e);
+    if (rc == 0) {
+        struct json *j = doc_batch(b, (const char *const *) nodes.v, nodes.n);
+        printf("%s%s", separator, json_text(j, NULL));
         json_free(j);
     }
+    strv_clear(&nodes);
+    if (rc == -ERR_NOT_FOUND)
+        err_clear(e);
+    return rc;
+}
+
+/* Page after page by number, so that what is created meanwhile moves nothing; one batch with its
+ * names in memory at a time. limit 0: all. */
+static int history_json(struct reader *r, const struct batch_filter *f, size_t offset,
+                        size_t limit, struct err *e)
+{
+    int64_t before = 0;
+    size_t total = 0, done = 0, shown = 0;
+    printf("{\"batches\":[");
+    for (;;) {
+        size_t want = limit && limit - done < PAGE ? limit - done : PAGE, n = 0;
+        struct batch *b = NULL;
+        int rc = reader_batches(r, f, before, before ? 0 : offset, want, &b, &n,
+                                before ? NULL : &total, e);
+        for (size_t i = 0; i < n && rc == 0; i++) {
+            before = b[i].number;
+            rc = history_row(r, &b[i], shown ? "," : "", e);
+            shown += rc == 0;
+            rc = rc == -ERR_NOT_FOUND ? 0 : rc;
+        }
+        batches_free(b, n);
+        done += n;
+        if (rc != 0)
+            return rc;
+        if (n < want || done == limit)
+            break;
+    }
     printf("],\"total\":%zu}\n", total);
+    return 0;
 }
 
 static int history(struct cli *c, struct reader *r, struct err *e)
@@ -119,18 +156,16 @@ static int history(struct cli *c, struct reader *r, struct err *e)
     if (rc != 0)
         return rc;
     size_t offset, limit, n = 0, total = 0;
-    page_of(c, c->set[OPT_JSON] ? SIZE_MAX / 2 : ROWS_DEFAULT, &offset, &limit);
+    page_of(c, c->set[OPT_JSON] ? 0 : ROWS_DEFAULT, &offset, &limit);
+    if (c->set[OPT_JSON])
+        return history_json(r, &f, offset, limit, e);
     struct batch *b = NULL;
     rc = reader_batches(r, &f, 0, offset, limit, &b, &n, &total, e);
     if (rc != 0)
         return rc;
-    if (c->set[OPT_JSON]) {
-        history_json(b, n, total);
-    } else {
-        history_table(b, n);
-        if (n < total)
-            fprintf(stderr, "%zu of %zu batches (--page N, --page-size N show more)\n", n, total);
-    }
+    history_table(b, n);
+    if (n < total)
+        fprintf(stderr, "%zu of %zu batches (--page N, --page-size N show more)\n", n, total);
     batches_free(b, n);
     return 0;
 }
@@ -232,21 +267,70 @@ static void node_table(const struct node_run *v, size_t n)
     table_free(&t);
 }
 
-static int node_runs_json(struct reader *r, const struct node_run *v, size_t n, struct err *e)
+/* A run in the document; *shown counts them. A batch that was deleted meanwhile has none. */
+static int node_run_json(struct reader *r, const struct node_run *v, size_t *shown, struct err *e)
 {
-    for (size_t i = 0; i < n; i++) {
-        struct batch b;
-        int rc = reader_batch(r, v[i].x.batch, &b, e);
+    struct batch b;
+    int rc = reader_batch(r, v->x.batch, &b, e);
+    if (rc == -ERR_NOT_FOUND) {
+        err_clear(e);
+        return 0;
+    }
+    if (rc != 0)
+        return rc;
+    struct json *x = doc_execution(b.id, &v->x, NULL);
+    json_put_int(x, "batchNumber", v->x.batch);
+    json_put_str(x, "action", v->action);
+    printf("%s%s", (*shown)++ ? "," : "", json_text(x, NULL));
+    json_free(x);
+    batch_clear(&b);
+    return 0;
+}
+
+/* As history_json. The first page, which also says whether there is any run, is the caller's. */
+static int node_runs_json(struct reader *r, const char *name, struct node_run *v, size_t n,
+                          size_t want, bool more, struct err *e)
+{
+    size_t shown = 0;
+    for (;;) {
+        int rc = 0;
+        int64_t before = n ? v[n - 1].x.batch : 0;
+        for (size_t i = 0; i < n && rc == 0; i++)
+            rc = node_run_json(r, &v[i], &shown, e);
+        node_runs_free(v, n);
+        if (rc != 0 || n < want || !more)
+            return rc;
+        rc = reader_node_runs(r, name, before, 0, want, &v, &n, NULL, e);
         if (rc != 0)
             return rc;
-        struct json *x = doc_execution(b.id, &v[i].x, NULL);
-        json_put_int(x, "batchNumber", v[i].x.batch);
-        json_put_str(x, "action", v[i].action);
-        printf("%s%s", i ? "," : "", json_text(x, NULL));
-        json_free(x);
-        batch_clear(&b);
     }
-    return 0;
+}
+
+static int unknown_node(const char *name, struct err *e)
+{
+    return err_set(e, ERR_INVALID_NODES, "unknown node: %s (muster nodes -a lists them)", name);
+}
+
+static int node_document(const struct cli *c, const struct fleet *f, const struct fleet_node *n,
+                         struct reader *r, struct err *e)
+{
+    const char *name = c->args.v[0];
+    size_t offset, limit, got, total;
+    page_of(c, 0, &offset, &limit);
+    struct node_run *v;
+    size_t want = limit ? limit : PAGE;
+    int rc = reader_node_runs(r, name, 0, offset, want, &v, &got, &total, e);
+    if (rc == 0 && !n && total == 0)
+        rc = unknown_node(name, e);
+    if (rc != 0)
+        return rc;
+    struct json *facts = n ? node_json(f, n) : json_object();
+    printf("{\"node\":%s,\"executions\":[", json_text(facts, NULL));
+    json_free(facts);
+    rc = node_runs_json(r, name, v, got, want, limit == 0, e);
+    if (rc == 0)
+        printf("],\"total\":%zu}\n", total);
+    return rc;
 }
 
 static int node(struct cli *c, struct service *s, struct reader *r, struct err *e)
@@ -256,19 +340,15 @@ static int node(struct cli *c, struct service *s, struct reader *r, struct err *
     if (!f)
         return -ERR_VALIDATION;
     const struct fleet_node *n = fleet_node(f, name);
-    size_t offset, limit, got = 0, total = 0;
-    page_of(c, c->set[OPT_JSON] ? 10000 : ROWS_DEFAULT, &offset, &limit);
-    struct node_run *v = NULL;
-    int rc = reader_node_runs(r, name, offset, limit, &v, &got, &total, e);
+    if (c->set[OPT_JSON])
+        return node_document(c, f, n, r, e);
+    size_t offset, limit, got, total;
+    page_of(c, ROWS_DEFAULT, &offset, &limit);
+    struct node_run *v;
+    int rc = reader_node_runs(r, name, 0, offset, limit, &v, &got, &total, e);
     if (rc == 0 && !n && total == 0)
-        rc = err_set(e, ERR_INVALID_NODES, "unknown node: %s (muster nodes lists them)", name);
-    if (rc == 0 && c->set[OPT_JSON]) {
-        struct json *facts = n ? node_json(f, n) : json_object();
-        printf("{\"node\":%s,\"executions\":[", json_text(facts, NULL));
-        rc = node_runs_json(r, v, got, e);
-        printf("],\"total\":%zu}\n", total);
-        json_free(facts);
-    } else if (rc == 0) {
+        rc = unknown_node(name, e);
+    if (rc == 0) {
         if (n)
             node_facts(f, n);
         node_table(v, got);
@@ -386,18 +466,25 @@ static void nodes_json(const struct fleet *f, const struct nodeset *only)
     printf("]}\n");
 }
 
+/* As they are into a pipe, where the next program wants the very name. */
+static void print_name(const char *name, bool tty)
+{
+    CLEANUP_FREE char *clean = tty ? text_clean(name) : NULL;
+    puts(clean ? clean : name);
+}
+
 static void print_names(const struct cli *c, const struct nodeset *nodes)
 {
-    if (c->set[OPT_FOLD]) {
-        struct strbuf b;
-        strbuf_init(&b, 0);
-        nodeset_fold(&b, nodes, 0);
-        puts(b.s);
-        strbuf_free(&b);
+    bool tty = isatty(STDOUT_FILENO);
+    for (size_t i = 0; !c->set[OPT_FOLD_NODES] && i < nodeset_count(nodes); i++)
+        print_name(nodeset_at(nodes, i), tty);
+    if (!c->set[OPT_FOLD_NODES])
         return;
-    }
-    for (size_t i = 0; i < nodeset_count(nodes); i++)
-        puts(nodeset_at(nodes, i));
+    struct strbuf b;
+    strbuf_init(&b, 0);
+    nodeset_fold(&b, nodes, 0);
+    print_name(b.s, tty);
+    strbuf_free(&b);
 }
 
 static int nodes(struct cli *c, struct service *s, struct err *e)
@@ -421,8 +508,7 @@ static int nodes(struct cli *c, struct service *s, struct err *e)
     const struct fleet *f = rc == 0 ? service_fleet(s, e) : NULL;
     if (!f)
         return rc != 0 ? rc : -ERR_VALIDATION;
-    for (size_t i = 0; i < t.warnings.n; i++)
-        fprintf(stderr, "muster: warning: %s\n", t.warnings.v[i]);
+    cli_warnings(&t.warnings);
     if (c->set[OPT_JSON]) {
         nodes_json(f, some ? t.nodes : NULL);
     } else if (some) {

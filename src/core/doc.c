@@ -113,6 +113,7 @@ struct json *doc_batch(const struct batch *b, const char *const *nodes, size_t n
     json_put_str(j, "type", action_type_name(b->type));
     json_put_str(j, "action", b->action);
     put_parameters(j, b->parameters);
+    json_put_str(j, "targets", b->targets);
     json_put(j, "targetGroups", strings(&b->target_groups));
     json_put_str(j, "status", batch_status_name(b->status));
     json_put_time(j, "createdAt", b->created_ms);

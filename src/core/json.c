@@ -11,6 +11,7 @@
 #include "muster/base/text.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Some of our names are types of json-c: there they get other names. */
@@ -135,6 +136,38 @@ void json_add_str(struct json *arr, const char *s)
     json_add(arr, s ? out(string(s, strlen(s))) : NULL);
 }
 
+size_t json_escape(uint32_t cp, char *buf)
+{
+    if (cp < 0x10000)
+        return (size_t) snprintf(buf, 13, "\\u%04x", (unsigned) cp);
+    cp -= 0x10000;
+    return (size_t) snprintf(buf, 13, "\\u%04x\\u%04x", 0xd800U | (unsigned) cp >> 10,
+                             0xdc00U | ((unsigned) cp & 0x3ff));
+}
+
+/* How many bytes come before the first character that is to be escaped. They stand in strings only:
+ * all else in JSON is ASCII, and json-c escapes what is below a blank. */
+static size_t plain_length(const char *s, size_t n)
+{
+    size_t at = 0;
+
+    while (at < n) {
+        uint32_t cp = (unsigned char) s[at];
+        size_t len = cp < 0x7f ? 1 : utf8_decode(s + at, n - at, &cp);
+
+        if (cp >= 0x7f && len && text_is_hidden(cp))
+            break;
+        at += len + !len;
+    }
+    return at;
+}
+
+static void free_text(struct jsonc_object *o, void *text)
+{
+    (void) o;
+    free(text);
+}
+
 const char *json_text(struct json *j, size_t *len)
 {
     size_t n;
@@ -143,9 +176,39 @@ const char *json_text(struct json *j, size_t *len)
 
     if (!s)
         abort();
+    size_t plain = plain_length(s, n);
     if (len)
         *len = n;
-    return s;
+    if (plain == n)
+        return s;
+
+    struct strbuf text;
+    strbuf_init(&text, SIZE_MAX / 2);
+    while (n) {
+        char escaped[13];
+        uint32_t cp;
+
+        strbuf_add(&text, s, plain);
+        s += plain;
+        n -= plain;
+        if (!n)
+            break;
+        size_t width = utf8_decode(s, n, &cp);
+        strbuf_add(&text, escaped, json_escape(cp, escaped));
+        s += width;
+        n -= width;
+        plain = plain_length(s, n);
+    }
+    if (len)
+        *len = text.len;
+    char *owned = strbuf_steal(&text);
+    json_object_set_userdata(in(j), owned, free_text); /* it goes with j */
+    return owned;
+}
+
+const char *json_library_version(void)
+{
+    return json_c_version();
 }
 
 /* Sets the error at a place of the text. */

@@ -452,3 +452,8 @@ char *yaml_to_json(const struct yaml_node *n)
     write_json(&out, n);
     return strbuf_steal(&out);
 }
+
+const char *yaml_library_version(void)
+{
+    return yaml_get_version_string();
+}

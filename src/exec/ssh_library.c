@@ -19,5 +19,5 @@ int engine_global_init(struct err *e)
 
 const char *engine_library_version(void)
 {
-    return "libssh2 " LIBSSH2_VERSION;
+    return libssh2_version(0);
 }

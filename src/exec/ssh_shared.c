@@ -211,6 +211,15 @@ static struct ssh_conf *conf_by_hand(const struct conf_query *q)
     return c;
 }
 
+/* Nobody waits for the answer any more: who else wants it asks again. */
+static void give_up_conf(struct ssh_shared *s, struct conf_slot *slot)
+{
+    pthread_mutex_lock(&s->lock);
+    conf_slot_clear(slot);
+    pthread_cond_broadcast(&s->filled);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Once each, however many hosts they are true of. */
 static void log_warnings(struct ssh_shared *s, const struct strv *warnings, const char *host)
 {
@@ -226,15 +235,6 @@ static void log_warnings(struct ssh_shared *s, const struct strv *warnings, cons
         if (first)
             log_warn("ssh", "ssh_config for %s: %s", host, warnings->v[i]);
     }
-}
-
-/* Nobody waits for the answer any more: who else wants it asks again. */
-static void give_up_conf(struct ssh_shared *s, struct conf_slot *slot)
-{
-    pthread_mutex_lock(&s->lock);
-    conf_slot_clear(slot);
-    pthread_cond_broadcast(&s->filled);
-    pthread_mutex_unlock(&s->lock);
 }
 
 /* Fills a slot that is marked busy; without the lock but for its last lines. */

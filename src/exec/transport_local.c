@@ -97,6 +97,14 @@ static void start(struct local *l)
 {
     int out[2] = {-1, -1};
     const char *user = io_user_name();
+    const char *wanted = session_over(l->s)->user;
+
+    if (wanted && strcmp(wanted, user) != 0) {
+        session_end_failed(l->s, REASON_UNSUPPORTED, false,
+                           "user %s is asked for, but the transport local runs commands as you (%s): "
+                           "leave the user out, or use the transport ssh", wanted, user);
+        return;
+    }
     char *command = session_wrapped_command(l->s, "localhost", user);
 
     session_set_endpoint(l->s, "localhost", 0, user);

@@ -22,35 +22,79 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PAGE 500
 /* CSV is for people: a spreadsheet shows 32,767 characters of a cell. */
 #define CSV_STREAM_MAX ((size_t) 1 << 20)
 
-/* A document under way. */
+/* A document under way. Its rows are read at one go, so that they and the batch's statistics are of
+ * one moment: 10,000 of them, the most there are, take a few MiB, and nobody who reads the document
+ * slowly holds the database back. Outputs are read as they are written out. */
 struct document {
     struct reader *reader;
     int64_t number;
     struct batch batch;
+    struct strv nodes; /* in target order */
+    struct execution *rows;
+    size_t n_rows;
     struct out out;
 };
 
+/* Which rows, and in which order. */
+struct selection {
+    const struct exec_filter *filter; /* NULL: all */
+    int sort;
+    bool reverse;
+    size_t offset, limit; /* limit 0: all */
+};
+
+static int read_rows(struct document *d, const struct selection *s, struct err *e)
+{
+    static const struct exec_filter any = EXEC_FILTER_ANY;
+    int rc = reader_batch(d->reader, d->number, &d->batch, e);
+    if (rc == 0)
+        rc = reader_nodes(d->reader, d->number, &d->nodes, e);
+    if (rc == 0)
+        rc = reader_executions(d->reader, d->number, s->filter ? s->filter : &any, s->sort,
+                               s->reverse, s->offset, s->limit ? s->limit : SIZE_MAX, &d->rows,
+                               &d->n_rows, NULL, e);
+    return rc;
+}
+
 static int document_open(struct document *d, struct service *s, int64_t number, int fd,
-                         struct err *e)
+                         const struct selection *what, struct err *e)
 {
     memset(d, 0, sizeof *d);
     d->number = number;
     out_init(&d->out, fd);
     d->reader = reader_open(s->db_path, e);
-    if (!d->reader)
+    if (!d->reader || reader_begin_snapshot(d->reader, e) != 0)
         return -ERR_STORE;
-    return reader_batch(d->reader, number, &d->batch, e);
+    int rc = read_rows(d, what, e);
+    reader_end_snapshot(d->reader);
+    return rc;
+}
+
+/* An ended batch can be deleted while its outputs are read: a document without them is not one. */
+static int still_there(struct document *d, struct err *e)
+{
+    struct batch b;
+    int rc = reader_batch(d->reader, d->number, &b, e);
+    if (rc != 0) {
+        err_prefix(e, "the document is not whole: ");
+        return rc;
+    }
+    batch_clear(&b);
+    return 0;
 }
 
 static int document_close(struct document *d, int rc, struct err *e)
 {
     if (rc == 0)
+        rc = still_there(d, e);
+    if (rc == 0)
         rc = out_flush(&d->out, e);
     out_free(&d->out);
+    executions_free(d->rows, d->n_rows);
+    strv_clear(&d->nodes);
     reader_close(d->reader);
     batch_clear(&d->batch);
     return rc;
@@ -102,53 +146,33 @@ int execution_write(struct reader *r, const char *batch_id, const struct executi
 
 typedef int put_fn(struct document *d, const struct execution *x, struct err *e);
 
-/* Calls put for each execution of the page, with a separator between. */
-static int each_execution(struct document *d, const struct exec_filter *f, int sort, bool reverse,
-                          size_t offset, size_t limit, const char *separator, put_fn *put,
-                          struct err *e)
+/* Calls put for each row, with a separator between. */
+static int each_execution(struct document *d, const char *separator, put_fn *put, struct err *e)
 {
-    static const struct exec_filter any = EXEC_FILTER_ANY;
-    size_t done = 0;
-    for (;;) {
-        size_t want = limit && limit - done < PAGE ? limit - done : PAGE, n = 0;
-        if (want == 0 || out_failed(&d->out))
-            return 0;
-        struct execution *x = NULL;
-        int rc = reader_executions(d->reader, d->number, f ? f : &any, sort, reverse,
-                                   offset + done, want, &x, &n, NULL, e);
-        for (size_t i = 0; i < n && rc == 0; i++) {
-            if (done + i > 0)
-                out_adds(&d->out, separator);
-            if (!out_failed(&d->out))
-                rc = put(d, &x[i], e);
-        }
-        executions_free(x, n);
-        done += n;
-        if (rc != 0 || n < want)
-            return rc;
+    int rc = 0;
+    for (size_t i = 0; i < d->n_rows && rc == 0 && !out_failed(&d->out); i++) {
+        if (i > 0)
+            out_adds(&d->out, separator);
+        rc = put(d, &d->rows[i], e);
     }
+    return rc;
 }
 
-static int put_batch(struct document *d, struct err *e)
+static void put_batch(struct document *d)
 {
-    struct strv nodes = STRV_INIT;
-    int rc = reader_nodes(d->reader, d->number, &nodes, e);
-    if (rc == 0) {
-        struct json *b = doc_batch(&d->batch, (const char *const *) nodes.v, nodes.n);
-        out_adds(&d->out, "\"batch\":");
-        put_json(d, b);
-        json_free(b);
-    }
-    strv_clear(&nodes);
-    return rc;
+    struct json *b = doc_batch(&d->batch, (const char *const *) d->nodes.v, d->nodes.n);
+    out_adds(&d->out, "\"batch\":");
+    put_json(d, b);
+    json_free(b);
 }
 
 int batch_status_write(struct service *s, int64_t number, const struct exec_filter *f, int sort,
                        bool reverse, size_t offset, size_t limit,
                        const struct batch_created *created, int fd, struct err *e)
 {
+    const struct selection what = {f, sort, reverse, offset, limit};
     struct document d;
-    int rc = document_open(&d, s, number, fd, e);
+    int rc = document_open(&d, s, number, fd, &what, e);
     if (rc != 0)
         return document_close(&d, rc, e);
     out_adds(&d.out, "{");
@@ -161,22 +185,20 @@ int batch_status_write(struct service *s, int64_t number, const struct exec_filt
         out_adds(&d.out, ",");
         json_free(o);
     }
-    rc = put_batch(&d, e);
+    put_batch(&d);
     out_adds(&d.out, ",\"executions\":[");
-    if (rc == 0)
-        rc = each_execution(&d, f, sort, reverse, offset, limit, ",", put_execution, e);
+    rc = each_execution(&d, ",", put_execution, e);
     out_addf(&d.out, "],\"progress\":%u}\n", batch_progress(&d.batch.stats));
     return document_close(&d, rc, e);
 }
 
-static int write_json(struct document *d, const struct exec_filter *f, struct err *e)
+static int write_json(struct document *d, struct err *e)
 {
     char now[32];
     out_adds(&d->out, "{");
-    int rc = put_batch(d, e);
+    put_batch(d);
     out_adds(&d->out, ",\"executions\":[");
-    if (rc == 0)
-        rc = each_execution(d, f, SORT_NAME, false, 0, 0, ",", put_execution, e);
+    int rc = each_execution(d, ",", put_execution, e);
     out_addf(&d->out, "],\"exportedAt\":\"%s\"}\n",
              clock_iso8601(wall_ms(clock_system()), now));
     return rc;
@@ -225,14 +247,14 @@ static int put_csv(struct document *d, const struct execution *x, struct err *e)
     return 0;
 }
 
-static int write_csv(struct document *d, const struct exec_filter *f, struct err *e)
+static int write_csv(struct document *d, struct err *e)
 {
     struct strbuf head;
     strbuf_init(&head, 0);
     doc_csv_header(&head);
     out_add(&d->out, head.s, head.len);
     strbuf_free(&head);
-    return each_execution(d, f, SORT_NAME, false, 0, 0, "", put_csv, e);
+    return each_execution(d, "", put_csv, e);
 }
 
 /* --- export --- */
@@ -246,10 +268,11 @@ char *batch_export_name(int64_t number, enum export_format format)
 static int write_to(struct service *s, int64_t number, enum export_format format,
                     const struct exec_filter *f, int fd, struct err *e)
 {
+    const struct selection what = {.filter = f, .sort = SORT_NAME};
     struct document d;
-    int rc = document_open(&d, s, number, fd, e);
+    int rc = document_open(&d, s, number, fd, &what, e);
     if (rc == 0)
-        rc = format == EXPORT_CSV ? write_csv(&d, f, e) : write_json(&d, f, e);
+        rc = format == EXPORT_CSV ? write_csv(&d, e) : write_json(&d, e);
     return document_close(&d, rc, e);
 }
 

@@ -8,6 +8,7 @@
 #include "muster/base/hash.h"
 #include "muster/base/io.h"
 #include "muster/base/text.h"
+#include "muster/core/json.h"
 #include "muster/store/reader.h"
 
 #include <errno.h>
@@ -116,38 +117,76 @@ static bool check_piece(void *ctx, const void *data, size_t n)
 
 /* --- escaping and encoding --- */
 
+/* A character may lie across two pieces, as above. */
+struct escaper {
+    struct out *out;
+    char rest[4];
+    size_t n_rest;
+};
+
+static void escape_ascii(struct out *o, char c)
+{
+    char buf[13];
+    switch (c) {
+    case '"':
+        out_adds(o, "\\\"");
+        break;
+    case '\\':
+        out_adds(o, "\\\\");
+        break;
+    case '\n':
+        out_adds(o, "\\n");
+        break;
+    case '\t':
+        out_adds(o, "\\t");
+        break;
+    case '\r':
+        out_adds(o, "\\r");
+        break;
+    default:
+        out_add(o, buf, json_escape((unsigned char) c, buf));
+    }
+}
+
+static void escape_char(struct out *o, const char *s, size_t n)
+{
+    char buf[13];
+    uint32_t cp = 0;
+    utf8_decode(s, n, &cp);
+    if (text_is_hidden(cp))
+        out_add(o, buf, json_escape(cp, buf));
+    else
+        out_add(o, s, n);
+}
+
+static bool is_plain(char c)
+{
+    return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* The text is UTF-8: check_piece has seen it. */
 static bool escape_piece(void *ctx, const void *data, size_t n)
 {
-    struct out *o = ctx;
-    const unsigned char *p = data;
-    size_t from = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] >= 0x20 && p[i] != '"' && p[i] != '\\')
+    struct escaper *c = ctx;
+    const char *p = data;
+    for (size_t i = 0; i < n;) {
+        size_t run = i;
+        while (i < n && c->n_rest == 0 && is_plain(p[i]))
+            i++;
+        out_add(c->out, p + run, i - run);
+        if (i == n)
+            break;
+        if (c->n_rest == 0 && (signed char) p[i] >= 0) {
+            escape_ascii(c->out, p[i++]);
             continue;
-        out_add(o, (const char *) p + from, i - from);
-        from = i + 1;
-        switch (p[i]) {
-        case '"':
-            out_adds(o, "\\\"");
-            break;
-        case '\\':
-            out_adds(o, "\\\\");
-            break;
-        case '\n':
-            out_adds(o, "\\n");
-            break;
-        case '\t':
-            out_adds(o, "\\t");
-            break;
-        case '\r':
-            out_adds(o, "\\r");
-            break;
-        default:
-            out_addf(o, "\\u%04x", p[i]);
         }
+        c->rest[c->n_rest++] = p[i++];
+        if (c->n_rest < sequence_length((unsigned char) c->rest[0]))
+            continue;
+        escape_char(c->out, c->rest, c->n_rest);
+        c->n_rest = 0;
     }
-    out_add(o, (const char *) p + from, n - from);
-    return !out_failed(o);
+    return !out_failed(c->out);
 }
 
 /* Base64 takes three bytes at a time: one or two may wait for the next piece. */
@@ -195,7 +234,8 @@ int out_json_stream(struct out *o, struct reader *r, const char *name, int64_t i
     bool text = u.valid && u.n_rest == 0;
     out_addf(o, ",\"%s\":\"", name);
     if (text) {
-        rc = reader_output(r, id, 0, UINT64_MAX, escape_piece, o, e);
+        struct escaper c = {.out = o};
+        rc = reader_output(r, id, 0, UINT64_MAX, escape_piece, &c, e);
     } else {
         struct encoder c = {.out = o};
         rc = reader_output(r, id, 0, UINT64_MAX, encode_piece, &c, e);

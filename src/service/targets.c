@@ -57,6 +57,69 @@ static int eval(const struct target_env *env, const char *first, const struct st
     return rc;
 }
 
+static void unite_all(const struct target_env *env, struct target_set *out)
+{
+    struct target_set all;
+    target_set_init(&all);
+    target_all(env, &all);
+    nodeset_union(out->nodes, all.nodes);
+    target_set_clear(&all);
+}
+
+/* Direct names come first, in written order, then what groups bring. */
+static void unite_ids(const struct fleet *f, const struct target_request *t,
+                      struct target_set *out)
+{
+    struct nodeset *nodes = nodeset_new();
+    for (size_t i = 0; t->node_ids && i < t->node_ids->n; i++)
+        nodeset_add(nodes, t->node_ids->v[i]);
+    nodeset_union(nodes, out->nodes);
+    for (size_t i = 0; t->group_ids && i < t->group_ids->n; i++) {
+        const char *name = t->group_ids->v[i];
+        const struct fleet_group *g = fleet_group(f, name);
+        if (!g) {
+            strv_push_own(&out->warnings, x_asprintf("unknown group: @%s", name));
+            continue;
+        }
+        if (!strv_has(&out->groups, name))
+            strv_push(&out->groups, name);
+        for (size_t j = 0; j < g->n_all; j++)
+            nodeset_add(nodes, f->nodes[g->all[j]].name);
+    }
+    nodeset_free(out->nodes);
+    out->nodes = nodes;
+}
+
+static int exclude(struct target_env *env, const struct target_request *t, struct target_set *out,
+                   struct err *e)
+{
+    struct target_set ex;
+    target_set_init(&ex);
+    env->stdin_taken = env->stdin_taken || out->used_stdin;
+    int rc = eval(env, t->exclude, &t->exclude_groups, &ex, e);
+    if (rc == 0 && ex.nodes) {
+        nodeset_difference(out->nodes, ex.nodes);
+        for (size_t i = 0; i < ex.warnings.n; i++)
+            strv_push(&out->warnings, ex.warnings.v[i]);
+    }
+    target_set_clear(&ex);
+    return rc;
+}
+
+static int no_target(const struct target_request *t, const struct target_set *out, struct err *e)
+{
+    bool ids = (t->node_ids && t->node_ids->n) || (t->group_ids && t->group_ids->n);
+    if (!ids && !t->targets && !t->groups.n && !t->all)
+        return err_set(e, ERR_VALIDATION, "no target: %s",
+                       t->node_ids ? "name at least one node or group (targetNodeIds, "
+                                     "targetGroupIds, targets, group or all)"
+                                   : "give -w TARGETS, -g GROUP or -a");
+    return err_set(e, ERR_VALIDATION, "no target: %s",
+                   out->warnings.n ? out->warnings.v[0]
+                                   : "what was given names no node (muster nodes shows what there "
+                                     "is)");
+}
+
 int service_targets(struct service *s, const struct target_request *t, struct target_set *out,
                     struct err *e)
 {
@@ -76,30 +139,13 @@ int service_targets(struct service *s, const struct target_request *t, struct ta
         return rc;
     if (!out->nodes)
         out->nodes = nodeset_new();
-    if (t->all) {
-        struct target_set all;
-        target_set_init(&all);
-        target_all(&env, &all);
-        nodeset_union(out->nodes, all.nodes);
-        target_set_clear(&all);
-    }
-
-    struct target_set ex;
-    target_set_init(&ex);
-    env.stdin_taken = env.stdin_taken || out->used_stdin;
-    rc = eval(&env, t->exclude, &t->exclude_groups, &ex, e);
-    if (rc == 0 && ex.nodes) {
-        nodeset_difference(out->nodes, ex.nodes);
-        for (size_t i = 0; i < ex.warnings.n; i++)
-            strv_push(&out->warnings, ex.warnings.v[i]);
-    }
-    if (rc == 0 && nodeset_count(out->nodes) == 0) {
-        bool named = t->targets || t->groups.n || t->all;
-        rc = err_set(e, ERR_VALIDATION, "no target: %s",
-                     named ? "what was given names no node (muster nodes shows what there is)"
-                           : "give -w TARGETS, -g GROUP or -a");
-    }
-    target_set_clear(&ex);
+    if (t->all)
+        unite_all(&env, out);
+    if (t->node_ids || t->group_ids)
+        unite_ids(fleet, t, out);
+    rc = exclude(&env, t, out, e);
+    if (rc == 0 && nodeset_count(out->nodes) == 0)
+        rc = no_target(t, out, e);
     if (rc != 0)
         target_set_clear(out);
     return rc;

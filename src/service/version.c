@@ -3,11 +3,15 @@
 #include "muster/service/version.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/hash.h"
+#include "muster/core/json.h"
+#include "muster/core/yaml.h"
 #include "muster/exec/engine.h"
 #include "muster/store/store.h"
 
 char *version_text(void)
 {
-    return x_asprintf("muster " MUSTER_VERSION "\n%s\n%s\n", engine_library_version(),
-                      store_library_version());
+    return x_asprintf("muster " MUSTER_VERSION "\nlibssh2 %s\nSQLite %s\njson-c %s\nlibyaml %s\n"
+                      "libcrypto %s\n", engine_library_version(), store_library_version(),
+                      json_library_version(), yaml_library_version(), hash_library_version());
 }

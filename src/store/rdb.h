@@ -18,6 +18,7 @@ struct reader {
     char *path;
     struct sql sql;
     bool open; /* false: there is no database yet */
+    bool snapshot; /* one transaction spans the calls */
     dev_t dev; /* of the file that is open: another may take its place */
     ino_t ino;
     struct lease self;

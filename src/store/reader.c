@@ -121,6 +121,8 @@ int reader_rc(struct reader *r, int rc, struct err *e)
 
 int reader_begin(struct reader *r, struct err *e)
 {
+    if (r->snapshot)
+        return r->open;
     if (reader_try_open(r, e))
         return -ERR_STORE;
     if (!r->open)
@@ -131,7 +133,31 @@ int reader_begin(struct reader *r, struct err *e)
 
 void reader_end(struct reader *r)
 {
-    sql_run(&r->sql, "COMMIT", "");
+    if (!r->snapshot)
+        sql_run(&r->sql, "COMMIT", "");
+}
+
+int reader_begin_snapshot(struct reader *r, struct err *e)
+{
+    int rc = reader_begin(r, e);
+
+    if (rc < 0)
+        return rc;
+    /* BEGIN alone looks at nothing: the first read is what fixes the moment. */
+    if (rc > 0 && sql_int(&r->sql, "SELECT count(*) FROM sqlite_schema", -1) < 0) {
+        rc = sql_err(&r->sql, sql_code(&r->sql), "Reading", e);
+        reader_end(r);
+        return rc;
+    }
+    r->snapshot = true;
+    return 0;
+}
+
+void reader_end_snapshot(struct reader *r)
+{
+    r->snapshot = false;
+    if (r->open)
+        reader_end(r);
 }
 
 int reader_no_batch(int64_t number, struct err *e)

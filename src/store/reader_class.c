@@ -144,9 +144,10 @@ static void fold_names(const struct grouping *g, size_t class_index, struct outp
     strbuf_free(&text);
 }
 
-/* Larger ones first; equal ones in the order of their first names. */
+/* Larger ones first; of equal ones those that failed, then in the order of their first names. */
 struct size_order {
     size_t count, index;
+    bool failed;
 };
 
 static int size_cmp(const void *a, const void *b)
@@ -155,6 +156,8 @@ static int size_cmp(const void *a, const void *b)
 
     if (x->count != y->count)
         return x->count < y->count ? 1 : -1;
+    if (x->failed != y->failed)
+        return x->failed ? -1 : 1;
     return (x->index > y->index) - (x->index < y->index);
 }
 
@@ -165,7 +168,8 @@ static int take_page(struct reader *r, struct grouping *g, size_t offset, size_t
     int rc = SQLITE_OK;
 
     for (size_t i = 0; i < g->n; i++)
-        order[i] = (struct size_order){g->classes[i].count, i};
+        order[i] = (struct size_order){g->classes[i].count, i,
+                                       g->classes[i].status == EXEC_FAILED};
     qsort(order, g->n, sizeof *order, size_cmp);
     if (offset >= g->n || !limit)
         return rc;

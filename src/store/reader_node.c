@@ -26,8 +26,32 @@ static int count_runs(struct reader *r, const char *node, size_t *total)
     return rc;
 }
 
-int reader_node_runs(struct reader *r, const char *node, size_t offset, size_t limit,
-                     struct node_run **out, size_t *n, size_t *total, struct err *e)
+/* Ids rise with the batches' numbers, so a page goes on where the index stood. */
+#define RUNS_BEFORE                                                                            \
+    " AND x.id < coalesce((SELECT first_execution FROM batch_executions WHERE number >= ?"     \
+    " ORDER BY number LIMIT 1), 9223372036854775807)"
+#define RUNS_QUERY(before)                                                                     \
+    "SELECT " EXECUTION_COLUMNS ", b.action FROM executions x"                                 \
+    " CROSS JOIN batch_executions b ON b.number = x.batch_number WHERE x.node_key = ?"         \
+    " AND x.node_name = ?" before " ORDER BY x.id DESC LIMIT ? OFFSET ?"
+
+static sqlite3_stmt *runs_query(struct reader *r, const char *node, int64_t before, size_t offset,
+                                size_t limit, int *rc)
+{
+    int64_t key = schema_node_key(node), rows = sql_limit(limit), skip = sql_limit(offset);
+    sqlite3_stmt *st = sql_get(&r->sql, before ? RUNS_QUERY(RUNS_BEFORE) : RUNS_QUERY(""));
+
+    if (!st)
+        *rc = sql_code(&r->sql);
+    else if (before)
+        *rc = sql_bind(st, "isiii", key, node, before, rows, skip);
+    else
+        *rc = sql_bind(st, "isii", key, node, rows, skip);
+    return st;
+}
+
+int reader_node_runs(struct reader *r, const char *node, int64_t before, size_t offset,
+                     size_t limit, struct node_run **out, size_t *n, size_t *total, struct err *e)
 {
     size_t cap = 0;
 
@@ -38,13 +62,7 @@ int reader_node_runs(struct reader *r, const char *node, size_t offset, size_t l
     int rc = reader_begin(r, e);
     if (rc <= 0)
         return rc;
-    sqlite3_stmt *st = sql_get(&r->sql,
-        "SELECT " EXECUTION_COLUMNS ", b.action FROM executions x"
-        " CROSS JOIN batch_executions b ON b.number = x.batch_number WHERE x.node_key = ?"
-        " AND x.node_name = ? ORDER BY x.id DESC LIMIT ? OFFSET ?");
-    rc = st ? sql_bind(st, "isii", schema_node_key(node), node, sql_limit(limit),
-                       sql_limit(offset))
-            : sql_code(&r->sql);
+    sqlite3_stmt *st = runs_query(r, node, before, offset, limit, &rc);
     while (rc == SQLITE_OK && sql_row(st, &rc)) {
         X_GROW(*out, cap, *n + 1);
         struct node_run *run = &(*out)[(*n)++];

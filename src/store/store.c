@@ -24,7 +24,7 @@ char *store_default_path(void)
 
 const char *store_library_version(void)
 {
-    return "SQLite " SQLITE_VERSION;
+    return sqlite3_libversion();
 }
 
 /* The shared memory of WAL works on one machine only. */

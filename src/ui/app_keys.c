@@ -205,15 +205,13 @@ static bool is_ctrl(const struct key *k, uint32_t c)
  * agrees to a run. True when the key is done with; else *k may be another key by now. */
 static bool take_burst(struct app *a, struct view *v, struct key *k)
 {
-    bool agrees = k->code == KEY_CODE_ENTER || (k->code == KEY_CODE_CHAR && k->cp == 'y');
-
     if (a->priv->burst == BURST_NONE || !v->ops->takes_text || !v->ops->takes_text(v))
         return false;
-    if (v->ops == &view_review && agrees) {
+    if (v->ops == &view_review && k->code == KEY_CODE_CHAR && k->cp == 'y') {
         app_toast(a, "that came with other keys, as from a paste: press it again, alone");
         return true;
     }
-    if (k->code == KEY_CODE_ENTER && a->priv->burst == BURST_GOES_ON)
+    if (k->code == KEY_CODE_ENTER && a->priv->burst == BURST_LINE)
         *k = (struct key) {KEY_CODE_PASTE, 0, false, "\n"};
     return false;
 }
@@ -251,7 +249,7 @@ static void any_key(struct app *a, const struct key *k)
         app_stale_all(a);
     } else if (p->question.active) {
         struct key pasted = {KEY_CODE_PASTE, 0, false, "\n"};
-        bool newline = k->code == KEY_CODE_ENTER && p->burst == BURST_GOES_ON;
+        bool newline = k->code == KEY_CODE_ENTER && p->burst == BURST_LINE;
         question_key(a, newline ? &pasted : k);
     } else if (p->too_small) {
         if (k->code == KEY_CODE_CHAR && !k->ctrl && k->cp == 'q')

@@ -143,7 +143,9 @@ static bool relocate(struct class_list *l, struct app *a)
     size_t child = row_at(l, l->list.cursor).child;
     l->n_open = kept;
     list_set_count(&l->list, row_count(l));
-    if (cursor_class != SIZE_MAX) {
+    if (!l->moved) {
+        list_move_to(&l->list, 0);
+    } else if (cursor_class != SIZE_MAX) {
         struct class_open *o = find_open(l, cursor_class);
         size_t row = row_of_class(l, cursor_class);
         if (l->at_node && o)
@@ -272,12 +274,14 @@ void class_list_goto(struct class_list *l, size_t cls)
 {
     list_move_to(&l->list, row_of_class(l, cls));
     l->has_at = false;
+    l->moved = true;
 }
 
 bool class_list_act(struct class_list *l, enum action act)
 {
     const struct class_row *r = class_list_at(l);
     if (list_act(&l->list, act)) {
+        l->moved = act != ACT_TOP;
         remember(l);
         return true;
     }

@@ -48,6 +48,7 @@ struct class_list {
     size_t n_nodes;
     struct class_row rows[CLASS_ROWS_MAX]; /* the visible ones, from list.top */
     size_t n_rows;
+    bool moved; /* the cursor was put somewhere; until then the first row has it */
     bool has_at, at_node;
     struct class_key at;
     uint32_t at_position;

@@ -240,14 +240,33 @@ char *exec_list_caption(const struct exec_list *l, char *buf, size_t n)
         [SORT_POSITION] = {"as targeted", "as targeted reversed"},
         [SORT_FINISHED] = {"oldest first", "newest first"},
         [SORT_ACTIVITY] = {"running first", "running last"}};
-    snprintf(buf, n, "%s%s%s", l->show == SHOW_ALL ? "" : show_names[l->show],
-             l->show == SHOW_ALL ? "" : ", ", orders[l->sort][l->reverse]);
+    const char *order = orders[l->sort][l->reverse];
+    if (l->show == SHOW_ALL)
+        snprintf(buf, n, "%s", order);
+    else if (l->sort == SORT_ACTIVITY)
+        snprintf(buf, n, "%s only", show_names[l->show]);
+    else
+        snprintf(buf, n, "%s only, %s", show_names[l->show], order);
     return buf;
 }
 
 void exec_list_note(const struct exec_list *l, uint32_t of, char *buf, size_t n)
 {
     snprintf(buf, n, "%zu of %u node%s", l->total, of, of == 1 ? "" : "s");
+}
+
+/* What of the reason is not the exit code again. */
+static const char *beyond_code(const struct execution *x, const char *why)
+{
+    char text[2][64];
+    vu_exec_code(x, text[0]);
+    snprintf(text[1], sizeof text[1], "exit code %d", x->exit_code);
+    for (int i = 0; i < 2; i++) {
+        size_t k = strlen(text[i]);
+        if (k > 0 && strncmp(why, text[i], k) == 0 && (why[k] == ';' || why[k] == '\0'))
+            return why[k] ? why + k + 2 : why + k;
+    }
+    return why;
 }
 
 static void draw_row(const struct column *cols, const struct app *a, struct surface *s,
@@ -267,12 +286,7 @@ static void draw_row(const struct column *cols, const struct app *a, struct surf
     columns_cell(&cols[COL_CODE], s, row, ROLE_NORMAL, vu_exec_code(x, buf));
     const char *remote = remote_process_name(x->remote);
     columns_cell(&cols[COL_PROCESS], s, row, ROLE_NORMAL, remote ? remote : "");
-    /* An exit code is said once. */
-    const char *more = why;
-    size_t k = strlen(vu_exec_code(x, buf));
-    if (cols[COL_CODE].w > 0 && k > 0 && strncmp(why, buf, k) == 0)
-        more += why[k] == ';' ? k + 2 : why[k] == '\0' ? k : 0;
-    columns_cell(&cols[COL_WHY], s, row, role, more);
+    columns_cell(&cols[COL_WHY], s, row, role, cols[COL_CODE].w ? beyond_code(x, why) : why);
     free(node);
     free(why);
 }

@@ -50,7 +50,7 @@ bool exec_list_key(struct exec_list *l, const struct key *k);
  * least one row. */
 void exec_list_draw(const struct exec_list *l, const struct app *a, struct surface *s,
                     struct rect body, bool focused, bool with_remote);
-/* "failed, slowest first" and so on, into buf: what is filtered and how it is sorted. */
+/* "failed only, slowest first" and so on, into buf: what is filtered and how it is sorted. */
 char *exec_list_caption(const struct exec_list *l, char *buf, size_t n);
 /* How many of them the filter shows, for the row of its prompt. */
 void exec_list_note(const struct exec_list *l, uint32_t of, char *buf, size_t n);

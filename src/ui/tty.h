@@ -26,9 +26,10 @@ void tty_show(struct tty *t, const struct surface *s, bool repaint);
 /* The next key that has come; false: none. Never waits, but for the rest of a sequence. A key's text
  * is valid until the next call. */
 bool tty_key(struct tty *t, struct key *k);
-/* Whether the key that tty_key() gave last came alone or with others, as no hand types them: a paste
- * into a terminal that does not bracket pastes, or type-ahead on a slow line. */
-enum tty_burst { BURST_NONE, BURST_GOES_ON, BURST_END };
+/* Whether the key that tty_key() gave last came alone, or in a heap with others, as no hand types
+ * them but on a slow line; or is an Enter in the midst of such a heap, which is then text pasted into
+ * a terminal that does not bracket pastes. */
+enum tty_burst { BURST_NONE, BURST_HEAP, BURST_LINE };
 enum tty_burst tty_burst(const struct tty *t);
 /* Gives the terminal back for a while, and takes it again (then everything is painted anew). */
 void tty_suspend(struct tty *t);

@@ -36,7 +36,9 @@ struct tty {
     attr_t attrs[ROLE_COUNT];
     short pairs[ROLE_COUNT];
     bool first;
-    bool burst, more; /* of the key before: see tty_burst() */
+    bool more;  /* had come with the last key */
+    bool many_lines; /* a heap of keys had a line's end in its midst */
+    enum tty_burst burst;
 };
 
 /* How a role looks: its colour over the terminal's own background, and attributes beside it; and the
@@ -386,12 +388,15 @@ static void read_paste(struct tty *t)
     nodelay(stdscr, TRUE);
 }
 
-/* Whether more has come after a key. In the midst of a burst the rest may still be on its way. */
-static bool more_waits(bool in_burst)
+/* How many bytes have come after a key. In the midst of a heap the rest may still be on its way. */
+static int more_waits(bool in_heap)
 {
     struct pollfd fd = {STDIN_FILENO, POLLIN, 0};
+    int n = 0;
 
-    return poll(&fd, 1, in_burst ? BURST_MS : 0) > 0 && (fd.revents & POLLIN);
+    if (poll(&fd, 1, in_heap ? BURST_MS : 0) <= 0 || !(fd.revents & POLLIN))
+        return 0;
+    return ioctl(STDIN_FILENO, FIONREAD, &n) == 0 && n > 0 ? n : 1;
 }
 
 static bool next_key(struct tty *t, struct key *k)
@@ -419,20 +424,30 @@ static bool next_key(struct tty *t, struct key *k)
 
 bool tty_key(struct tty *t, struct key *k)
 {
-    bool before = t->more;
+    bool before = t->more, enter;
 
-    t->more = t->burst = false;
+    t->more = false;
+    t->burst = BURST_NONE;
     if (!next_key(t, k))
         return false;
     if (k->code == KEY_CODE_PASTE)
         return true;
-    /* Only where a line ends is it worth a wait whether its paste goes on. */
-    t->more = more_waits(before && k->code == KEY_CODE_ENTER);
-    t->burst = before || t->more;
+    enter = k->code == KEY_CODE_ENTER;
+    t->many_lines = t->many_lines && before;
+    /* Only where a line ends is it worth a wait whether its paste goes on. One more key may be the
+     * next command of a fast hand. */
+    int n = more_waits(before && enter);
+    t->more = n > 0;
+    if (enter && n > (t->many_lines ? 0 : 1)) {
+        t->many_lines = true;
+        t->burst = BURST_LINE;
+    } else if (before || t->more) {
+        t->burst = BURST_HEAP;
+    }
     return true;
 }
 
 enum tty_burst tty_burst(const struct tty *t)
 {
-    return t->more ? BURST_GOES_ON : t->burst ? BURST_END : BURST_NONE;
+    return t->burst;
 }

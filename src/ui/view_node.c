@@ -157,7 +157,7 @@ static void load_runs(struct node_view *n, size_t height)
     free(X_STEAL(n->error));
     n->generation = a->data_generation;
     n->first = first;
-    if (reader_node_runs(a->reader, n->node, first, 2 * height, &n->runs, &n->n_runs, &n->total,
+    if (reader_node_runs(a->reader, n->node, 0, first, 2 * height, &n->runs, &n->n_runs, &n->total,
                          &e) != 0) {
         n->error = text_clean(e.msg);
         err_clear(&e);

@@ -279,6 +279,7 @@ static enum view_result act_classes(struct results_view *r, enum action act)
         return VIEW_DONE;
     switch (act) {
     case ACT_OPEN:
+        r->classes.moved = true;
         if (row && row->x) {
             vu_open_output(a, r->batch, row->x->position);
         } else if (row && row->c) {

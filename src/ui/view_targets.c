@@ -306,7 +306,7 @@ static void pick_all(struct targets_view *t, bool invert)
     CLEANUP_FREE uint32_t *m = universe(t, &n, &left_out);
     CLEANUP_FREE uint32_t *drop = x_array(NULL, n + 1, sizeof *drop);
     if (n == 0) {
-        app_toast(a, "none of these is in an inventory file: Space picks them one by one");
+        app_toast(a, "all of these are from outside the inventory: Space picks them one by one");
         return;
     }
     selection_save(&a->sel);
@@ -322,8 +322,7 @@ static void pick_all(struct targets_view *t, bool invert)
     text_count(nodeset_count(a->sel.nodes), c1);
     text_count(left_out, c2);
     if (left_out > 0)
-        app_toast(a, "%s selected; not the %s known only to ssh, /etc/hosts and the like (Space "
-                     "picks those)", c1, c2);
+        app_toast(a, "%s selected; %s from outside the inventory left out (Space picks)", c1, c2);
     else
         app_toast(a, "%s selected", c1);
 }

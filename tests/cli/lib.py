@@ -4,6 +4,7 @@ on the transport `local`, and ways to run muster, to wait for things, and to loo
 import json
 import os
 import pty
+import pwd
 import select
 import shutil
 import signal
@@ -15,6 +16,9 @@ import time
 import unittest
 
 MUSTER = os.environ.get('MUSTER') or sys.argv.pop(1)
+
+# The transport `local` runs commands as this user and as no other.
+LOGIN = pwd.getpwuid(os.geteuid()).pw_name
 
 INVENTORY = '''
 defaults: {transport: local}

@@ -4,7 +4,7 @@ flag that the help shows and no row here tries is a failure."""
 import os
 import re
 
-from lib import Case, main
+from lib import LOGIN, Case, main
 
 RUN = ['--', 'echo hi']
 
@@ -19,7 +19,7 @@ ROWS = [
     ('run', 'request', ['@', 'request.json'], 0, 'n007: asked'),
     ('run', 'fanout', ['-w', 'n001', '@', '7', '--dry-run', *RUN], 0, 'fanout 7'),
     ('run', 'max-queue', ['-w', 'n[001-009]', '-f', '1', '@', '3', *RUN], 7, 'limit 3'),
-    ('run', 'user', ['-w', 'n001', '@', 'joe', '--json', *RUN], 0, '"user":"joe"'),
+    ('run', 'user', ['-w', 'n001', '@', LOGIN, '--json', *RUN], 0, '"user":"%s"' % LOGIN),
     ('run', 'port', ['-w', 'n001', '@', '2222', '--json', *RUN], 0, '"port":"2222"'),
     ('run', 'identity', ['-w', 'n001', '@', '/key', '@', '/other', '--json', *RUN], 0,
      r'"identity":\["/key","/other"\]'),
@@ -83,7 +83,7 @@ ROWS = [
     ('rerun', 'fold', ['1', '--all', '@'], 5, r'n\[001,003\] \(2\)'),
     ('rerun', 'live', ['1', '--failed', '@'], 5, 'n002: out'),
     ('rerun', 'no-label', ['1', '--failed', '@'], 5, '^out'),
-    ('rerun', 'max-rc', ['1', '--failed', '@'], 4, 'exit 1'),
+    ('rerun', 'max-rc', ['1', '--failed', '@'], 4, 'exit code 4'),
     ('rerun', 'format', ['1', '--failed', '@', 'jsonl'], 5, '^{"id":'),
     ('rerun', 'json', ['1', '--failed', '@'], 5, '"rerunOf":1'),
     ('rerun', 'quiet', ['1', '--failed', '@'], 5, '^n002: out'),

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 
-from lib import Case, main
+from lib import LOGIN, Case, main
 
 MIXED = '''case $MUSTER_NODE in
 n001) exit 3;;
@@ -123,7 +123,7 @@ class Output(Case):
     def test_live_prints_the_whole(self):
         r = self.run_on('n[001-002]', 'seq 1 300000; exit 1', '-L', '-N', rc=5)
         self.assertEqual(len(r.out), 2 * len(''.join('%d\n' % i for i in range(1, 300001))))
-        self.assertEqual(r.err.count('exit code 1'), 2)
+        self.assertEqual(r.err.count(': exit code 1'), 2)
 
     def test_the_largest_code(self):
         self.run_on('n[001-006]', MIXED, '-S', rc=137)
@@ -251,14 +251,14 @@ class Request(Case):
     def test_members(self):
         r = self.request({'targetNodeIds': ['n003', 'n001', 'n003'], 'targetGroupIds': ['db', '@db'],
                           'type': 'command', 'action': 'echo hi', 'parameters': {}, 'fanout': 2,
-                          'label': 'by request', 'command-timeout': '30s', 'user': 'joe',
+                          'label': 'by request', 'command-timeout': '30s', 'user': LOGIN,
                           'option': ['StrictHostKeyChecking=accept-new'], 'json': True})
         d = r.json
         self.assertEqual(d['expandedNodeIds'], ['n003', 'n001', 'db1', 'db2'])
         self.assertEqual(d['batch']['targetGroups'], ['db'])
         self.assertEqual(d['batch']['label'], 'by request')
         p = d['batch']['parameters']
-        self.assertEqual((p['fanout'], p['user'], p['strict_host_key']), (2, 'joe', 'accept-new'))
+        self.assertEqual((p['fanout'], p['user'], p['strict_host_key']), (2, LOGIN, 'accept-new'))
         self.assertIn('30', p['command_timeout'])
 
     def test_host_key_checks_are_never_off(self):

@@ -13,7 +13,7 @@ UUID = re.compile(r'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
 REASONS = {'exit', 'signal', 'timeout', 'unreachable', 'unsupported', 'hostkey', 'auth', 'lost',
            'cancelled', 'skipped', 'internal'}
 CREATED = {'batchId', 'number', 'executionIds', 'targetCount', 'expandedNodeIds', 'warnings'}
-BATCH = {'id', 'number', 'type', 'action', 'parameters', 'targetGroups', 'targetNodes',
+BATCH = {'id', 'number', 'type', 'action', 'parameters', 'targets', 'targetGroups', 'targetNodes',
          'executionIds', 'status', 'createdAt', 'startedAt', 'completedAt', 'duration', 'userId',
          'label', 'single', 'rerunOf', 'cancelRequested', 'owner', 'warnings', 'stats'}
 EXECUTION = {'id', 'batchId', 'batchPosition', 'nodeId', 'nodeName', 'status', 'reason', 'error',
@@ -23,8 +23,8 @@ RESULT = {'exitCode', 'signal', 'stdout', 'stderr', 'truncated'}
 
 
 class Shapes(Case):
-    def check_batch(self, b, whole=True):
-        self.assertEqual(set(b), BATCH if whole else BATCH - {'targetNodes', 'executionIds'})
+    def check_batch(self, b):
+        self.assertEqual(set(b), BATCH)
         self.assertRegex(b['id'], UUID)
         for key in ('createdAt', 'startedAt', 'completedAt'):
             self.assertRegex(b[key], TIME)
@@ -105,8 +105,12 @@ class Shapes(Case):
         self.assertEqual(set(d), {'batches', 'total'})
         self.assertEqual([b['number'] for b in d['batches']], [2, 1])
         for b in d['batches']:
-            self.check_batch(b, whole=False)
+            self.check_batch(b)
         self.assertEqual((d['batches'][1]['label'], d['batches'][1]['single']), ('first', True))
+        b = d['batches'][0]
+        self.assertEqual((b['targets'], b['targetNodes'], b['executionIds']),
+                         ('n[001-002]', ['n001', 'n002'], [b['id'] + '-0001', b['id'] + '-0002']))
+        self.assertEqual(b, self.status('2')['batch'])
 
     def test_nodes(self):
         d = self.ok('nodes', '--json').json
@@ -166,7 +170,10 @@ class Shapes(Case):
     def test_version(self):
         text = self.ok('--version').text
         self.assertTrue(text.startswith('muster 0.1.0\n'), text)
-        self.assertRegex(text, r'SQLite 3\.\d+')
+        self.assertEqual([line.split()[0] for line in text.splitlines()],
+                         ['muster', 'libssh2', 'SQLite', 'json-c', 'libyaml', 'libcrypto', 'ncurses'])
+        for line in text.splitlines():
+            self.assertRegex(line, r'^[\w-]+ \d+\.\d+')
         self.assertEqual(self.ok('-V').text, text)
         self.assertGreaterEqual(len(text.splitlines()), 4)
 

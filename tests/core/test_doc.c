@@ -27,6 +27,7 @@ static struct batch make_batch(void)
         .id = "0b8c9d3e-0000-4000-8000-000000000042",
         .action = x_strdup("uptime"),
         .parameters = x_strdup("{\"fanout\":64}"),
+        .targets = x_strdup("web[1-2]"),
         .status = BATCH_PARTIAL,
         .created_ms = AT,
         .started_ms = AT + 5,
@@ -58,7 +59,7 @@ static void test_batch(void **state)
     check_text(doc_batch(&b, nodes, 2),
                "{\"id\":\"0b8c9d3e-0000-4000-8000-000000000042\",\"number\":42,"
                "\"type\":\"command\",\"action\":\"uptime\",\"parameters\":{\"fanout\":64},"
-               "\"targetGroups\":[\"web\"],\"status\":\"partial\","
+               "\"targets\":\"web[1-2]\",\"targetGroups\":[\"web\"],\"status\":\"partial\","
                "\"createdAt\":\"2026-01-31T12:00:00.000Z\","
                "\"startedAt\":\"2026-01-31T12:00:00.005Z\","
                "\"completedAt\":\"2026-01-31T12:00:01.005Z\",\"duration\":1000,"

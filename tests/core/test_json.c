@@ -55,6 +55,28 @@ static void test_write_bad_utf8(void **state)
     json_free(j);
 }
 
+/* What a terminal would act on is escaped, in keys too, and comes back. */
+static void test_write_hidden(void **state)
+{
+    static const char hidden[] = "a\xe2\x80\xae" "b\xc2\x9b\x7f\xe2\x80\x8b\xf3\xa0\x81\x81\xc3\xa9";
+    static const char *const want = "{\"a\\u202eb\\u009b\\u007f\\u200b\\udb40\\udc41\xc3\xa9\":"
+                                    "\"a\\u202eb\\u009b\\u007f\\u200b\\udb40\\udc41\xc3\xa9\"}";
+    struct json *j = json_object(), *back;
+    struct err e = ERR_INIT;
+    size_t len;
+
+    json_put_str(j, hidden, hidden);
+    assert_string_equal(json_text(j, &len), want);
+    assert_int_equal(len, strlen(want));
+    assert_string_equal(json_text(j, NULL), want);
+    back = json_parse(want, len, &e);
+    assert_string_equal(json_str(json_get(back, hidden)), hidden);
+    json_free(back);
+    json_put_str(j, "k", "v"); /* a change after the text was made */
+    assert_non_null(strstr(json_text(j, NULL), "\"k\":\"v\"}"));
+    json_free(j);
+}
+
 static struct json *parse(const char *text)
 {
     struct err e = ERR_INIT;
@@ -200,6 +222,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write),
         cmocka_unit_test(test_write_bad_utf8),
+        cmocka_unit_test(test_write_hidden),
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_damage),

@@ -189,7 +189,7 @@ static int node_runs(struct bench *b, const char *node)
     struct node_run *v;
     size_t n, total;
 
-    int rc = reader_node_runs(b->r, node, 0, 50, &v, &n, &total, &b->e);
+    int rc = reader_node_runs(b->r, node, 0, 0, 50, &v, &n, &total, &b->e);
     if (!rc)
         node_runs_free(v, n);
     return rc;

@@ -241,6 +241,8 @@ static void test_pages(void **state)
     PAGE("0 1 2 3 4 5 6 7 8 9 10 11", 12, &any, SORT_FINISHED, false, 0, 100);
     PAGE("11 10", 12, &any, SORT_DURATION, false, 10, 2);
     PAGE("11 10", 12, &any, SORT_DURATION, true, 10, 2);
+    PAGE("9 8 7 6 5 4 3 2 1 0 11 10", 12, &any, SORT_ACTIVITY, false, 0, 100);
+    PAGE("10 11 0 1", 12, &any, SORT_ACTIVITY, true, 0, 4);
     q.status_mask = 1U << EXEC_FAILED;
     PAGE("8 7 6", 5, &q, SORT_NAME, false, 0, 3);
     q.reason_mask = 1U << REASON_TIMEOUT | 1U << REASON_CANCELLED;
@@ -391,11 +393,19 @@ static void test_nodes_and_percentiles(void **state)
     fixture_open(f);
     finish_batch(f, make_batch(f, 30, "first"), 30, 0);
     finish_batch(f, make_batch(f, 2, "second"), 2, 1);
-    assert_int_equal(reader_node_runs(f->r, "node2", 0, 10, &runs, &n, &total, NULL), 0);
+    assert_int_equal(reader_node_runs(f->r, "node2", 0, 0, 10, &runs, &n, &total, NULL), 0);
     assert_int_equal(n, 2);
     assert_int_equal(total, 2);
     assert_string_equal(runs[0].action, "second");
     assert_int_equal(runs[1].x.batch, 1);
+    node_runs_free(runs, n);
+    assert_int_equal(reader_node_runs(f->r, "node2", 2, 0, 10, &runs, &n, &total, NULL), 0);
+    assert_int_equal(n, 1);
+    assert_int_equal(total, 2);
+    assert_string_equal(runs[0].action, "first");
+    node_runs_free(runs, n);
+    assert_int_equal(reader_node_runs(f->r, "node2", 1, 0, 10, &runs, &n, &total, NULL), 0);
+    assert_int_equal(n, 0);
     node_runs_free(runs, n);
     assert_int_equal(reader_last_runs(f->r, names, 3, last, NULL), 0);
     assert_int_equal(last[0].batch, 2);
@@ -409,6 +419,42 @@ static void test_nodes_and_percentiles(void **state)
     assert_int_equal(p95, 7);
     assert_int_equal(reader_percentiles(f->r, 2, &p50, &p95, NULL), 0);
     assert_int_equal(p50, -1);
+}
+
+static void test_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    struct execution *x;
+    struct batch b;
+    size_t n, total;
+    struct err e = ERR_INIT;
+
+    struct reader *r = reader_open(f->path, &e);
+    assert_int_equal(reader_begin_snapshot(r, &e), 0); /* there is no database yet */
+    reader_end_snapshot(r);
+    fixture_open(f);
+    int64_t number = make_batch(f, 3, "one");
+    assert_int_equal(reader_begin_snapshot(r, &e), 0);
+    finish_batch(f, number, 3, 0);
+    make_batch(f, 1, "two");
+    assert_int_equal(reader_batch(r, number, &b, &e), 0);
+    assert_int_equal(b.stats.queued, 3);
+    batch_clear(&b);
+    assert_int_equal(reader_batch(r, number + 1, &b, &e), -ERR_NOT_FOUND);
+    err_clear(&e);
+    const struct exec_filter queued = {.status_mask = 1u << EXEC_QUEUED};
+    assert_int_equal(reader_executions(r, number, &queued, SORT_STATUS, false, 0, 10, &x, &n,
+                                       &total, &e), 0);
+    assert_int_equal(n, 3);
+    assert_int_equal(total, 3);
+    executions_free(x, n);
+    reader_end_snapshot(r);
+    assert_int_equal(reader_batch(r, number, &b, &e), 0);
+    assert_int_equal(b.stats.success, 3);
+    batch_clear(&b);
+    assert_int_equal(reader_batch(r, number + 1, &b, &e), 0);
+    batch_clear(&b);
+    reader_close(r);
 }
 
 static void expect_refused(struct fixture *f, const char *word)
@@ -494,7 +540,8 @@ int main(void)
         TEST(test_missing_then_made),    TEST(test_resolve),
         TEST(test_history),              TEST(test_pages),
         TEST(test_by_result),            TEST(test_classes_and_search),
-        TEST(test_search_across_chunks), TEST(test_nodes_and_percentiles),
+        TEST(test_search_across_chunks), TEST(test_snapshot),
+        TEST(test_nodes_and_percentiles),
         TEST(test_newer_version),        TEST(test_damaged),
         TEST(test_paths),
     };

@@ -42,14 +42,14 @@ static void inventory(struct harness *h, const char *text)
     free(path);
 }
 
-/* Keys of which the terminal has more to give. */
+/* Keys that come in a heap. */
 static void burst(struct harness *h, const char *keys)
 {
     for (; *keys; keys++) {
         struct key k = {KEY_CODE_CHAR, (unsigned char) *keys, false, NULL};
         if (*keys == '\n')
             k = (struct key) {KEY_CODE_ENTER, 0, false, NULL};
-        h->app->priv->burst = keys[1] ? BURST_GOES_ON : BURST_END;
+        h->app->priv->burst = *keys == '\n' && keys[1] ? BURST_LINE : BURST_HEAP;
         app_key(h->app, &k);
     }
     h->app->priv->burst = BURST_NONE;

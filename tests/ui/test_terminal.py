@@ -165,7 +165,7 @@ def left_running(s):
     s.start()
     s.run_batch('sleep 2')
     s.send('5q')
-    s.expect(r'l leave')
+    s.expect(r'l leave.*Esc stay')
     s.send('l')
     s.ended(0)
     assert s.wait_status('success')['batch']['stats']['success'] == 3
@@ -189,6 +189,41 @@ def parent_killed(s):
     assert s.wait_status('success')['batch']['stats']['success'] == 3
 
 
+def quits_with_the_last_batch(s):
+    """The question closes itself once there is nothing left to ask about."""
+    s.start()
+    s.run_batch('sleep 2')
+    s.send('5q')
+    s.expect(r'l leave')
+    s.expect(r'all batches of this muster have ended')
+    s.send('q')
+    s.ended(0)
+
+
+def leaves_an_empty_screen(s):
+    s.start()
+    s.send('q')
+    s.ended(0)
+    before = s.last[:s.last.rindex('\x1b[?1049l')]
+    assert re.search(r'\x1b\[H\x1b\[2?J', before), before
+    assert 'History' not in before[before.rindex('\x1b[H'):], before
+
+
+def told_before_the_screen(s):
+    """What keeps the screen from opening is told as an error, with no terminal taken over."""
+    with open(s.dir + '/m.db', 'w') as f:
+        f.write('this is no database, however long it is' * 100)
+    for prefix, said, status in (('', r'm\.db', 1), ('TERM=dumb', 'TERM=dumb', 2),
+                                 ('TERM=', 'TERM is not set', 2),
+                                 ('TERM=no-such', 'no terminal description', 2)):
+        s.send('%s %s 2>%s/err; echo ended=$?\n' % (prefix, MUSTER, s.dir))
+        s.ended(status)
+        assert '\x1b[?1049h' not in s.last, s.last
+        with open(s.dir + '/err') as f:
+            err = f.read()
+        assert re.search('^muster: .*' + said, err), err
+
+
 def pasted(s):
     s.start()
     s.send('/\x1b[200~a\rb\x1b[201~')
@@ -198,9 +233,30 @@ def pasted(s):
     s.ended(0)
 
 
+def pasted_unbracketed(s):
+    """A terminal that does not bracket pastes: lines are text all the same, and agree to nothing."""
+    s.start()
+    s.send('c')
+    s.expect(r'all3')
+    s.send(' 2e')
+    s.expect(r'editing')
+    s.send('false\rxy\rq\r')
+    s.expect(r'(?s)false\^Jxy\^Jq.*e edit')
+    s.send('ke\x15true\x1b')
+    s.expect(r'true')
+    s.send('xy')
+    s.expect(r'press it again, alone')
+    assert s.muster('history', '--json').stdout.count('"number"') == 0
+    s.send('y')
+    s.wait_status('success')
+    s.send('5q')
+    s.ended(0)
+
+
 def main():
     tests = (restored_by_quit, restored_by_signals, resizes, suspends, left_running, hung_up,
-             parent_killed, pasted)
+             parent_killed, quits_with_the_last_batch, leaves_an_empty_screen,
+             told_before_the_screen, pasted, pasted_unbracketed)
     chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
     print('1..%d' % len(chosen), flush=True)
     failed = False

@@ -220,13 +220,13 @@ static void test_results_keys(void **state)
     harness_expect(h, "in no class near here");
     harness_keys(h, "/ C-u 'emerg' Enter");
     harness_keys(h, "Esc !");
-    harness_expect(h, "[Nodes]  failed, by name");
+    harness_expect(h, "[Nodes]  failed only, by name");
     harness_expect_not(h, "web01");
     /* And back to where it was pressed. */
     harness_keys(h, "!");
     harness_expect(h, "[Classes] Nodes  largest first");
     harness_keys(h, "! s s");
-    harness_expect(h, "failed, slowest first");
+    harness_expect(h, "failed only, slowest first");
     harness_keys(h, "Esc");
     harness_expect(h, "[Classes]");
     harness_free(h);
@@ -359,20 +359,26 @@ static void test_help_search(void **state)
     harness_free(h);
 }
 
-/* Largest first, whatever the names; equal ones by name. */
+/* Largest first, whatever the names; of equal ones what failed. */
 static void test_class_order(void **state)
 {
     struct harness *h = harness_new(NULL);
-    int64_t b = harness_batch(h, "uname", "web[01-06]");
+    int64_t b = harness_batch(h, "uname", "web[01-07]");
     static const char *const out[] = {"one\n", "two\n", "three\n", "three\n", "two\n",
                                       "three\n"};
     for (uint32_t i = 0; i < 6; i++)
         harness_run(h, b, i, 100, 0, out[i], NULL);
     harness_open(h, 80, 24, false);
-    harness_keys(h, "5 Enter 4 + g");
+    harness_keys(h, "5 Enter 4");
     harness_expect(h, "> >     3    0 three");
-    harness_keys(h, "j");
+    /* Until it is moved the cursor is on what stands first. */
+    harness_run(h, b, 6, 100, 1, "bad\n", NULL);
+    wait_for(h, "7/7");
+    harness_expect(h, "> >     3    0 three");
+    harness_keys(h, "+ j");
     harness_expect(h, "> >     2    0 two");
+    harness_keys(h, "j");
+    harness_expect(h, "> >     1    1 bad");
     harness_keys(h, "j");
     harness_expect(h, "> >     1    0 one");
     harness_free(h);

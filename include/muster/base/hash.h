@@ -24,5 +24,6 @@ void random_hex(char *out, size_t nbytes); /* 2 * nbytes digits and a NUL */
 void random_uuid(char out[37]);            /* RFC 9562 version 4 */
 /* A jitter in [0, below): for backoff, not for secrets. */
 uint32_t random_below(uint32_t below);
+const char *hash_library_version(void); /* of libcrypto, the one it runs with */
 
 #endif

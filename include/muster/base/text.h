@@ -27,6 +27,8 @@ enum text_flags {
  * selectors, U+2028/9, BOM to <U+202E>; invalid bytes to \xNN. After it no byte of the result is a
  * control (but LF as asked), and the result is valid UTF-8. Idempotent. */
 void text_sanitise(struct strbuf *out, const void *p, size_t n, enum text_flags flags);
+/* A code point that text_sanitise() does not let pass: a control, or one that nobody can see. */
+bool text_is_hidden(uint32_t cp);
 char *text_clean(const char *s);                 /* one line, sanitised; caller frees; NULL: "" */
 
 /* Appends s (already sanitised) cut to at most `cols` columns ('~' in the last when it was cut),

@@ -10,10 +10,11 @@ struct err;
 struct json;
 struct strbuf;
 
-/* {id, number, type, action, parameters, targetNodes?, targetGroups, status, createdAt, startedAt,
- * completedAt, duration, userId, label, single, rerunOf, cancelRequested, owner, warnings,
- * stats{total, queued, running, success, failed, reasons{...}}, executionIds}. executionIds are left
- * out (and targetNodes) when nodes is NULL; nodes are the names in target order. */
+/* {id, number, type, action, parameters, targets (folded), targetNodes?, targetGroups, status,
+ * createdAt, startedAt, completedAt, duration, userId, label, single, rerunOf, cancelRequested,
+ * owner, warnings, stats{total, queued, running, success, failed, reasons{...}}, executionIds}.
+ * executionIds are left out (and targetNodes) when nodes is NULL; nodes are the names in target
+ * order. */
 struct json *doc_batch(const struct batch *b, const char *const *nodes, size_t n_nodes);
 
 struct doc_output {

@@ -24,8 +24,12 @@ void json_put_null(struct json *obj, const char *key);
 void json_put_time(struct json *obj, const char *key, int64_t wall_ms); /* 0: null */
 void json_add(struct json *arr, struct json *value);
 void json_add_str(struct json *arr, const char *s);
-/* One line, no spaces, '/' not escaped; valid until j changes or is freed. */
+/* One line, no spaces, '/' not escaped; what a terminal would act on (text_is_hidden) is, so that
+ * it comes back when it is parsed. Valid until j changes or is freed, or the next call on it. */
 const char *json_text(struct json *j, size_t *len);
+/* "\uXXXX", or two of them above U+FFFF; buf of 13 bytes. Returns its length. */
+size_t json_escape(uint32_t cp, char *buf);
+const char *json_library_version(void); /* the one it runs with */
 
 /* Parses a whole document, at most 64 levels deep; trailing bytes, and duplicate or non-UTF-8 text
  * are errors. NULL and e (-ERR_VALIDATION with line and column) when it is not JSON. */

@@ -31,5 +31,6 @@ bool yaml_is_null(const struct yaml_node *n);
 int yaml_bool(const struct yaml_node *n);
 /* The value as compact JSON, for variables that are not scalars; caller frees. */
 char *yaml_to_json(const struct yaml_node *n);
+const char *yaml_library_version(void); /* the one it runs with */
 
 #endif

@@ -97,7 +97,7 @@ const struct transport_ops *const *engine_transports(void);
 
 /* Once in main, before any thread: libssh2_init. 0 or -ERR_INTERNAL. */
 int engine_global_init(struct err *e);
-/* "libssh2 1.10.0" and the like, for --version; static. */
+/* Of libssh2, the one it runs with; static. */
 const char *engine_library_version(void);
 
 /* The simulation: with engine_config.clock virtual and reactors == 1, engine_new starts no thread

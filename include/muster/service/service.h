@@ -65,6 +65,8 @@ void service_wake_drain(struct service *s);
 /* --- targets --- */
 
 struct target_request {
+    const struct strv *node_ids;  /* names as they are, no expressions; NULL: none */
+    const struct strv *group_ids;
     const char *targets;  /* -w; NULL: none */
     const char *exclude;  /* -x */
     struct strv groups;   /* -g: group names, each an '@'-less name or a comma list */
@@ -73,8 +75,9 @@ struct target_request {
     bool any_host;        /* --any-host (or the config key) */
     bool stdin_taken;
 };
-/* Evaluates targets (see core/target.h); @BATCH:WHAT goes to the store. out is left cleared on an
- * error: -ERR_VALIDATION, -ERR_INVALID_NODES, -ERR_NOT_FOUND, -ERR_STORE. An empty result is
+/* Evaluates targets (see core/target.h) and unites what they name; then the exclusions go.
+ * @BATCH:WHAT goes to the store. Whether the node_ids are known is left to the review. out is left
+ * cleared on an error: -ERR_VALIDATION, -ERR_INVALID_NODES, -ERR_NOT_FOUND, -ERR_STORE. An empty result is
  * -ERR_VALIDATION ("no target ..."). */
 int service_targets(struct service *s, const struct target_request *t, struct target_set *out,
                     struct err *e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Readers: read-only connections, any number, also of other processes. A reader belongs to one
- * thread. Every call is one short read transaction. All fail with -ERR_STORE (the text names the
- * path) and, where a batch is named, -ERR_NOT_FOUND. What is returned is owned by the caller, freed by
- * the function named. */
+ * thread. Every call is one short read transaction, or part of a snapshot. All fail with
+ * -ERR_STORE (the text names the path) and, where a batch is named, -ERR_NOT_FOUND. What is returned
+ * is owned by the caller, freed by the function named. */
 #ifndef MUSTER_STORE_READER_H
 #define MUSTER_STORE_READER_H
 
@@ -24,6 +24,13 @@ void reader_close(struct reader *r);
 /* True when anything was committed, by any process, since the last call (and the first time).
  * 3 us: PRAGMA data_version. */
 bool reader_changed(struct reader *r);
+
+/* One view over several calls: all until reader_end_snapshot() see the same moment. For what is read
+ * at one go into memory: while it lasts no checkpoint passes it and the log beside the database
+ * grows, so nothing that may wait (a pipe, a person) belongs inside. 0, also when there is no
+ * database yet (each call then reads as empty), or -ERR_STORE; end it in the first case only. */
+int reader_begin_snapshot(struct reader *r, struct err *e);
+void reader_end_snapshot(struct reader *r);
 
 /* A process that ran a batch has died: writer_recover() would settle it. */
 bool reader_has_dead_owner(struct reader *r);
@@ -121,13 +128,15 @@ int reader_output_all(struct reader *r, int64_t id, size_t max, char **p, size_t
 int reader_search(struct reader *r, int64_t number, const char *text, size_t *nodes, size_t *hits,
                   bool *partial, struct err *e);
 
-/* Everything that ran on a node, newest first; each with its batch's action. */
+/* Everything that ran on a node, newest first; each with its batch's action. `before`: only of
+ * batches with lower numbers (keyset page), 0: from the newest; *total counts all. */
 struct node_run {
     struct execution x;
     char *action;
 };
-int reader_node_runs(struct reader *r, const char *node, size_t offset, size_t limit,
-                     struct node_run **out, size_t *n, size_t *total, struct err *e);
+int reader_node_runs(struct reader *r, const char *node, int64_t before, size_t offset,
+                     size_t limit, struct node_run **out, size_t *n, size_t *total,
+                     struct err *e);
 void node_runs_free(struct node_run *v, size_t n);
 /* The newest run of each of these nodes (n names), for the picker: out[i] has batch 0 when it never
  * ran. Caller gives n zeroed elements and clears each with execution_clear. */

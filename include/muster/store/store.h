@@ -9,7 +9,7 @@ struct err;
 
 /* $MUSTER_DB, else $XDG_STATE_HOME/muster/muster.db. Caller frees. */
 char *store_default_path(void);
-/* "SQLite 3.40.1"; static. */
+/* Of SQLite, the one it runs with; static. */
 const char *store_library_version(void);
 /* 0, or -ERR_STORE when the path lies on a network file system (WAL does not work there; names the
  * remedy), or its folder cannot be made or written. Makes the folder (0700). */
