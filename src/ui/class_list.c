@@ -16,7 +16,7 @@
 
 #define RELOCATE_MAX 200 /* classes looked through for the open ones, after a change */
 
-enum { COL_SIZE, COL_RC, COL_LINE, COL_NODES, COL_N };
+enum { COL_COUNT, COL_RC, COL_SIZE, COL_LINE, COL_NODES, COL_N };
 
 static void drop(struct class_list *l)
 {
@@ -327,13 +327,15 @@ static void draw_class(const struct class_list *l, const struct column *cols, st
     char buf[32], num[32];
     snprintf(buf, sizeof buf, " %c %5s", find_open(l, r->cls) ? 'v' : '>',
              text_count(c->count, num));
-    columns_cell(&cols[COL_SIZE], s, row, ROLE_NORMAL, buf);
+    columns_cell(&cols[COL_COUNT], s, row, ROLE_NORMAL, buf);
     if (c->exit_code >= 0)
         snprintf(buf, sizeof buf, "%d", c->exit_code);
     else
         snprintf(buf, sizeof buf, "%s", vu_exec_glyph(c->status, c->reason));
     enum role role = vu_exec_role(c->status, c->reason);
     columns_cell(&cols[COL_RC], s, row, role, buf);
+    uint64_t size = c->out_size[0] + c->out_size[1];
+    columns_cell(&cols[COL_SIZE], s, row, ROLE_DIM, size ? text_size(size, num) : "-");
     char *line = line_of(c), *nodes = text_clean(c->nodes);
     columns_cell(&cols[COL_LINE], s, row, c->status == EXEC_SUCCESS ? ROLE_NORMAL : role, line);
     columns_cell(&cols[COL_NODES], s, row, ROLE_DIM, nodes);
@@ -367,7 +369,8 @@ void class_list_draw(const struct class_list *l, const struct app *a, struct sur
 {
     struct column cols[COL_N] = {{"   nodes", 8, 9, false, 0, false, 0, 0},
                                  {"rc", 3, 3, false, 1, true, 0, 0},
-                                 {"first line of equal outputs", 20, 30, true, 0, false, 0, 0},
+                                 {"size", 8, 8, false, 3, true, 0, 0},
+                                 {"first line", 20, 30, true, 0, false, 0, 0},
                                  {"nodes", 16, 28, false, 2, false, 0, 0}};
     struct rect head = {body.x + 1, body.y, body.w - 1 - vu_gap(s, body), 1};
     struct rect area = {body.x, body.y + 1, body.w, body.h - 1};

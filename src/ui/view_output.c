@@ -269,7 +269,9 @@ static void find(struct output_view *o, bool forward)
         app_toast(o->v.app, "nothing is searched: / searches in this output");
         return;
     }
+    bool whole = forward && o->pager.at_top && !o->pager.has_hit;
     o->missed = pager_find(&o->pager, forward) ? NULL
+                : whole                       ? "nowhere here"
                 : forward                     ? "no more below, N goes up"
                                               : "no more above, n goes down";
 }

@@ -77,9 +77,9 @@ static void search_all(struct results_view *r)
         err_clear(&e);
         return;
     }
-    r->found = x_asprintf("%s hit%s on %s node%s%s", text_count(hits, c1), hits == 1 ? "" : "s",
+    r->found = x_asprintf("%s hit%s on %s node%s%s%s", text_count(hits, c1), hits == 1 ? "" : "s",
                           text_count(nodes, c2), nodes == 1 ? "" : "s",
-                          partial ? " (in the first 64 MiB)" : "");
+                          partial ? " (in the first 64 MiB)" : "", hits ? ", n next" : "");
 }
 
 static bool class_has(struct results_view *r, const struct output_class *c, uint64_t *budget)

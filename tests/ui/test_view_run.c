@@ -211,7 +211,7 @@ static void test_results_keys(void **state)
     harness_keys(h, "/ 'EMERG' Enter");
     harness_expect(h, "0 hits on 0 nodes");
     harness_keys(h, "/ C-u 'emerg' Enter");
-    harness_expect(h, "3 hits on 3 nodes");
+    harness_expect(h, "3 hits on 3 nodes, n next");
     harness_keys(h, "n");
     harness_expect(h, "> >     3");
     harness_keys(h, "/ C-u 'nowhere' Enter");
@@ -296,7 +296,9 @@ static void test_output_place(void **state)
     harness_expect(h, "#1 web02  stdout+stderr  1%");
     harness_keys(h, "G");
     harness_expect(h, "stdout+stderr  end");
-    harness_keys(h, "g / 'line 0499' Enter");
+    harness_keys(h, "g / 'line 9' Enter");
+    harness_expect(h, "nowhere here");
+    harness_keys(h, "Esc g / 'line 0499' Enter");
     harness_expect(h, "stdout+stderr  51%");
     harness_free(h);
 }
@@ -337,8 +339,8 @@ static void test_truncated(void **state)
     harness_open(h, 80, 24, false);
     harness_keys(h, "5 Enter 4 +");
     wait_for(h, "failed 1");
-    harness_expect(h, "2    0 (truncated) the same");
-    harness_expect(h, "1    1 (truncated) the same");
+    harness_expect(h, "2    0      9 B (truncated) the same");
+    harness_expect(h, "1    1      9 B (truncated) the same");
     harness_keys(h, "g l");
     harness_expect(h, "0.3s output truncated");
     harness_keys(h, "]");
@@ -370,17 +372,17 @@ static void test_class_order(void **state)
         harness_run(h, b, i, 100, 0, out[i], NULL);
     harness_open(h, 80, 24, false);
     harness_keys(h, "5 Enter 4");
-    harness_expect(h, "> >     3    0 three");
+    harness_expect(h, "> >     3    0      6 B three");
     /* Until it is moved the cursor is on what stands first. */
     harness_run(h, b, 6, 100, 1, "bad\n", NULL);
     wait_for(h, "7/7");
-    harness_expect(h, "> >     3    0 three");
+    harness_expect(h, "> >     3    0      6 B three");
     harness_keys(h, "+ j");
-    harness_expect(h, "> >     2    0 two");
+    harness_expect(h, "> >     2    0      4 B two");
     harness_keys(h, "j");
-    harness_expect(h, "> >     1    1 bad");
+    harness_expect(h, "> >     1    1      4 B bad");
     harness_keys(h, "j");
-    harness_expect(h, "> >     1    0 one");
+    harness_expect(h, "> >     1    0      4 B one");
     harness_free(h);
 }
 
