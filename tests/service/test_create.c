@@ -113,6 +113,28 @@ static void test_review_names_what_asks_to_be_confirmed(void **state)
     wait_idle(f->s);
 }
 
+static void test_more_nodes_than_were_agreed_to_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct batch_request r;
+    struct batch_review v;
+    struct batch_created c;
+
+    ask(&r, "true", LIST("n01"), LIST("db"));
+    assert_int_equal(service_review(f->s, &r, &v, &f->e), 0);
+    r.expect_count = v.nodes.n;
+    r.confirmed = true;
+    batch_review_clear(&v);
+    write_file(f, "inventory.yaml", "defaults: {transport: local}\nnodes: {n01: {}}\n"
+                                    "groups: {db: {nodes: 'db[1-5]'}}\n");
+    int rc = batch_create(f->s, &r, &c, &f->e);
+    assert_refused(f, rc, ERR_VALIDATION, "3 then, 6 now");
+    assert_int_equal(count_batches(f), 0);
+    r.expect_count = 6;
+    assert_int_equal(create(f, &r), 1);
+    wait_idle(f->s);
+}
+
 static void test_rules(void **state)
 {
     struct fixture *f = *state;
@@ -377,6 +399,7 @@ int main(void)
         TEST(test_groups_of_an_expanded_request_are_only_kept),
         TEST(test_review_warns),
         TEST(test_review_names_what_asks_to_be_confirmed),
+        TEST(test_more_nodes_than_were_agreed_to_are_refused),
         TEST(test_rules),
         TEST(test_refused),
         TEST(test_read_only),
