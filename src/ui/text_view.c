@@ -111,7 +111,7 @@ enum view_result text_view_act(struct view *v, enum action a)
         field_set(&t->find.field, "");
         return VIEW_DONE;
     default:
-        return VIEW_IGNORED;
+        return vu_no_use(v->app, a);
     }
 }
 

@@ -67,7 +67,7 @@ static void node_fini(struct view *v)
 static void add(struct strv *out, int w, const char *name, const char *text)
 {
     if (out->n < FACTS_MAX)
-        vu_fact(out, name, w < 60 ? 10 : 16, text, w, FACTS_MAX - out->n);
+        vu_fact(out, name, w < 60 ? 11 : 16, text, w, FACTS_MAX - out->n);
 }
 
 static void add_groups(struct strv *out, int w, const struct fleet *f, const struct fleet_node *x)
@@ -285,7 +285,7 @@ static enum view_result node_act(struct view *v, enum action act)
             vu_open_output(v->app, r->x.batch, r->x.position);
         return VIEW_DONE;
     }
-    return list_act(&n->list, act) ? VIEW_DONE : VIEW_IGNORED;
+    return list_act(&n->list, act) ? VIEW_DONE : vu_no_use(v->app, act);
 }
 
 const struct view_ops view_node = {

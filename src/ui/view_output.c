@@ -310,7 +310,7 @@ static enum view_result output_act(struct view *v, enum action act)
         pager_set_needle(&o->pager, NULL);
         return VIEW_DONE;
     default:
-        return VIEW_IGNORED;
+        return vu_no_use(v->app, act);
     }
 }
 

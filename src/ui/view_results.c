@@ -349,7 +349,7 @@ static enum view_result results_act(struct view *v, enum action act)
         r->tab = TAB_CLASSES;
         return VIEW_DONE;
     }
-    return exec_list_act(&r->nodes, v->app, act) ? VIEW_DONE : VIEW_IGNORED;
+    return exec_list_act(&r->nodes, v->app, act) ? VIEW_DONE : vu_no_use(v->app, act);
 }
 
 static enum view_result results_key(struct view *v, const struct key *k)

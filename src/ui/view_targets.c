@@ -498,6 +498,9 @@ static enum view_result act_on_selection(struct targets_view *t, enum action act
         if (nodeset_count(a->sel.nodes) > 0) {
             selection_save(&a->sel);
             selection_clear(&a->sel);
+            app_toast(a, "none selected any more; z brings them back");
+        } else {
+            app_toast(a, "nothing is selected");
         }
         return VIEW_DONE;
     case ACT_UNDO:
@@ -535,6 +538,8 @@ static enum view_result targets_act(struct view *v, enum action act)
     case ACT_NODE:
         if (cursor_row(t) && cursor_row(t)->kind == TROW_NODE)
             open_row(t);
+        else
+            app_toast(t->v.app, "I shows all of a node: the cursor is on none");
         break;
     case ACT_FILTER:
         prompt_start(&t->prompt);

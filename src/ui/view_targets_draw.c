@@ -162,7 +162,7 @@ static void draw_footer(const struct targets_view *t, struct surface *s, struct 
         snprintf(text, sizeof text, "range: Space picks it, v ends it");
     else if (n == 0)
         snprintf(text, sizeof text, "none selected: Space picks, a all");
-    else if (target_tree_filtered(&t->tree))
+    else if (t->tree.n_hidden > 0)
         snprintf(text, sizeof text, "%s selected, %s hidden by the filter", text_count(n, c1),
                  text_count(t->tree.n_hidden, c2));
     else

@@ -213,6 +213,33 @@ char *vu_path(const char *path)
     return x_strdup(path);
 }
 
+enum view_result vu_no_use(struct app *a, enum action act)
+{
+    char key[16];
+    switch (act) {
+    case ACT_NEXT_PANE:
+    case ACT_PREV_PANE:
+        if (a->n_overlays == 0)
+            return VIEW_IGNORED;
+        app_toast(a, "Esc closes this first; the panes are behind it");
+        return VIEW_DONE;
+    case ACT_OPEN:
+    case ACT_FILTER:
+    case ACT_FIND_NEXT:
+    case ACT_FIND_PREV:
+    case ACT_WRAP:
+    case ACT_STREAM:
+    case ACT_FOLLOW:
+    case ACT_NODE:
+    case ACT_NEXT_TAB:
+    case ACT_PREV_TAB:
+        app_toast(a, "%s does nothing here (? helps)", action_key(act, key));
+        return VIEW_DONE;
+    default:
+        return VIEW_IGNORED;
+    }
+}
+
 void vu_open_output(struct app *a, int64_t batch, uint32_t position)
 {
     a->node_batch = batch;

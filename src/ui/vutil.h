@@ -7,6 +7,7 @@
 #include "muster/core/batch.h"
 #include "muster/ui/field.h"
 #include "muster/ui/surface.h"
+#include "muster/ui/view.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -48,6 +49,8 @@ void vu_fact(struct strv *out, const char *name, int name_w, const char *text, i
 /* A path with the home folder as ~; caller frees. NULL: "". */
 char *vu_path(const char *path);
 
+/* For what a view does not do with an action: says so where the key would seem dead. */
+enum view_result vu_no_use(struct app *a, enum action act);
 /* Opens the output of one execution, or all that is known of a node. */
 void vu_open_output(struct app *a, int64_t batch, uint32_t position);
 void vu_open_node(struct app *a, const char *node);

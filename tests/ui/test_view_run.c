@@ -286,8 +286,13 @@ static void test_output_place(void **state)
     harness_keys(h, "l l l");
     harness_expect_not(h, " col ");
     harness_expect(h, "short");
-    harness_keys(h, "v");
-    harness_expect(h, "v does nothing here");
+    static const char *const useless[] = {"v", "Enter", "d", "Tab"};
+    static const char *const told[] = {"v does nothing here", "Enter does nothing here",
+                                       "d is no key", "Esc closes this first"};
+    for (size_t i = 0; i < ARRAY_LEN(useless); i++) {
+        harness_keys(h, useless[i]);
+        harness_expect(h, told[i]);
+    }
     harness_size(h, 44, 24);
     harness_keys(h, "g l l l l l l l l l l");
     harness_expect_not(h, " col ");
@@ -356,7 +361,9 @@ static void test_help_search(void **state)
     harness_open(h, 80, 24, false);
     harness_keys(h, "? / 'page'");
     harness_expect(h, "n next, N previous");
-    harness_keys(h, "'nowhere'");
+    harness_keys(h, "Enter W");
+    harness_expect(h, "W does nothing here");
+    harness_keys(h, "/ 'nowhere'");
     harness_expect(h, "nowhere here");
     harness_free(h);
 }
