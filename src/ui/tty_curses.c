@@ -27,6 +27,7 @@
 #define PASTE_MAX ((size_t) 32 << 10)
 #define PASTE_WAIT_MS 1000
 #define BURST_MS 20
+#define TYPE_AHEAD 3 /* bytes after an Enter that may be the next commands of a fast hand */
 
 struct tty {
     SCREEN *screen;
@@ -434,11 +435,10 @@ bool tty_key(struct tty *t, struct key *k)
         return true;
     enter = k->code == KEY_CODE_ENTER;
     t->many_lines = t->many_lines && before;
-    /* Only where a line ends is it worth a wait whether its paste goes on. One more key may be the
-     * next command of a fast hand. */
+    /* Only where a line ends is it worth a wait whether its paste goes on. */
     int n = more_waits(before && enter);
     t->more = n > 0;
-    if (enter && n > (t->many_lines ? 0 : 1)) {
+    if (enter && n > (t->many_lines ? 0 : TYPE_AHEAD)) {
         t->many_lines = true;
         t->burst = BURST_LINE;
     } else if (before || t->more) {
