@@ -14,6 +14,7 @@
 #include "muster/service/version.h"
 #include "muster/store/reader.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -150,6 +151,16 @@ static int dispatch(struct cli *c, struct err *e)
     return c->verb == VERB_SCREEN ? run_screen(c, e) : functions[c->verb](c, e);
 }
 
+/* Results that did not arrive are no success; a reader that has seen enough (`| head`) is none of
+ * our business. */
+static int end_output(int rc)
+{
+    if (fflush(stdout) == 0 || errno == EPIPE || rc != 0)
+        return rc;
+    fprintf(stderr, "muster: cannot write to standard output: %s\n", strerror(errno));
+    return 1;
+}
+
 int cli_main(int argc, char **argv, const struct cli_hooks *hooks)
 {
     /* Who reads our output may leave early (`| head`): the batch still goes on to its end. */
@@ -163,8 +174,7 @@ int cli_main(int argc, char **argv, const struct cli_hooks *hooks)
         look_for_json(&c, argv);
     if (rc < 0)
         rc = report(&c, &e);
-    if (fflush(stdout) != 0 && rc == 0)
-        rc = 1;
+    rc = end_output(rc);
     err_clear(&e);
     args_clear(&c);
     log_close();

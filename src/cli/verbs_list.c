@@ -142,7 +142,7 @@ static int history_json(struct reader *r, const struct batch_filter *f, size_t o
         done += n;
         if (rc != 0)
             return rc;
-        if (n < want || done == limit)
+        if (n < want || done == limit || ferror(stdout))
             break;
     }
     printf("],\"total\":%zu}\n", total);
@@ -298,7 +298,7 @@ static int node_runs_json(struct reader *r, const char *name, struct node_run *v
         for (size_t i = 0; i < n && rc == 0; i++)
             rc = node_run_json(r, &v[i], &shown, e);
         node_runs_free(v, n);
-        if (rc != 0 || n < want || !more)
+        if (rc != 0 || n < want || !more || ferror(stdout))
             return rc;
         rc = reader_node_runs(r, name, before, 0, want, &v, &n, NULL, e);
         if (rc != 0)

@@ -53,6 +53,16 @@ class Whole(Case):
             self.assertEqual(b['targetNodes'], ['n001', 'n002'])
         d = self.ok('history', '--json', '--page', '3', '--page-size', '250').json
         self.assertEqual([b['number'] for b in d['batches']], numbers[500:750])
+        for argv in (['history', '--json'], ['node', 'n002', '--json']):
+            # A reader that has seen enough is no error; a disk that is full is one.
+            p = self.start(*argv)
+            p.stdout.read(1)
+            p.stdout.close()
+            self.assertEqual((p.stderr.read(), p.wait(timeout=30)), (b'', 0))
+            with open('/dev/full', 'wb') as full:
+                p = self.start(*argv, stdout=full)
+                self.assertIn(b'No space left', p.stderr.read())
+                self.assertEqual(p.wait(timeout=30), 1)
 
     def test_rows_and_statistics_are_of_one_moment(self):
         names = sorted(['n%03d' % i for i in range(1, 201)])
