@@ -150,6 +150,8 @@ static void load_last_failed(struct progress_view *p, const struct batch *b)
     struct execution *x = NULL;
     size_t n = 0;
     f.status_mask = 1u << EXEC_FAILED;
+    /* What was cancelled or never began is no error of a node. */
+    f.reason_mask = ~(1u << REASON_CANCELLED | 1u << REASON_SKIPPED);
     if (b->stats.failed == 0 || reader_executions(p->v.app->reader, b->number, &f, SORT_FINISHED,
                                                   true, 0, 1, &x, &n, NULL, NULL) != 0)
         return;
