@@ -64,7 +64,8 @@ static const char *notes(enum verb v)
     case VERB_RUN:
         return "\nTargets: web[01-20]  @group  a,b (union)  a!b (without)  a&b (both)  a^b (either)\n"
                "  web*  /regex/  ^file  - (standard input)  @last:failed  @42:timeout  @42:rc=3\n"
-               "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment.\n"
+               "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment; its\n"
+               "standard input is empty.\n"
                "Ctrl-C stops the batch, on the nodes too; a second one leaves at once.\n"
                "\nA request: {\"targetNodeIds\": [\"web01\"], \"targetGroupIds\": [\"db\"],\n"
                "  \"action\": \"uptime\", \"exclude\": \"db3\", \"fanout\": 20}: options by their long\n"

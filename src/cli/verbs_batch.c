@@ -62,6 +62,12 @@ static void print_head(const struct batch *b)
            batch_progress(&b->stats),
            text_duration(batch_duration_ms(b, wall_ms(clock_system())), time));
     printf("command  %s\ntargets  %s\n", action, targets);
+    if (b->label) {
+        CLEANUP_FREE char *label = text_clean(b->label);
+        printf("label    %s\n", label);
+    }
+    if (b->rerun_of)
+        printf("rerun of #%lld\n", (long long) b->rerun_of);
     printf("total %u  queued %u  running %u  success %u  failed %u\n", b->stats.total,
            b->stats.queued, b->stats.running, b->stats.success, b->stats.failed);
     for (int r = 1, n = 0; r < REASON_COUNT; r++)

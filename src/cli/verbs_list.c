@@ -149,7 +149,7 @@ static int history_json(struct reader *r, const struct batch_filter *f, size_t o
     return 0;
 }
 
-static int history(struct cli *c, struct reader *r, struct err *e)
+static int history(struct cli *c, struct reader *r, const char *db_path, struct err *e)
 {
     struct batch_filter f = BATCH_FILTER_ANY;
     int rc = history_filter(c, &f, e);
@@ -164,7 +164,13 @@ static int history(struct cli *c, struct reader *r, struct err *e)
     if (rc != 0)
         return rc;
     history_table(b, n);
-    if (n < total)
+    if (total == 0)
+        fprintf(stderr, "no batch in %s%s\n", db_path,
+                access(db_path, F_OK) == 0 ? " is of that kind, or there is none yet"
+                                           : ": that file does not exist yet");
+    else if (n == 0)
+        fprintf(stderr, "no such page: there are %zu batches\n", total);
+    else if (n < total)
         fprintf(stderr, "%zu of %zu batches (--page N, --page-size N show more)\n", n, total);
     batches_free(b, n);
     return 0;
@@ -179,7 +185,7 @@ int verb_history(struct cli *c, struct err *e)
     if (!s)
         return -(int) e->code;
     struct reader *r = reader_open(service_db_path(s), e);
-    rc = r ? history(c, r, e) : -ERR_STORE;
+    rc = r ? history(c, r, service_db_path(s), e) : -ERR_STORE;
     reader_close(r);
     service_close(s);
     return rc;

@@ -447,11 +447,11 @@ static int refuse_unknown(struct eval *v)
     }
     nodeset_fold(&folded, v->unknown, 200);
     if (n == 1)
-        err_set(v->e, ERR_INVALID_NODES, "unknown node %s: no inventory has it; muster nodes lists "
+        err_set(v->e, ERR_INVALID_NODES, "unknown node %s: no inventory has it; muster nodes -a lists "
                 "what is known, and --any-host takes any name", folded.s);
     else
         err_set(v->e, ERR_INVALID_NODES, "%zu unknown nodes, %s: no inventory has them; muster "
-                "nodes lists what is known, and --any-host takes any name", n, folded.s);
+                "nodes -a lists what is known, and --any-host takes any name", n, folded.s);
     err_details(v->e, strbuf_steal(&details));
     strbuf_free(&folded);
     return -ERR_INVALID_NODES;

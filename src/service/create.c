@@ -100,7 +100,7 @@ static int add_nodes(const struct fleet *f, bool any, const char *const *ids, si
     for (char *p = line; (p = strchr(p, '\n')) != NULL;)
         *p = ',';
     int rc = err_set(e, ERR_INVALID_NODES,
-                     "unknown node%s: %s (muster nodes lists them; --any-host takes any name)",
+                     "unknown node%s: %s (muster nodes -a lists them; --any-host takes any name)",
                      bad == 1 ? "" : "s", line);
     err_details(e, X_STEAL(list));
     return rc;

@@ -350,7 +350,10 @@ const char *service_trouble(struct service *s)
 
 bool service_stuck(struct service *s)
 {
-    if (!s->engine || !service_trouble(s))
+    pthread_mutex_lock(&s->lock);
+    bool failing = s->trouble != NULL;
+    pthread_mutex_unlock(&s->lock);
+    if (!s->engine || !failing)
         return false;
     struct engine_counts c;
     engine_counts(s->engine, &c);

@@ -52,7 +52,8 @@ static void fini(struct view *v)
 
 static bool filtered(const struct history_view *h)
 {
-    return h->status >= 0 || h->not_success || h->kind || h->since_ms || h->until_ms || !prompt_empty(&h->text);
+    return h->status >= 0 || h->not_success || h->kind || h->since_ms || h->until_ms ||
+           !prompt_empty(&h->text);
 }
 
 /* --- reading --- */

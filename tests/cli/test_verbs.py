@@ -232,6 +232,17 @@ class Status(Case):
             self.assertEqual(self.status(name)['batch']['number'], 1, name)
 
 
+class Told(Case):
+    def test_an_empty_history_names_its_database(self):
+        r = self.ok('history', '--db', self.path('none', 'x.db'))
+        self.assertIn('none/x.db: that file does not exist yet', r.err)
+        self.run_on('n001', 'true', '--label', 'before the move')
+        self.assertIn('no such page: there are 1 batches', self.ok('history', '--page', '9').err)
+        self.assertRegex(self.ok('status').text, 'label +before the move')
+        self.ok('rerun', '--all', '-q')
+        self.assertIn('rerun of #1', self.ok('status').text)
+
+
 class Results(Case):
     def test_all(self):
         self.run_on('n[001-003]', 'echo out $MUSTER_NODE; echo err >&2; [ $MUSTER_NODE != n002 ]', rc=5)
