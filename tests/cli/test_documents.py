@@ -66,7 +66,9 @@ class Whole(Case):
 
     def test_rows_and_statistics_are_of_one_moment(self):
         names = sorted(['n%03d' % i for i in range(1, 201)])
-        p = self.start('run', '-w', 'n[001-200]', '-f', '20', '-q', '--', 'sleep 0.02')
+        # The last ones wait for a word, so that there is always something to look at while it runs.
+        p = self.start('run', '-w', 'n[001-200]', '-f', '20', '-q', '--', 'case $MUSTER_NODE in n19*) '
+                       'while [ ! -e $MUSTER_TEST/go ]; do sleep 0.05; done;; esac; sleep 0.02')
         until(lambda: self.rows()[0] == 1, 'the batch')
         seen = 0
         while True:
@@ -83,9 +85,11 @@ class Whole(Case):
             done = sum(x['result'] is not None for x in d['executions'])
             self.assertEqual(done, d['batch']['stats']['success'])
             seen += 1
+            if seen == 4:
+                self.write('go', '')
             if d['batch']['status'] != 'running':
                 break
-        self.assertGreater(seen, 2)
+        self.assertGreater(seen, 3)
         self.assertEqual(self.end(p).rc, 0)
 
     def test_a_comparison_that_is_cut_says_so(self):
