@@ -198,7 +198,8 @@ static void choose_free(struct app *a, char *question, const struct choice *choi
 
 void app_review_rerun(struct app *a, int64_t number)
 {
-    static const struct choice choice = {"afso", "no rerun", rerun_chosen, NULL};
+    static const struct choice choice = {
+        "afso", {"all", "failed", "skipped", "selected"}, "no", rerun_chosen, NULL};
     struct batch b;
 
     if (!read_asked(a, number, &b))
@@ -252,7 +253,7 @@ static bool cancel_moot(struct app *a)
 
 void app_cancel_batch(struct app *a, int64_t number)
 {
-    static const struct choice choice = {"y", NULL, cancel_chosen, cancel_moot};
+    static const struct choice choice = {"y", {"yes"}, "no", cancel_chosen, cancel_moot};
     struct batch b;
 
     if (!read_asked(a, number, &b))
@@ -329,7 +330,7 @@ static void ask_path(struct app *a, const char *initial, bool again);
 
 static void path_given(struct app *a, const char *text)
 {
-    static const struct choice choice = {"y", NULL, overwrite_chosen, NULL};
+    static const struct choice choice = {"y", {"yes"}, "no", overwrite_chosen, NULL};
     struct app_private *p = a->priv;
     enum export_format format;
 
@@ -402,7 +403,7 @@ static void delete_chosen(struct app *a, char key)
 
 void app_delete_batch(struct app *a, int64_t number)
 {
-    static const struct choice choice = {"y", NULL, delete_chosen, NULL};
+    static const struct choice choice = {"y", {"yes"}, "no", delete_chosen, NULL};
     struct batch b;
 
     if (!read_asked(a, number, &b))
@@ -461,8 +462,9 @@ static bool quit_moot(struct app *a)
 
 void app_quit_ask(struct app *a)
 {
-    static const struct choice any = {"lcs", "stay", quit_chosen, quit_moot},
-                               demo = {"cs", "stay", quit_chosen, quit_moot};
+    static const struct choice any = {
+        "lcs", {"leave", "cancel", "stay"}, "stay", quit_chosen, quit_moot};
+    static const struct choice demo = {"cs", {"cancel", "stay"}, "stay", quit_chosen, quit_moot};
 
     if (service_idle(a->service))
         a->quit = true;

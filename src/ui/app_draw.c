@@ -184,12 +184,13 @@ static void draw_answers(struct app *a, struct surface *s, struct rect row, cons
     const struct choice *c = q->active ? q->choice : NULL;
     int x = row.x;
 
-    if (c && strcmp(c->keys, "y") == 0) {
-        x += hint(s, row, x, "y", "yes");
-        x += hint(s, row, x, "n", "no");
-        hint(s, row, x, "Esc", "no");
-    } else if (c) {
-        hint(s, row, x, "Esc", c->esc);
+    if (c) {
+        for (size_t i = 0; c->keys[i]; i++)
+            x += hint(s, row, x, (char[]) {c->keys[i], '\0'}, c->words[i]);
+        if (strcmp(c->esc, "no") == 0)
+            x += hint(s, row, x, "n", "no");
+        if (x + hint(NULL, row, x, "Esc", c->esc) <= row.x + row.w + 1)
+            hint(s, row, x, "Esc", c->esc);
     } else {
         if (q->active || v->ops != &view_review)
             x += hint(s, row, x, "Enter", "done");

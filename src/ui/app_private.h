@@ -15,8 +15,9 @@
 
 /* One key out of some. */
 struct choice {
-    const char *keys; /* "y": n and Esc say no */
-    const char *esc;  /* what Esc does, for the footer */
+    const char *keys;     /* at most four; n, q and Esc leave it */
+    const char *words[4]; /* what each does, for the footer */
+    const char *esc;      /* and Esc */
     void (*chosen)(struct app *a, char key); /* key 0: closed */
     bool (*moot)(struct app *a); /* true: there is nothing to ask any more; NULL: never */
 };

@@ -287,7 +287,7 @@ static void questions(void **state)
     harness_expect(h, "#3 has ended");
     harness_keys(h, "j r");
     harness_expect(h, "Rerun #2: a all 20, f failed 2, s skipped 0?");
-    harness_expect(h, " Esc no rerun");
+    harness_expect(h, " a all  f failed  s skipped  o selected  n no  Esc no");
     harness_keys(h, "f");
     harness_expect(h, "web[07,14]");
     harness_keys(h, "Esc");

@@ -181,6 +181,11 @@ static void narrow_footers(void **state)
     harness_expect(h, " Enter open  r rerun  ? help  q quit");
     harness_keys(h, "Enter");
     harness_expect(h, " X cancel  ! failed  ? help  q back");
+    harness_keys(h, "r");
+    harness_expect(h, " a all  f failed  s skipped  o selected");
+    harness_keys(h, "Esc X");
+    harness_expect(h, " y yes  n no  Esc no");
+    harness_keys(h, "n");
     harness_keys(h, "2");
     harness_expect(h, " e edit  x run  ");
     harness_expect(h, "q back");
