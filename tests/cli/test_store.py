@@ -47,7 +47,7 @@ class Store(Case):
         self.hear(p)
         self.assertEqual(p.returncode, 0, self.said)
         self.assertIn(b'going on', self.said)
-        self.assertEqual(out.count(b'end\n'), 3)
+        self.assertEqual(out.count(b': end\n'), 3)
         self.assertEqual(self.rows(), [('success', '', 3)] if self.rows()[0][1] == ''
                          else [('success', None, 3)])
 
