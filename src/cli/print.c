@@ -272,6 +272,31 @@ static int add_exit_codes(struct reader *r, int64_t number, struct strbuf *out, 
     return rc;
 }
 
+/* What became of the processes that were stopped or lost: a line for each answer. */
+static int add_processes(struct reader *r, int64_t number, struct strbuf *out, struct err *e)
+{
+    const struct exec_filter f = {.reason_mask = 1u << REASON_CANCELLED | 1u << REASON_TIMEOUT |
+                                                 1u << REASON_LOST};
+    struct nodeset *nodes[REMOTE_COUNT];
+    struct execution *x = NULL;
+    size_t n = 0;
+    for (int i = 0; i < REMOTE_COUNT; i++)
+        nodes[i] = nodeset_new();
+    int rc = reader_executions(r, number, &f, SORT_POSITION, false, 0, SIZE_MAX, &x, &n, NULL, e);
+    for (size_t i = 0; i < n; i++)
+        nodeset_add(nodes[x[i].remote], x[i].node);
+    executions_free(x, n);
+    for (int i = 0; i < REMOTE_COUNT; i++) {
+        char shown[64];
+        snprintf(shown, sizeof shown, "process on the node %s",
+                 remote_process_name((enum remote_process) i));
+        if (rc == 0 && i != REMOTE_NONE && nodeset_count(nodes[i]))
+            add_nodes(out, shown, true, nodes[i]);
+        nodeset_free(nodes[i]);
+    }
+    return rc;
+}
+
 int reasons_text(struct reader *r, const struct batch *b, struct strbuf *out, struct err *e)
 {
     int rc = 0;
@@ -281,6 +306,9 @@ int reasons_text(struct reader *r, const struct batch *b, struct strbuf *out, st
             rc = reason == REASON_EXIT ? add_exit_codes(r, b->number, out, e)
                                        : add_failed(r, b->number, name, false, name, out, e);
     }
+    const uint32_t *n = b->stats.by_reason;
+    if (rc == 0 && n[REASON_CANCELLED] + n[REASON_TIMEOUT] + n[REASON_LOST])
+        rc = add_processes(r, b->number, out, e);
     return rc;
 }
 

@@ -83,6 +83,8 @@ static void status_row(struct table *t, const struct execution *x, int64_t now)
     char time[24], code[16] = "";
     if (x->exit_code >= 0)
         snprintf(code, sizeof code, "%d", x->exit_code);
+    /* Nobody measured how long one took whose muster went away. */
+    bool known = !exec_is_final(x->status) || x->duration_ms >= 0;
     struct strbuf why;
     strbuf_init(&why, 0);
     strbuf_adds(&why, x->error ? x->error : "");
@@ -92,7 +94,7 @@ static void status_row(struct table *t, const struct execution *x, int64_t now)
                                  exec_status_name(x->status),
                                  reason_name(x->reason),
                                  code,
-                                 text_duration(execution_duration_ms(x, now), time),
+                                 text_duration(known ? execution_duration_ms(x, now) : -1, time),
                                  why.s};
     table_row(t, cells);
     strbuf_free(&why);
@@ -285,15 +287,63 @@ int verb_cancel(struct cli *c, struct err *e)
 
 /* --- export --- */
 
+static bool ends_in(const char *name, const char *ending)
+{
+    size_t n = strlen(name), m = strlen(ending);
+    return n > m && strcasecmp(name + n - m, ending) == 0;
+}
+
+/* The format that is asked for, else the one that the file's ending names, else JSON. */
+static int export_format(const struct cli *c, enum export_format *out, struct err *e)
+{
+    const char *name = c->set[OPT_OUTPUT] ? c->text[OPT_OUTPUT] : "";
+    bool csv_name = ends_in(name, ".csv"), json_name = ends_in(name, ".json");
+    *out = csv_name ? EXPORT_CSV : EXPORT_JSON;
+    if (!c->set[OPT_EXPORT_FORMAT])
+        return 0;
+    *out = strcmp(c->text[OPT_EXPORT_FORMAT], "csv") == 0 ? EXPORT_CSV : EXPORT_JSON;
+    if (*out == EXPORT_CSV ? json_name : csv_name)
+        return err_set(e, ERR_VALIDATION, "--format %s, but -o %s: make them agree",
+                       c->text[OPT_EXPORT_FORMAT], name);
+    return 0;
+}
+
+/* A name that muster chose itself never replaces a file. */
+static int check_free(const struct cli *c, const char *name, struct err *e)
+{
+    if (c->set[OPT_OUTPUT] || access(name, F_OK) != 0)
+        return 0;
+    return err_set(e, ERR_VALIDATION, "%s is there already: -o %s replaces it, -o - writes to standard "
+                   "output", name, name);
+}
+
+static void warn_running(const struct session *s)
+{
+    CLEANUP_ERR struct err e = ERR_INIT;
+    struct batch b;
+    if (reader_batch(s->reader, s->number, &b, &e) != 0)
+        return;
+    if (b.status == BATCH_RUNNING)
+        fprintf(stderr, "muster: warning: batch #%lld still runs: %u of %u have ended\n",
+                (long long) b.number, b.stats.success + b.stats.failed, b.stats.total);
+    batch_clear(&b);
+}
+
 static int export_batch(struct cli *c, struct session *s, struct err *e)
 {
-    bool csv = c->set[OPT_EXPORT_FORMAT] && strcmp(c->text[OPT_EXPORT_FORMAT], "csv") == 0;
-    enum export_format format = csv ? EXPORT_CSV : EXPORT_JSON;
+    enum export_format format;
+    int rc = export_format(c, &format, e);
+    if (rc != 0)
+        return rc;
     CLEANUP_FREE char *name = c->set[OPT_OUTPUT] ? x_strdup(c->text[OPT_OUTPUT])
                                                  : batch_export_name(s->number, format);
     bool to_stdout = strcmp(name, "-") == 0;
-    int rc = batch_export(s->service, s->number, format, NULL, to_stdout ? NULL : name,
-                          STDOUT_FILENO, e);
+    rc = to_stdout ? 0 : check_free(c, name, e);
+    if (rc != 0)
+        return rc;
+    warn_running(s);
+    rc = batch_export(s->service, s->number, format, NULL, to_stdout ? NULL : name, STDOUT_FILENO,
+                      e);
     if (rc == 0 && !to_stdout && !c->set[OPT_QUIET])
         fprintf(stderr, "batch #%lld written to %s\n", (long long) s->number, name);
     return rc;

@@ -116,8 +116,8 @@ static int no_target(const struct target_request *t, const struct target_set *ou
                                    : "give -w TARGETS, -g GROUP or -a");
     return err_set(e, ERR_VALIDATION, "no target: %s",
                    out->warnings.n ? out->warnings.v[0]
-                                   : "what was given names no node (muster nodes shows what there "
-                                     "is)");
+                                   : "what was given, less what was left out, names no node "
+                                     "(muster nodes EXPRESSION shows what one means)");
 }
 
 int service_targets(struct service *s, const struct target_request *t, struct target_set *out,

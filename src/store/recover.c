@@ -44,7 +44,8 @@ int settle_batch(struct wdb *d, struct batch_row *b, int64_t pid, const char *ve
     static const char *const update =
         "UPDATE executions SET stdout_id = ?, stderr_id = ? WHERE id = ?";
     CLEANUP_FREE char *lost = x_asprintf(
-        "muster (pid %lld) %s while it ran; its outcome is unknown", (long long) pid, verb);
+        "muster (pid %lld) %s while it ran; its outcome is unknown, and it may still run on the node",
+        (long long) pid, verb);
     CLEANUP_FREE char *skipped = x_asprintf(
         "never started: muster (pid %lld) %s first", (long long) pid, verb);
     CLEANUP_FREE struct open_execution *open = NULL;

@@ -199,8 +199,9 @@ int execution_end(struct wdb *d, struct batch_row *b, int64_t id, enum exec_stat
         b->completed = when;
     return sql_run(&d->sql,
                    "UPDATE executions SET status = 'failed', reason = ?, error = ?,"
-                   " completed_at = ?, finished_seq = ? WHERE id = ?",
-                   "ssiii", reason_name(reason), error, when,
+                   " completed_at = ?, remote_process = ?, finished_seq = ? WHERE id = ?",
+                   "ssisii", reason_name(reason), error, when,
+                   remote_process_name(reason == REASON_LOST ? REMOTE_UNKNOWN : REMOTE_NONE),
                    (int64_t) b->stats.success + b->stats.failed, id);
 }
 

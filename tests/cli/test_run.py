@@ -201,8 +201,9 @@ nodes:
         command = 'case $MUSTER_NODE in l1) exec sleep 60;; l2) exit 7;; esac'
         run = ['run', '-i', 'mixed.yaml', '-q', '--retries', '0', '-u', '300ms']
         r = self.ok(*run, '-w', 'dead,l[1-3]', '--', command, rc=4)
-        self.assertEqual(r.err.splitlines()[-3:],
-                         ['exit code 7 (1): l2', 'timeout 1: l1', 'unreachable 1: dead'])
+        self.assertEqual(r.err.splitlines()[-4:],
+                         ['exit code 7 (1): l2', 'timeout 1: l1', 'unreachable 1: dead',
+                          'process on the node stopped (1): l1'])
         self.ok(*run, '-w', 'l[1-3]', '--', command, rc=3)
         self.ok(*run, '-w', 'l[2-3]', '--', command, rc=5)
         self.ok(*run, '-w', 'dead,l[1-3]', '-S', '--', command, rc=255)

@@ -243,6 +243,19 @@ class Told(Case):
         self.assertIn('rerun of #1', self.ok('status').text)
 
 
+class ExportNames(Case):
+    def test_a_name_of_its_own_never_replaces_a_file(self):
+        self.run_on('n001', 'echo x')
+        self.write('batch-1-results.csv', 'precious')
+        r = self.ok('export', '--format', 'csv', rc=2)
+        self.assertIn('is there already', r.err)
+        self.assertEqual(self.read('batch-1-results.csv'), b'precious')
+        self.ok('export', '-o', 'batch-1-results.csv')
+        self.assertTrue(self.read('batch-1-results.csv').startswith(b'Node Name,'))
+        self.ok('export', '--format', 'json', '-o', 'x.csv', rc=2)
+        self.assertFalse(os.path.exists(self.path('x.csv')))
+
+
 class Results(Case):
     def test_all(self):
         self.run_on('n[001-003]', 'echo out $MUSTER_NODE; echo err >&2; [ $MUSTER_NODE != n002 ]', rc=5)
