@@ -32,6 +32,7 @@ void target_tree_free(struct target_tree *t)
     free(t->group_match);
     free(t->loose);
     free(t->filter_text);
+    free(t->filter_error);
     target_filter_free(t->filter);
     strmap_free(t->toggled);
     strmap_free(t->toggled_filtered);
@@ -40,7 +41,7 @@ void target_tree_free(struct target_tree *t)
 
 bool target_tree_filtered(const struct target_tree *t)
 {
-    return t->filter && !target_filter_any(t->filter);
+    return t->fleet && (!t->filter || !target_filter_any(t->filter));
 }
 
 static uint64_t fleet_stamp(const struct fleet *f)
@@ -83,8 +84,8 @@ static void run_filter(struct target_tree *t)
     if (t->filter) {
         t->n_match = target_filter_run(t->filter, f, t->picked, t->match);
     } else {
-        memset(t->match, 1, f->n_nodes);
-        t->n_match = f->n_nodes;
+        memset(t->match, 0, f->n_nodes);
+        t->n_match = 0;
     }
     for (size_t g = 0; g < f->n_groups; g++) {
         uint32_t n = 0;
@@ -113,9 +114,15 @@ static void take_fleet(struct target_tree *t, const struct fleet *f)
     for (size_t i = 0; i < f->n_nodes; i++)
         if (f->nodes[i].n_groups == 0)
             t->loose[t->n_loose++] = (uint32_t) i;
-    /* What the filter names (groups, sources) may be elsewhere now, or gone. */
+    /* What the filter names (groups, sources) may be elsewhere now, or gone: then it matches
+     * nothing, as one that was dropped would let "all" pick what nobody sees it to be. */
+    struct err e = ERR_INIT;
     target_filter_free(t->filter);
-    t->filter = target_filter_new(f, t->filter_text, NULL);
+    t->filter = target_filter_new(f, t->filter_text, &e);
+    free(X_STEAL(t->filter_error));
+    if (!t->filter)
+        t->filter_error = x_strdup(e.msg ? e.msg : "no longer valid");
+    err_clear(&e);
 }
 
 bool target_tree_sync(struct target_tree *t, const struct fleet *f, const struct selection *sel)
@@ -155,6 +162,7 @@ int target_tree_filter(struct target_tree *t, const char *text, struct err *e)
         return -ERR_VALIDATION;
     target_filter_free(t->filter);
     t->filter = filter;
+    free(X_STEAL(t->filter_error));
     free(t->filter_text);
     t->filter_text = x_strdup(text);
     strmap_free(t->toggled_filtered);

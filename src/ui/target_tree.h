@@ -39,8 +39,9 @@ struct target_tree {
     size_t n_loose, loose_match;
     size_t n_match, n_picked, n_hidden; /* hidden: picked and not shown by the filter */
     uint64_t sel_generation;
-    struct target_filter *filter; /* the last valid one */
+    struct target_filter *filter; /* the last valid one; NULL: no longer valid, nothing matches */
     char *filter_text;            /* of it */
+    char *filter_error;           /* why the fleet of now does not take it, or NULL */
     struct strmap *toggled;          /* paths that are not as by default, without a filter */
     struct strmap *toggled_filtered; /* and with the filter of now */
     bool stale;                   /* the rows must be made anew */

@@ -305,6 +305,11 @@ static void pick_all(struct targets_view *t, bool invert)
     char c1[32], c2[32];
     CLEANUP_FREE uint32_t *m = universe(t, &n, &left_out);
     CLEANUP_FREE uint32_t *drop = x_array(NULL, n + 1, sizeof *drop);
+    if (n == 0 && left_out == 0) {
+        app_toast(a, "no node is visible%s",
+                  target_tree_filtered(&t->tree) ? ": Esc clears the filter" : "");
+        return;
+    }
     if (n == 0) {
         app_toast(a, "all of these are from outside the inventory: Space picks them one by one");
         return;
@@ -369,7 +374,9 @@ static void set_filter(struct targets_view *t)
     struct err e = ERR_INIT;
     free(X_STEAL(t->filter_error));
     remember(t);
-    if (target_tree_filter(&t->tree, t->prompt.field.text, &e) != 0)
+    /* What is wrong with the tree's own text the tree keeps, as a refresh may mend it. */
+    if (target_tree_filter(&t->tree, t->prompt.field.text, &e) != 0 &&
+        strcmp(t->prompt.field.text, t->tree.filter_text) != 0)
         t->filter_error = x_strdup(e.msg ? e.msg : "unfinished");
     err_clear(&e);
     if (t->tree.stale && t->tree.fleet) {
@@ -382,13 +389,13 @@ static void set_filter(struct targets_view *t)
 static enum view_result targets_key(struct view *v, const struct key *k)
 {
     struct targets_view *t = self(v);
-    switch (prompt_key(&t->prompt, k)) {
-    case PROMPT_LEAVE:
-        return VIEW_IGNORED;
+    enum prompt_event event = prompt_key(&t->prompt, k);
+    switch (event) {
     case PROMPT_EDITED:
     case PROMPT_ESC:
         set_filter(t);
         return VIEW_DONE;
+    case PROMPT_LEAVE:
     case PROMPT_ENTER:
         /* An unfinished expression is given up for the last valid one. */
         if (t->filter_error) {
@@ -396,7 +403,7 @@ static enum view_result targets_key(struct view *v, const struct key *k)
             free(X_STEAL(t->filter_error));
         }
         set_filter(t);
-        return VIEW_DONE;
+        return event == PROMPT_LEAVE ? VIEW_IGNORED : VIEW_DONE;
     default:
         break;
     }

@@ -202,8 +202,9 @@ void targets_draw(struct view *v, struct surface *s, struct rect body, bool focu
     int footer = targets_footer_rows(body.h);
     char note[64], count[32];
     struct rect area = {body.x, body.y + 1, body.w, body.h - 1 - footer};
-    if (t->filter_error) {
-        prompt_draw(&t->prompt, s, body, body.y, focused, "", t->filter_error, ROLE_ERROR);
+    const char *error = t->filter_error ? t->filter_error : t->tree.filter_error;
+    if (error) {
+        prompt_draw(&t->prompt, s, body, body.y, focused, "", error, ROLE_ERROR);
     } else {
         size_t n = t->tree.fleet ? t->tree.fleet->n_groups : 0;
         if (target_tree_filtered(&t->tree))

@@ -247,6 +247,66 @@ static void test_refresh(void **state)
     harness_free(h);
 }
 
+/* A filter that names what is gone shows and picks nothing, and says why; when it is back so is what
+ * it shows. */
+static void test_filter_gone(void **state)
+{
+    struct harness *h = plain(80, 24);
+    static const char renamed[] = "nodes: {\"web[01-20]\": {host: h}}\n"
+                                  "groups: {front: {nodes: \"web[01-05]\"}}\n";
+    write_inventory(h, "nodes: {\"web[01-20]\": {host: h}}\n"
+                       "groups: {g1: {nodes: \"web[01-05]\"}}\n");
+    harness_keys(h, "R / '@g1' Enter");
+    harness_expect(h, "5 of 21");
+    write_inventory(h, renamed);
+    harness_keys(h, "R");
+    harness_expect(h, "/ @g1");
+    harness_expect(h, "no group g1");
+    harness_expect_not(h, "web0");
+    harness_keys(h, "a");
+    assert_int_equal(picked(h), 0);
+    harness_expect(h, "no node is visible: Esc clears the filter");
+    harness_keys(h, "i");
+    assert_int_equal(picked(h), 0);
+    /* Neither does editing it to something else that is invalid, and leaving it. */
+    harness_keys(h, "/ '9' Enter a");
+    assert_int_equal(picked(h), 0);
+    harness_expect(h, "no group g1");
+    write_inventory(h, "nodes: {\"web[01-20]\": {host: h}}\n"
+                       "groups: {g1: {nodes: \"web[01-04]\"}}\n");
+    harness_keys(h, "R");
+    harness_expect(h, "4 of 21");
+    harness_expect_not(h, "no group");
+    write_inventory(h, renamed);
+    harness_keys(h, "R Esc");
+    harness_expect(h, "(no filter)");
+    harness_expect_not(h, "no group");
+    harness_expect(h, "web05");
+    harness_free(h);
+}
+
+/* An unfinished filter that is left with Tab is given up as with Enter: the text and what is shown
+ * stay the same thing. */
+static void test_filter_left(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "/ '@nope' Tab 1");
+    harness_expect(h, "(no filter)");
+    harness_keys(h, "/ '@staging' Tab 1 a");
+    harness_expect(h, "3 of 28");
+    assert_int_equal(picked(h), 3);
+    harness_free(h);
+}
+
+static void test_nothing_visible(void **state)
+{
+    struct harness *h = plain(80, 24);
+    harness_keys(h, "/ 'nosuchnode' Enter a");
+    harness_expect(h, "no node is visible: Esc clears the filter");
+    assert_int_equal(picked(h), 0);
+    harness_free(h);
+}
+
 static unsigned next(unsigned *seed)
 {
     *seed = *seed * 1103515245 + 12345;
@@ -403,6 +463,9 @@ static void test_ten_thousand(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_filter_gone),
+        cmocka_unit_test(test_filter_left),
+        cmocka_unit_test(test_nothing_visible),
         cmocka_unit_test(test_golden),          cmocka_unit_test(test_counts_once),
         cmocka_unit_test(test_filter_keeps_selection), cmocka_unit_test(test_invert_twice),
         cmocka_unit_test(test_range),           cmocka_unit_test(test_tree),
