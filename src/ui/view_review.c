@@ -298,6 +298,28 @@ static bool plain(const struct key *k, uint32_t c)
     return k->code == KEY_CODE_CHAR && !k->ctrl && k->cp == c;
 }
 
+/* A key of the typed number: a digit, or one that edits what is there. The emacs keys that would
+ * move instead (C-b, C-d, C-f) are left to the lines, and all of them while nothing is typed. */
+static bool edits_count(const struct review_view *r, const struct key *k)
+{
+    switch (k->code) {
+    case KEY_CODE_CHAR:
+        if (!k->ctrl)
+            return k->cp >= '0' && k->cp <= '9';
+        return r->count.len > 0 && k->cp < 0x7f && strchr("aehkuw", (int) k->cp);
+    case KEY_CODE_BS:
+        return true;
+    case KEY_CODE_DEL:
+    case KEY_CODE_LEFT:
+    case KEY_CODE_RIGHT:
+    case KEY_CODE_HOME:
+    case KEY_CODE_END:
+        return r->count.len > 0;
+    default:
+        return false;
+    }
+}
+
 static enum view_result review_act(struct view *v, enum action act)
 {
     struct review_view *r = self(v);
@@ -375,9 +397,7 @@ static enum view_result review_key(struct view *v, const struct key *k)
         entered(r);
         return VIEW_DONE;
     }
-    if (by_count(r) &&
-        ((k->code == KEY_CODE_CHAR && !k->ctrl && k->cp >= '0' && k->cp <= '9') ||
-         k->code == KEY_CODE_BS))
+    if (by_count(r) && edits_count(r, k))
         return field_key(&r->count, k) ? VIEW_DONE : VIEW_IGNORED;
     return other_key(r, k);
 }

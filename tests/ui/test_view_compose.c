@@ -241,6 +241,23 @@ static void test_run_many(void **state)
     harness_free(h);
 }
 
+/* The number is a field: what was typed wrong is mended, not added to. */
+static void test_number_is_edited(void **state)
+{
+    struct harness *h = local();
+    harness_keys(h, "1 a 2 e 'true' Esc x '13' C-u '99'");
+    harness_expect(h, "Enter: 99 ");
+    harness_keys(h, "BS BS '1' Left '9' Del '2' Home Del '1' End BS '3' Enter");
+    harness_expect(h, "13 is not the number of nodes, which is 12");
+    assert_int_equal(h->app->batch, 0);
+    harness_keys(h, "'11' C-w '13' C-h '2'");
+    harness_expect(h, "Enter: 12 ");
+    harness_keys(h, "Enter");
+    assert_int_equal(h->app->batch, 1);
+    wait_for(h, "Success: the command succeeded on every node.");
+    harness_free(h);
+}
+
 /* A command full of escapes is shown as what it is. */
 static void test_review_hostile(void **state)
 {
@@ -255,6 +272,7 @@ static void test_review_hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_number_is_edited),
         cmocka_unit_test(test_fields),         cmocka_unit_test(test_history),
         cmocka_unit_test(test_refusals),       cmocka_unit_test(test_review_small),
         cmocka_unit_test(test_review_protected), cmocka_unit_test(test_run_small),

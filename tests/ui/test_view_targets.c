@@ -276,11 +276,11 @@ static void test_filter_gone(void **state)
                        "groups: {g1: {nodes: \"web[01-04]\"}}\n");
     harness_keys(h, "R");
     harness_expect(h, "4 of 21");
-    harness_expect_not(h, "no group");
+    harness_expect_not(h, "no group g1");
     write_inventory(h, renamed);
     harness_keys(h, "R Esc");
     harness_expect(h, "(no filter)");
-    harness_expect_not(h, "no group");
+    harness_expect_not(h, "no group g1");
     harness_expect(h, "web05");
     harness_free(h);
 }
