@@ -261,7 +261,7 @@ void app_cancel_batch(struct app *a, int64_t number)
     if (b.status != BATCH_RUNNING)
         app_toast(a, "#%lld has ended: there is nothing to cancel", (long long) number);
     else
-        choose_free(a, x_asprintf("Cancel batch #%lld (%u running, %u queued)? y/n",
+        choose_free(a, x_asprintf("Cancel #%lld (%u running, %u queued)? y/n",
                                   (long long) number, b.stats.running, b.stats.queued),
                     &choice);
     a->priv->asked_generation = a->data_generation;
@@ -273,6 +273,14 @@ void app_tell_cancel(struct app *a)
     struct exec_filter f = EXEC_FILTER_ANY;
     struct execution *x = NULL;
     size_t n = 0, by[REMOTE_COUNT] = {0};
+    static const struct {
+        enum remote_process remote;
+        const char *name;
+    } told[] = {{REMOTE_STOPPED, "stopped"},
+                {REMOTE_RUNNING, "still running"},
+                {REMOTE_UNKNOWN, "unknown"},
+                {REMOTE_NONE, "never started"}};
+    struct strbuf b;
 
     a->priv->tell_cancel = 0;
     f.reason_mask = 1U << REASON_CANCELLED;
@@ -282,9 +290,12 @@ void app_tell_cancel(struct app *a)
     for (size_t i = 0; i < n; i++)
         by[x[i].remote]++;
     executions_free(x, n);
-    app_toast(a, "#%lld cancelled: %zu stopped, %zu still running, %zu unknown, %zu never started",
-              (long long) a->batch, by[REMOTE_STOPPED], by[REMOTE_RUNNING], by[REMOTE_UNKNOWN],
-              by[REMOTE_NONE]);
+    strbuf_init(&b, 0);
+    for (size_t i = 0; i < ARRAY_LEN(told); i++)
+        if (by[told[i].remote] > 0)
+            strbuf_addf(&b, "%s%zu %s", b.len ? ", " : ": ", by[told[i].remote], told[i].name);
+    app_toast(a, "#%lld cancelled%s", (long long) a->batch, b.s);
+    strbuf_free(&b);
 }
 
 /* --- export --- */
@@ -351,8 +362,8 @@ static void path_given(struct app *a, const char *text)
 static void ask_path(struct app *a, const char *initial, bool again)
 {
     const char *what = a->priv->export_filtered ? "what is filtered" : "all";
-    char *q = again ? x_asprintf("The name must end in .csv or .json; export %s to:", what)
-                    : x_asprintf("Export %s to (.csv, .json):", what);
+    char *q = again ? x_strdup("The name must end in .csv or .json:")
+                    : x_asprintf("Export %s to:", what);
 
     app_ask(a, q, initial, path_given);
     free(q);
@@ -411,8 +422,9 @@ void app_delete_batch(struct app *a, int64_t number)
     if (b.status == BATCH_RUNNING)
         app_toast(a, "#%lld still runs: X cancels it, then it can be deleted", (long long) number);
     else
-        choose_free(a, x_asprintf("Delete batch #%lld and the results of %u nodes? y/n",
-                                  (long long) number, b.stats.total),
+        choose_free(a, x_asprintf("Delete #%lld (%u node%s)? y/n",
+                                  (long long) number, b.stats.total,
+                                  b.stats.total == 1 ? "" : "s"),
                     &choice);
     batch_clear(&b);
 }

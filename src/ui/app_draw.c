@@ -379,6 +379,16 @@ static void draw_too_small(struct app *a, struct surface *s)
         surface_text(s, all, 0, 1, ROLE_DIM, "40x10 is needed; q quits");
 }
 
+/* Where there is no room for all of it, the time that it begins with goes first. */
+static void draw_toast(const struct app *a, struct surface *s, struct rect row)
+{
+    const char *text = a->toast, *space = strchr(text, ' ');
+
+    if ((int) text_width(text) > row.w - 1 && space)
+        text = space + 1;
+    surface_fit(s, row, 1, row.y, row.w - 1, ROLE_WARN, text, false);
+}
+
 void app_draw(struct app *a, struct surface *s)
 {
     struct layout l = layout_make(s->cols, s->rows, a->focus, a->zoomed);
@@ -410,7 +420,7 @@ void app_draw(struct app *a, struct surface *s)
     if (a->priv->question.active)
         question_draw(a, s, l.status);
     else if (a->toast[0])
-        surface_fit(s, l.status, 1, l.status.y, l.status.w - 1, ROLE_WARN, a->toast, false);
+        draw_toast(a, s, l.status);
     else
         standing_text(a, &l, s);
 }

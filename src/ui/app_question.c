@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define ANSWER_MIN 24 /* columns that a line of text is typed in, at least */
+
 void question_close(struct app *a)
 {
     struct question *p = &a->priv->question;
@@ -90,17 +92,43 @@ void question_key(struct app *a, const struct key *k)
     }
 }
 
+/* Where the last part begins that fits in w columns, after a space; 0: all of it does. */
+static size_t tail_of(const char *text, int w)
+{
+    size_t at = 0;
+
+    while ((int) text_width(text + at) > w) {
+        const char *space = strchr(text + at, ' ');
+        if (!space)
+            break;
+        at = (size_t) (space + 1 - text);
+    }
+    return at;
+}
+
+/* The question stands on the row above, as far as it leaves no room for the answer on its own. */
 void question_draw(struct app *a, struct surface *s, struct rect row)
 {
     struct question *p = &a->priv->question;
-    int w = (int) text_width(p->text) + 1, most = p->done ? row.w * 6 / 10 : row.w - 1;
+    struct rect above = {row.x, row.y - 1, row.w, 1};
+    int w = (int) text_width(p->text), answer_w = p->done ? ANSWER_MIN : 1;
+    size_t tail = 0;
 
-    if (w > most)
-        w = most;
     surface_fill(s, row, ROLE_NORMAL, ' ');
-    surface_fit(s, row, row.x + 1, row.y, w - 1, ROLE_WARN, p->text, false);
+    if (w + 2 + answer_w > row.w && row.y > 0) {
+        tail = p->done ? strlen(p->text) : tail_of(p->text, row.w - 2 - answer_w);
+        CLEANUP_FREE char *head = x_strndup(p->text, tail);
+        surface_fill(s, above, ROLE_NORMAL, ' ');
+        surface_fit(s, above, row.x + 1, above.y, row.w - 2, ROLE_WARN, head, false);
+    }
+    w = (int) text_width(p->text + tail);
+    if (w > row.w - 2 - answer_w)
+        w = row.w - 2 - answer_w;
+    if (w > 0)
+        surface_fit(s, row, row.x + 1, row.y, w, ROLE_WARN, p->text + tail, false);
+    int x = row.x + 1 + (w > 0 ? w + 1 : 0);
     if (p->done)
-        field_draw(&p->field, s, row, row.x + w + 1, row.y, row.w - w - 2, true);
+        field_draw(&p->field, s, row, x, row.y, row.x + row.w - 1 - x, true);
     else
-        surface_cursor(s, row.x + w + 1, row.y, true);
+        surface_cursor(s, x, row.y, true);
 }

@@ -89,7 +89,7 @@ static bool blank(const char *s)
     return s[strspn(s, " \t\n")] == '\0';
 }
 
-/* What is wrong with a field, as a static text; NULL: nothing. */
+/* What is wrong with a field, as a static text that fits beside it; NULL: nothing. */
 static const char *field_error(struct app *a, int i)
 {
     const struct field *f = field_at(a, i);
@@ -98,27 +98,27 @@ static const char *field_error(struct app *a, int i)
     char *end;
     switch (i) {
     case F_COMMAND:
-        return f->len > COMMAND_MAX ? "over 30,000 bytes: put it in a script" : NULL;
+        return f->len > COMMAND_MAX ? "over 30,000 bytes" : NULL;
     case F_FANOUT:
         errno = 0;
         unsigned long n = strtoul(f->text, &end, 10);
         if (f->len == 0 || (f->text[0] >= '0' && f->text[0] <= '9' && !*end && !errno && n >= 1 &&
                             n <= FANOUT_MAX))
             return NULL;
-        return "a number, 1 to 10000";
+        return "1 to 10000";
     case F_CONNECT:
         if (f->len == 0 || (text_parse_duration(f->text, &ms) && ms >= 1))
             return NULL;
-        return "a time: 15, 90s, 5m";
+        return "as 90s, 5m";
     case F_TIMEOUT:
         if (f->len == 0 || text_parse_duration(f->text, &ms))
             return NULL;
-        return "a time: 60, 5m; 0 is none";
+        return "as 5m, or 0";
     case F_USER:
         settings_init(&probe);
         bool ok = f->len == 0 || setting_set(&probe, SETTING_USER, f->text, NULL) == 0;
         settings_clear(&probe);
-        return ok ? NULL : "not a login name";
+        return ok ? NULL : "not a login";
     default:
         return NULL;
     }

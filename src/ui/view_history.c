@@ -343,7 +343,7 @@ static void dates_given(struct app *a, const char *text)
     if (to && *to)
         until = clock_parse(to, now);
     if (since < 0 || until < 0) {
-        app_ask(a, "No date. Write 2026-01-31, today, 3d, FROM..TO:", text, dates_given);
+        app_ask(a, "No date. Write 2026-01-31, 3d, A..B:", text, dates_given);
     } else {
         h->since_ms = since;
         h->until_ms = until;
@@ -387,7 +387,7 @@ static void filter_act(struct history_view *h, enum action a)
         h->kind = (h->kind + 1) % 3;
         break;
     default:
-        app_ask(h->view.app, "Dates (today, 3d, 2026-01-31, FROM..TO; empty: all):", "",
+        app_ask(h->view.app, "Dates (today, 3d, FROM..TO or empty):", "",
                 dates_given);
         return;
     }

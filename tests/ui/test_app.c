@@ -276,13 +276,13 @@ static void questions(void **state)
     struct harness *h = busy(80, 24);
 
     harness_keys(h, "X");
-    harness_expect(h, "Cancel batch #4 (6 running, 6 queued)? y/n");
+    harness_expect(h, "Cancel #4 (6 running, 6 queued)? y/n");
     harness_expect(h, " y yes  n no  Esc no");
     harness_keys(h, "j q");
-    harness_expect_not(h, "Cancel batch #4");
+    harness_expect_not(h, "Cancel #4");
     assert_false(h->app->quit);
     harness_keys(h, "X C-c");
-    harness_expect_not(h, "Cancel batch #4");
+    harness_expect_not(h, "Cancel #4");
     harness_keys(h, "j X");
     harness_expect(h, "#3 has ended");
     harness_keys(h, "j r");
@@ -317,7 +317,7 @@ static void cancel_from_here(void **state)
     for (uint32_t i = 12; i < 18; i++)
         harness_end(h, 4, i, 100, -1, REASON_CANCELLED, "Cancelled by user", NULL, NULL);
     harness_wait(h, 2500);
-    harness_expect(h, "#4 cancelled:");
+    harness_expect(h, "#4 cancelled: 12 never started");
     harness_free(h);
 }
 
@@ -354,7 +354,7 @@ static void delete_asks(void **state)
     harness_keys(h, "Del");
     harness_expect(h, "#4 still runs");
     harness_keys(h, "j j j Enter 5 Del");
-    harness_expect(h, "Delete batch #1 and the results of 4 nodes? y/n");
+    harness_expect(h, "Delete #1 (4 nodes)? y/n");
     assert_int_equal(h->app->batch, 1);
     harness_keys(h, "y");
     harness_wait(h, 1000);
@@ -444,7 +444,7 @@ static void paste_never_submits(void **state)
     harness_keys(h, "X");
     app_key(h->app, &paste);
     harness_draw(h);
-    harness_expect(h, "Cancel batch #4");
+    harness_expect(h, "Cancel #4");
     harness_keys(h, "Esc E");
     app_key(h->app, &paste);
     harness_draw(h);

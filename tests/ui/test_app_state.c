@@ -82,13 +82,13 @@ static void question_ends_with_its_batch(void **state)
     struct harness *h = three(80, 24);
 
     harness_keys(h, "X");
-    harness_expect(h, "Cancel batch #3");
+    harness_expect(h, "Cancel #3");
     harness_end(h, 3, 0, 100, 0, REASON_NONE, NULL, NULL, NULL);
     harness_wait(h, 2000);
-    harness_expect(h, "Cancel batch #3");
+    harness_expect(h, "Cancel #3");
     harness_run(h, 3, 1, 100, 0, NULL, NULL);
     harness_wait(h, 2000);
-    harness_expect_not(h, "Cancel batch #3");
+    harness_expect_not(h, "Cancel #3");
     harness_expect(h, "#3 has ended by itself");
     harness_free(h);
 }
@@ -174,6 +174,47 @@ static void inventory_under_the_screen(void **state)
     harness_free(h);
 }
 
+/* What is asked is read to its end at every size, and there is room for the answer. */
+static void questions_fit(void **state)
+{
+    static const int sizes[][2] = {{80, 24}, {40, 12}};
+
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        struct harness *h = three(sizes[i][0], sizes[i][1]);
+        char *path = x_asprintf("%s/a-name-that-is-long-enough-for-any-row-of-forty.csv", h->dir);
+        char *keys = x_asprintf("C-u '%s' Enter", path);
+        harness_keys(h, "D");
+        harness_expect(h, "Dates (today, 3d, FROM..TO or empty):");
+        harness_keys(h, "'2026-03-01..2026-03-11'");
+        harness_expect(h, "2026-03-01..2026-03-11");
+        harness_keys(h, "C-u 'nonsense' Enter");
+        harness_expect(h, "No date. Write 2026-01-31, 3d, A..B:");
+        harness_keys(h, "Esc X");
+        harness_expect(h, "Cancel #3 (1 running, 1 queued)? y/n");
+        harness_keys(h, "n j Del");
+        harness_expect(h, "Delete #2 (1 node)? y/n");
+        harness_keys(h, "n E");
+        harness_expect(h, "Export all to: ");
+        harness_expect(h, "batch-2-results.csv");
+        harness_keys(h, keys);
+        harness_keys(h, "E");
+        harness_keys(h, keys);
+        harness_expect(h, "Overwrite it? y/n");
+        harness_expect(h, h->dir);
+        harness_keys(h, "n E C-u 'it' Enter");
+        harness_expect(h, "The name must end in .csv or .json:");
+        harness_keys(h, "Esc");
+        harness_expect_not(h, "The name must");
+        /* The time of day goes before the end of what is said. */
+        app_toast(h->app, "no more than forty columns are here");
+        harness_draw(h);
+        harness_expect(h, "no more than forty columns are here");
+        free(keys);
+        free(path);
+        harness_free(h);
+    }
+}
+
 static void narrow_footers(void **state)
 {
     struct harness *h = three(40, 12);
@@ -206,6 +247,7 @@ int main(void)
         cmocka_unit_test(bursts_are_text),
         cmocka_unit_test(broken_inventory_stays),
         cmocka_unit_test(inventory_under_the_screen),
+        cmocka_unit_test(questions_fit),
         cmocka_unit_test(narrow_footers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
