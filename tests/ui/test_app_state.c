@@ -215,6 +215,25 @@ static void questions_fit(void **state)
     }
 }
 
+static void repeats_are_one_line(void **state)
+{
+    struct harness *h = three(80, 24);
+
+    app_toast(h->app, "the lamp is out");
+    app_toast(h->app, "the door is open");
+    for (int i = 0; i < 3; i++) {
+        harness_wait(h, 1000);
+        app_toast(h->app, "the lamp is out");
+    }
+    harness_keys(h, "M");
+    h->app->toast[0] = '\0';
+    harness_draw(h);
+    harness_expect(h, "14:32:06 (4 times) the lamp is out");
+    harness_expect(h, "14:32:03 the door is open");
+    harness_expect_not(h, "14:32:05");
+    harness_free(h);
+}
+
 static void narrow_footers(void **state)
 {
     struct harness *h = three(40, 12);
@@ -248,6 +267,7 @@ int main(void)
         cmocka_unit_test(broken_inventory_stays),
         cmocka_unit_test(inventory_under_the_screen),
         cmocka_unit_test(questions_fit),
+        cmocka_unit_test(repeats_are_one_line),
         cmocka_unit_test(narrow_footers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
