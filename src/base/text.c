@@ -312,7 +312,3 @@ int text_natcmp(const char *a, const char *b)
     }
 }
 
-int text_natcmp_qsort(const void *a, const void *b)
-{
-    return text_natcmp(*(char *const *) a, *(char *const *) b);
-}

@@ -82,7 +82,9 @@ struct service *cli_service(struct cli *c, struct err *e)
     open_log(c, s);
     /* A database that can only be read is still worth reading; what writes says so itself. */
     if (service_settle(s, e) != 0) {
-        log_warn("cli", "cannot settle: %s", e->msg);
+        CLEANUP_FREE char *clean = text_clean(e->msg);
+        fprintf(stderr, "muster: warning: a process that ran a batch has died, and that cannot be put on "
+                "record: %s\n", clean);
         err_clear(e);
     }
     return s;

@@ -27,6 +27,7 @@
 #define LOOK_MIN_MS 100
 #define LOOK_MAX_MS 1000
 #define STUCK_MAX_MS 10000
+#define STUCK_CANCELLED_MS 1000
 
 static void signal_set(sigset_t *set)
 {
@@ -185,7 +186,8 @@ static int interrupt(struct follow *f, struct err *e)
         return 1;
     }
     if (f->interrupts > 1) {
-        fputs("leaving at once: what still runs is recorded as lost\n", stderr);
+        fprintf(stderr, "leaving at once: what still runs is recorded as lost%s\n",
+                f->trouble ? ", by the next muster that can write the database" : "");
         return leave(f, e);
     }
     struct cancel_answer a;
@@ -272,10 +274,10 @@ static int check_store(struct follow *f, struct err *e)
     }
     if (!service_stuck(f->service))
         f->stuck_ms = now;
-    if (now - f->stuck_ms < STUCK_MAX_MS)
+    if (now - f->stuck_ms < (f->interrupts ? STUCK_CANCELLED_MS : STUCK_MAX_MS))
         return 0;
     return err_set(e, ERR_STORE, "%s; what had not started stays undone, and what ended since is "
-                   "recorded as lost", trouble);
+                   "recorded as lost, by the next muster that can write it", trouble);
 }
 
 static int wait_for_more(struct follow *f, int64_t *gap, struct err *e)

@@ -74,6 +74,8 @@ static void print_head(const struct batch *b)
         if (b->stats.by_reason[r])
             printf("%s%s %u", n++ ? "  " : "failed:  ", reason_name(r), b->stats.by_reason[r]);
     printf("%s", b->stats.failed ? "\n" : "");
+    if (b->owner == OWNER_DEAD)
+        printf("the process that ran it has died: what it still ran is lost\n");
     if (b->owner == OWNER_ALIVE || b->owner == OWNER_OTHER_HOST)
         printf("run by %s\n", b->owner_text ? b->owner_text : "another process");
 }

@@ -33,16 +33,6 @@ static const struct key_info keys[CONFIG_COUNT] = {
 
 static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
 
-const char *config_key(enum config_id id)
-{
-    return keys[id].key;
-}
-
-const char *config_help(enum config_id id)
-{
-    return keys[id].help;
-}
-
 #define INIT_COUNT(member, def) (member) = (def)
 #define INIT_TIME(member, def) (member) = (def)
 #define INIT_SIZE(member, def) (member) = (def)

@@ -5,6 +5,7 @@
 #include "ssh_conf.h"
 
 #include "muster/base/alloc.h"
+#include "muster/exec/engine.h"
 
 #include <limits.h>
 #include <string.h>
@@ -349,4 +350,9 @@ void conf_apply(struct ssh_conf *c, const char *keyword, const char *value)
     case CONF_HARMLESS:
         break;
     }
+}
+
+bool engine_knows_ssh_keyword(const char *name)
+{
+    return conf_keyword(name) != NULL;
 }

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -52,28 +51,46 @@ static void *local_open(struct session *s)
     return l;
 }
 
+/* In the child, between fork and exec: only what is safe there. A signal for the terminal's foreground
+ * group (the terminal hung up, Ctrl-C) can reach us until setsid(), and, being blocked, would stay
+ * pending and end the command afterwards: ignoring a signal throws away what is pending of it. */
+static _Noreturn void become(char *const argv[], const int out[2])
+{
+    const struct sigaction ignore = {.sa_handler = SIG_IGN}, fallback = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    for (int sig = 1; sig < NSIG; sig++)
+        sigaction(sig, &ignore, NULL);
+    setsid();
+    for (int sig = 1; sig < NSIG; sig++)
+        sigaction(sig, &fallback, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int null = open("/dev/null", O_RDONLY);
+    if (null >= 0 && dup2(null, 0) >= 0 && dup2(out[0], 1) >= 0 && dup2(out[1], 2) >= 0) {
+        closefrom(3);
+        execve(SHELL, argv, environ);
+    }
+    _exit(127);
+}
+
+/* Returns once the child leads a group of its own, so that it can be signalled as one. */
 static int spawn(pid_t *pid, const char *command, const int out[2])
 {
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attr;
-    sigset_t all, none;
     char *argv[] = {(char *) SHELL, (char *) "-c", (char *) command, NULL};
+    int ready[2];
+    char none;
 
-    sigfillset(&all);
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, out[0], 1);
-    posix_spawn_file_actions_adddup2(&files, out[1], 2);
-    posix_spawn_file_actions_addclosefrom_np(&files, 3);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF |
-                                        POSIX_SPAWN_SETSIGMASK);
-    int rc = posix_spawn(pid, SHELL, &files, &attr, argv, environ);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&files);
+    if (pipe2(ready, O_CLOEXEC) != 0)
+        return errno;
+    *pid = fork();
+    int rc = *pid < 0 ? errno : 0;
+    if (*pid == 0)
+        become(argv, out); /* which closes its end */
+    close(ready[1]);
+    while (rc == 0 && read(ready[0], &none, 1) < 0 && errno == EINTR)
+        ;
+    close(ready[0]);
     return rc;
 }
 

@@ -15,7 +15,9 @@
 #include "muster/exec/engine.h"
 #include "muster/store/writer.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 void batch_request_init(struct batch_request *r)
 {
@@ -60,6 +62,21 @@ static int check_command(const char *line, struct err *e)
                        n, COMMAND_MAX);
     if (!utf8_valid(line, n))
         return err_set(e, ERR_VALIDATION, "the command is not valid UTF-8");
+    return 0;
+}
+
+/* What ssh itself would refuse at once is no reason to fail on every node. */
+static int check_ssh(const struct batch_request *r, struct err *e)
+{
+    if (r->ssh_config && strcmp(r->ssh_config, "none") != 0 && access(r->ssh_config, R_OK) != 0)
+        return err_set(e, ERR_VALIDATION, "-F %s: %s", r->ssh_config, strerror(errno));
+    for (size_t i = 0; r->ssh_options && i < r->ssh_options->n; i++) {
+        const char *option = r->ssh_options->v[i];
+        CLEANUP_FREE char *name = x_strndup(option, strcspn(option, "= \t"));
+        if (!engine_knows_ssh_keyword(name))
+            return err_set(e, ERR_VALIDATION, "-o %s: ssh_config has no keyword %s (ssh_config(5) "
+                           "lists them)", option, name);
+    }
     return 0;
 }
 
@@ -174,6 +191,8 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
     int rc = check_command(r->action, e);
     if (rc == 0)
         rc = check_limits(s, r, e);
+    if (rc == 0)
+        rc = check_ssh(r, e);
     if (rc == 0 && r->warnings)
         for (size_t i = 0; i < r->warnings->n; i++)
             strv_push(&out->warnings, r->warnings->v[i]);

@@ -294,11 +294,13 @@ struct engine *service_engine(struct service *s, unsigned fanout, struct err *e)
 
 int service_settle(struct service *s, struct err *e)
 {
-    if (s->writer || access(s->db_path, F_OK) != 0)
+    if (s->writer || s->read_only || access(s->db_path, F_OK) != 0)
         return 0;
     struct reader *r = reader_open(s->db_path, e);
-    if (!r)
-        return -ERR_STORE;
+    if (!r) {
+        err_clear(e); /* whoever wants to read it says so */
+        return 0;
+    }
     bool dead = reader_has_dead_owner(r);
     reader_close(r);
     if (!dead)

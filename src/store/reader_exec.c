@@ -14,11 +14,6 @@
 static const char *const sort_names[SORT_COUNT] = {"name", "status", "duration", "position",
                                                    "finished", "activity"};
 
-const char *exec_sort_name(enum exec_sort s)
-{
-    return s < SORT_COUNT ? sort_names[s] : "";
-}
-
 int exec_sort_parse(const char *name)
 {
     for (int i = 0; i < SORT_COUNT; i++)

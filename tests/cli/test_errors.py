@@ -302,5 +302,14 @@ class Rules(Case):
         self.assertEqual(self.rows(), (1, 1))
 
 
+class SshFlags(Case):
+    def test_what_ssh_would_refuse_at_once_runs_nowhere(self):
+        r = self.ok('run', '-w', 'n001', '-o', 'Foo=bar', '--', 'true', rc=2)
+        self.assertIn('no keyword Foo', r.err)
+        r = self.ok('run', '-w', 'n001', '-F', self.path('nowhere'), '--', 'true', rc=2)
+        self.assertIn('nowhere: No such file', r.err)
+        self.assertEqual(self.sql('SELECT count(*) FROM batch_executions'), [])
+
+
 if __name__ == '__main__':
     main()

@@ -188,7 +188,7 @@ static void test_rerun_keeps_every_option(void **state)
     assert_int_equal(setting_set(&r.over, SETTING_IDENTITY, "/second", &f->e), 0);
     strv_push(&options, "Compression=yes");
     r.ssh_options = &options;
-    r.ssh_config = "/an/ssh config";
+    r.ssh_config = "/dev/null";
     r.fanout = 5;
     r.retries = 0;
     r.max_output = 12345;

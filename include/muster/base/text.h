@@ -38,7 +38,6 @@ void text_fit(struct strbuf *out, const char *s, size_t cols, bool pad);
 /* Natural order: runs of digits compare as numbers (web2 < web10; equal numbers: fewer leading
  * zeros first), the rest by bytes. A total order: 0 only for equal strings. */
 int text_natcmp(const char *a, const char *b);
-int text_natcmp_qsort(const void *a, const void *b); /* over char * elements */
 
 /* "0.4s", "12.3s", "2:05", "1:02:03"; buf at least 24 bytes; negative: "-". Returns buf. */
 char *text_duration(int64_t ms, char *buf);

@@ -85,7 +85,5 @@ void config_clear(struct config *c); /* frees; twice is allowed */
 /* The first pattern that is found in the command, or NULL. */
 const char *config_rules_match(const struct config_rules *r, const char *command);
 
-const char *config_key(enum config_id id);
-const char *config_help(enum config_id id);
 
 #endif

@@ -99,6 +99,8 @@ const struct transport_ops *const *engine_transports(void);
 int engine_global_init(struct err *e);
 /* Of libssh2, the one it runs with; static. */
 const char *engine_library_version(void);
+/* Whether ssh_config has a keyword of this name, as far as this build knows. Any thread. */
+bool engine_knows_ssh_keyword(const char *name);
 
 /* The simulation: with engine_config.clock virtual and reactors == 1, engine_new starts no thread
  * and the caller turns the loop. Returns false when nothing is left to do at any time. */

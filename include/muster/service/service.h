@@ -55,7 +55,8 @@ const struct fleet *service_fleet_last(const struct service *s);
 /* Frees the fleets that others have taken the place of; who never calls it keeps them all. */
 void service_fleet_release(struct service *s);
 void service_reload(struct service *s); /* the next service_fleet reads everything again */
-/* Settles the batches of dead owners, where there are any. 0, also when there is no database. */
+/* Settles the batches of dead owners, where there are any. 0, also when there is no database, or none
+ * that can be read; -ERR_STORE when there are and it cannot be written. */
 int service_settle(struct service *s, struct err *e);
 
 /* Becomes readable when something of this process was committed. Drain with service_wake_drain. */

@@ -62,7 +62,6 @@ enum exec_sort {
     SORT_ACTIVITY, /* running, failed and succeeded (the newest ends first), waiting, skipped */
     SORT_COUNT
 };
-const char *exec_sort_name(enum exec_sort s); /* "name", "status", "duration", "position", .. */
 int exec_sort_parse(const char *name);
 
 struct exec_filter {
