@@ -173,11 +173,7 @@ int recover_dead(struct wdb *d, size_t *settled, struct err *e)
         if (rc == SQLITE_OK && state == OWNER_DEAD)
             rc = settle_owner(d, dead[i], pid, "went away", 0, settled);
     }
-    if (rc == SQLITE_OK)
-        rc = wdb_commit(d);
-    else
-        wdb_rollback(d);
-    return rc == SQLITE_OK ? 0 : sql_err(&d->sql, rc, "Settling old batches in", e);
+    return wdb_end(d, rc, "Settling old batches in", e);
 }
 
 int lease_release(struct wdb *d, struct err *e)
@@ -189,12 +185,9 @@ int lease_release(struct wdb *d, struct err *e)
     int rc = sql_begin(&d->sql, BUSY_MAX_MS);
     if (rc == SQLITE_OK)
         rc = settle_owner(d, d->owner_id, d->self.pid, "ended", wall_ms(d->clock), &settled);
-    if (rc == SQLITE_OK)
-        rc = wdb_commit(d);
-    else
-        wdb_rollback(d);
-    if (rc != SQLITE_OK)
-        return sql_err(&d->sql, rc, "Writing", e);
+    rc = wdb_end(d, rc, "Writing", e);
+    if (rc != 0)
+        return rc;
     d->owner_id = 0;
     return 0;
 }

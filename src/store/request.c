@@ -123,12 +123,9 @@ int request_create(struct wdb *d, const struct batch_new *b, struct batch_ref *o
         if (rc == SQLITE_OK)
             rc = insert_executions(d, b, out->number, first);
     }
-    if (rc == SQLITE_OK)
-        rc = wdb_commit(d);
-    else
-        wdb_rollback(d);
-    if (rc != SQLITE_OK)
-        return sql_err(&d->sql, rc, "Writing", e);
+    rc = wdb_end(d, rc, "Writing", e);
+    if (rc != 0)
+        return rc;
     d->owner_id = owner;
     X_GROW(d->owned, d->cap_owned, d->n_owned + 1);
     d->owned[d->n_owned++] = (struct owned_batch){out->number, false};
@@ -197,12 +194,9 @@ int request_cancel(struct wdb *d, int64_t number, struct cancel_result *out, str
     }
     if (rc == SQLITE_OK)
         rc = cancel_row(d, b, out);
-    if (rc == SQLITE_OK)
-        rc = wdb_commit(d);
-    else
-        wdb_rollback(d);
-    if (rc != SQLITE_OK)
-        return sql_err(&d->sql, rc, "Writing", e);
+    rc = wdb_end(d, rc, "Writing", e);
+    if (rc != 0)
+        return rc;
     /* Who asked in this process knows already. */
     for (size_t i = 0; i < d->n_owned; i++)
         if (d->owned[i].number == number)
@@ -271,9 +265,5 @@ int request_delete(struct wdb *d, int64_t number, struct err *e)
         rc = delete_outputs(d, b);
     if (rc == SQLITE_OK)
         rc = sql_run(&d->sql, "DELETE FROM batch_executions WHERE number = ?", "i", number);
-    if (rc == SQLITE_OK)
-        rc = wdb_commit(d);
-    else
-        wdb_rollback(d);
-    return rc == SQLITE_OK ? 0 : sql_err(&d->sql, rc, "Writing", e);
+    return wdb_end(d, rc, "Writing", e);
 }

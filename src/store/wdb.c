@@ -189,6 +189,15 @@ void wdb_rollback(struct wdb *d)
     d->n_rows = 0;
 }
 
+int wdb_end(struct wdb *d, int rc, const char *doing, struct err *e)
+{
+    if (rc == SQLITE_OK)
+        rc = wdb_commit(d);
+    else
+        wdb_rollback(d);
+    return rc == SQLITE_OK ? 0 : sql_err(&d->sql, rc, doing, e);
+}
+
 int execution_end(struct wdb *d, struct batch_row *b, int64_t id, enum exec_status from,
                   enum reason reason, const char *error, int64_t when)
 {

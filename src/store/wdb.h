@@ -61,6 +61,9 @@ void wdb_close(struct wdb *d);
  * back, in memory too. */
 int wdb_commit(struct wdb *d);
 void wdb_rollback(struct wdb *d);
+/* The end of a transaction whose work gave rc: commits when that is SQLITE_OK, else rolls back. 0, or
+ * -ERR_STORE with what failed, `doing` before the path. */
+int wdb_end(struct wdb *d, int rc, const char *doing, struct err *e);
 
 /* *out NULL: no such batch. Valid until the next batch_row_get or the transaction's end. */
 int batch_row_get(struct wdb *d, int64_t number, struct batch_row **out);

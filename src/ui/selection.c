@@ -58,11 +58,6 @@ bool selection_undo(struct selection *s)
     return true;
 }
 
-bool selection_has(const struct selection *s, const char *node)
-{
-    return nodeset_has(s->nodes, node);
-}
-
 size_t selection_count(const struct selection *s)
 {
     return nodeset_count(s->nodes);
@@ -72,12 +67,6 @@ bool selection_add(struct selection *s, const char *node)
 {
     s->generation++;
     return nodeset_add(s->nodes, node);
-}
-
-bool selection_remove(struct selection *s, const char *node)
-{
-    s->generation++;
-    return nodeset_remove(s->nodes, node);
 }
 
 void selection_add_set(struct selection *s, const struct nodeset *nodes)

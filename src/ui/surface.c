@@ -314,24 +314,3 @@ char *surface_dump(const struct surface *s)
     }
     return strbuf_steal(&b);
 }
-
-char *surface_dump_roles(const struct surface *s)
-{
-    static const char letters[ROLE_COUNT + 1] = ".dtbfcshOFWRwSIE";
-    struct strbuf b;
-
-    strbuf_init(&b, 0);
-    for (int y = 0; y < s->rows; y++) {
-        size_t end = b.len;
-        for (int x = 0; x < s->cols; x++) {
-            const struct cell *c = &s->cells[(size_t) y * (size_t) s->cols + (size_t) x];
-            strbuf_addch(&b, letters[c->role]);
-            if (c->role != ROLE_NORMAL)
-                end = b.len;
-        }
-        b.len = end;
-        b.s[b.len] = '\0';
-        strbuf_addch(&b, '\n');
-    }
-    return strbuf_steal(&b);
-}

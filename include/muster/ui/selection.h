@@ -30,10 +30,8 @@ void selection_free(struct selection *s);
 void selection_save(struct selection *s);
 bool selection_undo(struct selection *s); /* false: nothing to undo */
 
-bool selection_has(const struct selection *s, const char *node);
 size_t selection_count(const struct selection *s);
 bool selection_add(struct selection *s, const char *node);    /* false: it was picked */
-bool selection_remove(struct selection *s, const char *node); /* false: it was not */
 void selection_add_set(struct selection *s, const struct nodeset *nodes);
 void selection_remove_set(struct selection *s, const struct nodeset *nodes); /* cheap for many */
 void selection_clear(struct selection *s);

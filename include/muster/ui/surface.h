@@ -79,7 +79,5 @@ uint32_t surface_at(const struct surface *s, int x, int y);
 
 /* The whole as text: a line a row, trailing spaces dropped; caller frees. */
 char *surface_dump(const struct surface *s);
-/* One letter a cell for its role ('.' for normal), for golden files; caller frees. */
-char *surface_dump_roles(const struct surface *s);
 
 #endif
