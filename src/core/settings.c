@@ -213,6 +213,11 @@ char *setting_get(const struct settings *s, enum setting_id id)
     return x_strdup(*text_of(s, id));
 }
 
+const struct strv *setting_list(const struct settings *s, enum setting_id id)
+{
+    return member(s, id);
+}
+
 bool setting_is_set(const struct settings *s, enum setting_id id)
 {
     switch (rows[id].type) {

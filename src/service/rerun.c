@@ -60,8 +60,7 @@ char *parameters_encode(const struct batch_request *r)
         if (!setting_is_set(&r->over, id))
             continue;
         if (setting_type(id) == SETTING_TYPE_LIST) {
-            put_list(o, setting_key(id), id == SETTING_IDENTITY ? &r->over.identity
-                                                                : &r->over.known_hosts);
+            put_list(o, setting_key(id), setting_list(&r->over, id));
             continue;
         }
         CLEANUP_FREE char *text = setting_get(&r->over, id);
@@ -96,10 +95,11 @@ int parameters_decode(const char *text, struct batch_request *r, struct rerun_ho
     int rc = 0;
     for (int id = 0; id < SETTING_COUNT && rc == 0; id++) {
         const struct json *v = json_get(o, setting_key(id));
-        if (v && json_type(v) == JSON_ARRAY)
-            get_list(o, setting_key(id),
-                     id == SETTING_IDENTITY ? &r->over.identity : &r->over.known_hosts);
-        else if (v && json_str(v))
+        size_t n = json_type(v) == JSON_ARRAY ? json_len(v) : 0;
+        for (size_t i = 0; i < n && rc == 0; i++)
+            if (json_str(json_at(v, i)))
+                rc = setting_set(&r->over, id, json_str(json_at(v, i)), e);
+        if (n == 0 && v && json_str(v))
             rc = setting_set(&r->over, id, json_str(v), e);
     }
     r->fanout = (unsigned) json_int(json_get(o, "fanout"));

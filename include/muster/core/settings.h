@@ -58,6 +58,8 @@ int setting_find(const char *key); /* enum setting_id, or -1 */
 int setting_set(struct settings *s, enum setting_id id, const char *value, struct err *e);
 /* As text for people ("" when unset); caller frees. */
 char *setting_get(const struct settings *s, enum setting_id id);
+/* The values of one of type LIST; valid until s changes. */
+const struct strv *setting_list(const struct settings *s, enum setting_id id);
 bool setting_is_set(const struct settings *s, enum setting_id id);
 
 #endif
