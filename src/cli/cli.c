@@ -95,6 +95,14 @@ int cli_batch(struct cli *c, struct reader *r, int64_t *number, struct err *e)
     return reader_resolve(r, c->args.n ? c->args.v[0] : "last", number, e);
 }
 
+void cli_page(const struct cli *c, size_t usual, size_t whole, size_t *offset, size_t *limit)
+{
+    *limit = c->set[OPT_PAGE_SIZE] ? (size_t) c->number[OPT_PAGE_SIZE]
+             : c->set[OPT_PAGE]    ? usual
+                                   : whole;
+    *offset = c->set[OPT_PAGE] ? (size_t) (c->number[OPT_PAGE] - 1) * *limit : 0;
+}
+
 /* --- errors --- */
 
 /* To standard error for people, and as a document for who asked for JSON. */

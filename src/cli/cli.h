@@ -90,6 +90,9 @@ typedef int verb_fn(struct cli *c, struct err *e);
 struct service *cli_service(struct cli *c, struct err *e);
 /* The batch that the first argument names ("last" when there is none). */
 int cli_batch(struct cli *c, struct reader *r, int64_t *number, struct err *e);
+/* The rows that --page and --page-size ask for: pages of `usual` rows where only the page is given,
+ * `whole` rows (0: all) where neither is. */
+void cli_page(const struct cli *c, size_t usual, size_t whole, size_t *offset, size_t *limit);
 /* -ERR_VALIDATION when there are more arguments than this. */
 int cli_at_most(const struct cli *c, size_t n, struct err *e);
 /* What a repeated target option names in all, as one expression, or NULL. Caller frees. */

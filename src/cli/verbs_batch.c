@@ -15,6 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define ROWS_DEFAULT 50
+
 /* What all of these need: a service, a reader, the batch that is meant. */
 struct session {
     struct service *service;
@@ -39,16 +41,6 @@ static int session_close(struct session *x, int rc)
     reader_close(x->reader);
     service_close(x->service);
     return rc;
-}
-
-/* The rows that --page and --page-size ask for; without either, all. */
-static void page_of(const struct cli *c, size_t *offset, size_t *limit)
-{
-    *offset = *limit = 0;
-    if (!c->set[OPT_PAGE] && !c->set[OPT_PAGE_SIZE])
-        return;
-    *limit = c->set[OPT_PAGE_SIZE] ? (size_t) c->number[OPT_PAGE_SIZE] : 50;
-    *offset = c->set[OPT_PAGE] ? (size_t) (c->number[OPT_PAGE] - 1) * *limit : 0;
 }
 
 /* --- status --- */
@@ -121,7 +113,7 @@ static int status(struct cli *c, struct session *s, struct err *e)
         f.status_mask = 1u << exec_status_parse(c->text[OPT_STATUS]);
     int sort = c->set[OPT_SORT] ? exec_sort_parse(c->text[OPT_SORT]) : SORT_NAME;
     size_t offset, limit;
-    page_of(c, &offset, &limit);
+    cli_page(c, ROWS_DEFAULT, 0, &offset, &limit);
     if (c->set[OPT_JSON])
         return batch_status_write(s->service, s->number, &f, sort, false, offset, limit, NULL,
                                   STDOUT_FILENO, e);

@@ -33,12 +33,20 @@ static const char *local_time(int64_t ms, char *buf, size_t n)
     return buf;
 }
 
-static void page_of(const struct cli *c, size_t whole, size_t *offset, size_t *limit)
+/* What history and node need. */
+static int with_reader(struct cli *c,
+                       int (*fn)(struct cli *c, struct service *s, struct reader *r,
+                                 struct err *e),
+                       struct err *e)
 {
-    *limit = c->set[OPT_PAGE_SIZE] ? (size_t) c->number[OPT_PAGE_SIZE]
-             : c->set[OPT_PAGE]    ? ROWS_DEFAULT
-                                   : whole;
-    *offset = c->set[OPT_PAGE] ? (size_t) (c->number[OPT_PAGE] - 1) * *limit : 0;
+    struct service *s = cli_service(c, e);
+    if (!s)
+        return -(int) e->code;
+    struct reader *r = reader_open(service_db_path(s), e);
+    int rc = r ? fn(c, s, r, e) : -ERR_STORE;
+    reader_close(r);
+    service_close(s);
+    return rc;
 }
 
 /* --- history --- */
@@ -149,14 +157,15 @@ static int history_json(struct reader *r, const struct batch_filter *f, size_t o
     return 0;
 }
 
-static int history(struct cli *c, struct reader *r, const char *db_path, struct err *e)
+static int history(struct cli *c, struct service *s, struct reader *r, struct err *e)
 {
+    const char *db_path = service_db_path(s);
     struct batch_filter f = BATCH_FILTER_ANY;
     int rc = history_filter(c, &f, e);
     if (rc != 0)
         return rc;
     size_t offset, limit, n = 0, total = 0;
-    page_of(c, c->set[OPT_JSON] ? 0 : ROWS_DEFAULT, &offset, &limit);
+    cli_page(c, ROWS_DEFAULT, c->set[OPT_JSON] ? 0 : ROWS_DEFAULT, &offset, &limit);
     if (c->set[OPT_JSON])
         return history_json(r, &f, offset, limit, e);
     struct batch *b = NULL;
@@ -179,16 +188,7 @@ static int history(struct cli *c, struct reader *r, const char *db_path, struct 
 int verb_history(struct cli *c, struct err *e)
 {
     int rc = cli_at_most(c, 0, e);
-    if (rc != 0)
-        return rc;
-    struct service *s = cli_service(c, e);
-    if (!s)
-        return -(int) e->code;
-    struct reader *r = reader_open(service_db_path(s), e);
-    rc = r ? history(c, r, service_db_path(s), e) : -ERR_STORE;
-    reader_close(r);
-    service_close(s);
-    return rc;
+    return rc == 0 ? with_reader(c, history, e) : rc;
 }
 
 /* --- node --- */
@@ -322,7 +322,7 @@ static int node_document(const struct cli *c, const struct fleet *f, const struc
 {
     const char *name = c->args.v[0];
     size_t offset, limit, got, total;
-    page_of(c, 0, &offset, &limit);
+    cli_page(c, ROWS_DEFAULT, 0, &offset, &limit);
     struct node_run *v;
     size_t want = limit ? limit : PAGE;
     int rc = reader_node_runs(r, name, 0, offset, want, &v, &got, &total, e);
@@ -349,7 +349,7 @@ static int node(struct cli *c, struct service *s, struct reader *r, struct err *
     if (c->set[OPT_JSON])
         return node_document(c, f, n, r, e);
     size_t offset, limit, got, total;
-    page_of(c, ROWS_DEFAULT, &offset, &limit);
+    cli_page(c, ROWS_DEFAULT, ROWS_DEFAULT, &offset, &limit);
     struct node_run *v;
     int rc = reader_node_runs(r, name, 0, offset, limit, &v, &got, &total, e);
     if (rc == 0 && !n && total == 0)
@@ -370,16 +370,7 @@ int verb_node(struct cli *c, struct err *e)
     int rc = cli_at_most(c, 1, e);
     if (rc == 0 && c->args.n == 0)
         rc = err_set(e, ERR_VALIDATION, "which node? (muster node NAME)");
-    if (rc != 0)
-        return rc;
-    struct service *s = cli_service(c, e);
-    if (!s)
-        return -(int) e->code;
-    struct reader *r = reader_open(service_db_path(s), e);
-    rc = r ? node(c, s, r, e) : -ERR_STORE;
-    reader_close(r);
-    service_close(s);
-    return rc;
+    return rc == 0 ? with_reader(c, node, e) : rc;
 }
 
 /* --- nodes --- */
