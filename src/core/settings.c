@@ -93,6 +93,39 @@ int setting_find(const char *key)
     return -1;
 }
 
+bool transport_known(const char *name)
+{
+    static const char *const names[] = {
+#define TRANSPORT(id, text, help) text,
+        TRANSPORT_TABLE(TRANSPORT)
+#undef TRANSPORT
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i]))
+            return true;
+    return false;
+}
+
+static const char *const become_names[BECOME_COUNT] = {
+#define BECOME(id, text, help) [BECOME_##id] = text,
+    BECOME_TABLE(BECOME)
+#undef BECOME
+};
+
+int become_parse(const char *name)
+{
+    for (int i = 0; i < BECOME_COUNT; i++)
+        if (!strcmp(name, become_names[i]))
+            return i;
+    return -1;
+}
+
+const char *become_name(enum become_method m)
+{
+    return become_names[m];
+}
+
 static int refuse(enum setting_id id, const char *value, const char *allowed, struct err *e)
 {
     return err_set(e, ERR_VALIDATION, "%s: \"%s\" is not allowed: %s", rows[id].key, value,
@@ -116,13 +149,18 @@ static int check_text(enum setting_id id, const char *value, struct err *e)
     switch (id) {
     case SETTING_HOST:
     case SETTING_USER:
+    case SETTING_BECOME_USER:
         if (is_name(value))
             return 0;
         return refuse(id, value, "give a name without blanks that does not start with '-'", e);
     case SETTING_TRANSPORT:
-        if (!strcmp(value, "ssh") || !strcmp(value, "local"))
+        if (transport_known(value))
             return 0;
-        return refuse(id, value, "give ssh or local", e);
+        return refuse(id, value, "give one of " TRANSPORT_CHOICES, e);
+    case SETTING_BECOME:
+        if (become_parse(value) >= 0)
+            return 0;
+        return refuse(id, value, "give one of " BECOME_CHOICES, e);
     case SETTING_STRICT:
         if (!strcmp(value, "yes") || !strcmp(value, "accept-new"))
             return 0;

@@ -73,7 +73,7 @@ static unsigned reactors_for(const struct engine_config *cfg)
     return cfg->fanout && n > cfg->fanout ? cfg->fanout : n;
 }
 
-static void shared_make(struct engine *e)
+static void shared_make(struct engine *e, void *ctx)
 {
     size_t n = 0;
 
@@ -83,7 +83,7 @@ static void shared_make(struct engine *e)
     for (size_t i = 0; i < n; i++) {
         e->shared[i].ops = e->transports[i];
         if (e->transports[i]->shared_new)
-            e->shared[i].of = e->transports[i]->shared_new();
+            e->shared[i].of = e->transports[i]->shared_new(ctx);
     }
 }
 
@@ -106,7 +106,7 @@ static struct engine *engine_create(const struct engine_config *cfg, struct cloc
     e->sim = sim;
     e->clock = sim ? &sim->clock : cfg->clock ? cfg->clock : clock_system();
     e->transports = cfg->transports ? cfg->transports : engine_transports();
-    shared_make(e);
+    shared_make(e, cfg->shared_ctx);
     e->stop_grace_ms = cfg->stop_grace_ms ? cfg->stop_grace_ms : STOP_GRACE_DEFAULT_MS;
     e->seed = cfg->seed;
     if (!e->seed)
@@ -124,6 +124,8 @@ static struct engine *engine_create(const struct engine_config *cfg, struct cloc
     if (ok)
         e->helpers = helpers_new(sim ? 0 : fanout + HELPERS_SPARE, shared_drop, e->shared, err);
     ok = e->helpers != NULL;
+    if (ok)
+        helpers_set_asker(e->helpers, cfg->asker);
     while (ok && e->n_reactors < n) {
         struct reactor *r = &e->reactors[e->n_reactors];
         ok = reactor_init(r, e, e->n_reactors, e->clock, !sim, err) == 0;

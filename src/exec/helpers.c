@@ -18,6 +18,7 @@
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/base/thread.h"
+#include "muster/exec/ask.h"
 
 #include <signal.h>
 #include <string.h>
@@ -54,6 +55,7 @@ struct helpers {
     size_t max, threads, ready; /* ready: without work, or about to be */
     size_t refs;                /* each thread's and the engine's */
     bool quit;
+    struct asker *asker; /* a reference, or NULL */
     void (*last)(void *ctx);
     void *ctx;
 };
@@ -198,6 +200,7 @@ static void unref(struct helpers *h)
     if (!last)
         return;
     h->last(h->ctx);
+    asker_unref(h->asker);
     pthread_cond_destroy(&h->wake);
     pthread_cond_destroy(&h->room);
     pthread_cond_destroy(&h->gone);
@@ -302,6 +305,11 @@ struct helpers *helpers_new(unsigned max, void (*last)(void *ctx), void *ctx, st
     pthread_mutex_destroy(&h->lock);
     free(h);
     return NULL;
+}
+
+void helpers_set_asker(struct helpers *h, struct asker *asker)
+{
+    h->asker = asker_ref(asker);
 }
 
 static void kill_child(struct help *help)
@@ -496,4 +504,28 @@ bool help_abandoned(struct help *help)
     bool abandoned = help->abandoned || help->pool->quit;
     pthread_mutex_unlock(&help->pool->lock);
     return abandoned;
+}
+
+static bool nobody_waits(void *ctx)
+{
+    return help_abandoned(ctx);
+}
+
+struct secret *help_ask(struct help *help, const char *about, const char *text, bool echo)
+{
+    if (!help || !help->pool->max || !help->pool->asker)
+        return NULL;
+
+    struct helpers *h = help->pool;
+
+    pthread_mutex_lock(&h->lock);
+    pause_place(help);
+    pthread_mutex_unlock(&h->lock);
+
+    struct secret *answer = asker_ask(h->asker, about, text, echo, nobody_waits, help);
+
+    pthread_mutex_lock(&h->lock);
+    resume_place(help);
+    pthread_mutex_unlock(&h->lock);
+    return answer;
 }

@@ -11,9 +11,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct asker;
 struct err;
 struct helpers;
 struct reactor;
+struct secret;
 struct session;
 
 /* Two queues, so that who holds an open connection never stands behind names that are looked up. */
@@ -50,6 +52,8 @@ struct help {
  * and every helper have gone, maybe on a helper's thread: it frees what work may touch. NULL when
  * no thread starts; then last is not called. */
 struct helpers *helpers_new(unsigned max, void (*last)(void *ctx), void *ctx, struct err *e);
+/* Who answers questions; a reference is taken. Before any work. */
+void helpers_set_asker(struct helpers *h, struct asker *asker);
 /* The engine goes: nothing is posted to a reactor after this. Waits for no work. */
 void helpers_stop(struct helpers *h);
 void helpers_unref(struct helpers *h); /* after helpers_stop() */
@@ -73,5 +77,8 @@ void help_heavy_end(struct help *help);
  * reaped. false: it was abandoned already, and the caller kills it. */
 bool help_child(struct help *help, pid_t pid);
 bool help_abandoned(struct help *help);
+/* Asks the user (exec/ask.h), outside of every gate and of the connect timeout. The caller owns the
+ * answer; NULL: nobody can be asked, declined, or abandoned. */
+struct secret *help_ask(struct help *help, const char *about, const char *text, bool echo);
 
 #endif

@@ -4,8 +4,11 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
+#include "muster/base/secret.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 void queue_init(struct queue *q, size_t fanout, size_t max_queue)
 {
@@ -32,6 +35,13 @@ static void batch_free(struct run_batch *b)
     free(b->command);
     free(b->ssh_config);
     strv_clear(&b->ssh_options);
+    strv_clear(&b->env);
+    free(b->chdir);
+    free(b->stdin_path);
+    if (b->stdin_fd >= 0)
+        close(b->stdin_fd);
+    secret_unref(b->password);
+    secret_unref(b->become_password);
     free(b);
 }
 
@@ -61,6 +71,23 @@ void queue_unreserve(struct queue *q, size_t n)
     q->reserved -= n < q->reserved ? n : q->reserved;
 }
 
+/* What the command is given on the node. */
+static void copy_run(struct run_batch *batch, const struct engine_batch *b)
+{
+    if (b->env)
+        strv_copy(&batch->env, b->env);
+    batch->chdir = x_strdup(b->chdir);
+    batch->pty = b->pty;
+    batch->raw = b->raw;
+    batch->progress = b->progress;
+    batch->stdin_path = x_strdup(b->stdin_path);
+    batch->stdin_fd = b->stdin_fd > 0 ? fcntl(b->stdin_fd, F_DUPFD_CLOEXEC, 3) : -1;
+    batch->password = secret_ref(b->password);
+    batch->become_password = secret_ref(b->become_password);
+    batch->trace = b->trace;
+    batch->trace_ctx = b->trace_ctx;
+}
+
 void queue_add(struct queue *q, const struct engine_batch *b, const struct engine_job *jobs,
                size_t n)
 {
@@ -77,6 +104,7 @@ void queue_add(struct queue *q, const struct engine_batch *b, const struct engin
     batch->has_options = b->ssh_options != NULL;
     if (b->ssh_options)
         strv_copy(&batch->ssh_options, b->ssh_options);
+    copy_run(batch, b);
     batch->fanout = b->fanout;
     batch->n = n;
     batch->jobs = x_calloc(n, sizeof *batch->jobs);

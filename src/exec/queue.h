@@ -31,6 +31,14 @@ struct run_batch {
     char *ssh_config;         /* or NULL */
     struct strv ssh_options;
     bool has_options;
+    struct strv env;
+    char *chdir;              /* or NULL */
+    bool pty, raw, progress;
+    char *stdin_path;         /* or NULL */
+    int stdin_fd;             /* ours; -1: none */
+    struct secret *password, *become_password; /* references, or NULL */
+    void (*trace)(void *ctx, const char *node, int64_t ms, const char *text);
+    void *trace_ctx;
 
     /* the queue's */
     struct link link;

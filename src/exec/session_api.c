@@ -66,7 +66,7 @@ const struct mclock *session_clock(const struct session *s)
     return s->reactor->clock;
 }
 
-char *session_wrapped_command(const struct session *s, const char *host, const char *user)
+char *session_wrapped_command(struct session *s, const char *host, const char *user)
 {
     return wrap_command(s->token, s->job->batch->command, s->job->node, host, user);
 }
@@ -303,6 +303,74 @@ void session_end_failed(struct session *s, enum reason reason, bool retry, const
     s->end = END_FAILED;
     s->reason = reason;
     s->retry = retry;
+}
+
+size_t session_input(struct session *s, void *buf, size_t n, bool *end)
+{
+    *end = true;
+    return 0;
+}
+
+char *session_stop_command(struct session *s, int sig, bool closer)
+{
+    int64_t pid = session_pid(s);
+
+    return pid ? wrap_stop(pid, sig, closer) : NULL;
+}
+
+size_t session_stop_input(struct session *s, char *buf, size_t n)
+{
+    return 0;
+}
+
+bool session_wants_pty(const struct session *s)
+{
+    return s->job->batch->pty;
+}
+
+bool session_has_input(const struct session *s)
+{
+    return false;
+}
+
+enum become_method session_become(const struct session *s)
+{
+    return BECOME_NONE;
+}
+
+struct secret *session_password(const struct session *s)
+{
+    return s->job->batch->password;
+}
+
+bool session_traced(const struct session *s)
+{
+    return s->job->batch->trace != NULL;
+}
+
+void session_trace(struct session *s, const char *fmt, ...)
+{
+    const struct run_batch *b = s->job->batch;
+    va_list ap;
+
+    if (!b->trace)
+        return;
+    va_start(ap, fmt);
+
+    CLEANUP_FREE char *text = x_vasprintf(fmt, ap);
+
+    va_end(ap);
+    b->trace(b->trace_ctx, s->job->node, reactor_now(s->reactor) - s->begun, text);
+}
+
+bool session_fallback(struct session *s, const char *fmt, ...)
+{
+    return false;
+}
+
+const char *session_fallback_why(const struct session *s)
+{
+    return NULL;
 }
 
 void session_stopped(struct session *s, enum remote_process what)

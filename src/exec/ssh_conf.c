@@ -60,6 +60,11 @@ void conf_unref(struct ssh_conf *c)
     strv_clear(&c->set_env);
     strv_clear(&c->warnings);
     free(c->unsupported);
+    free(c->openssh);
+    free(c->proxy_jump);
+    free(c->proxy_command);
+    free(c->control_path);
+    free(c->preferred);
     free(c);
 }
 

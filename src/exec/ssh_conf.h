@@ -35,8 +35,18 @@ struct ssh_conf {
     int alive_interval, alive_count; /* seconds; 0: off */
     char *revoked_keys;            /* NULL: no file named */
     struct strv send_env, set_env; /* patterns of names; NAME=VALUE */
-    char *unsupported;    /* "ProxyJump bastion": the first setting that cannot be honoured */
-    const char *instead;  /* "ProxyJump=none": the -o that does without it, or NULL */
+    char *unsupported;    /* "SessionType none": the first setting that nothing here can honour */
+    const char *instead;  /* "SessionType=default": the -o that does without it, or NULL */
+    char *openssh;        /* "CertificateFile ~/c.pub": the first one that only ssh itself can honour */
+    const char *openssh_instead;
+    char *proxy_jump, *proxy_command; /* NULL: none; ProxyJump came first where both are given */
+    char *control_path;               /* NULL: none */
+    char *preferred;                  /* PreferredAuthentications; NULL: the usual order */
+    bool no_pubkey, no_password, no_kbdint; /* methods that are switched off */
+    bool gssapi, hostbased;           /* ssh would try these too */
+    bool batch_mode;                  /* no passphrase is asked for */
+    bool request_tty;
+    int required_rsa;                 /* bits; 0: no limit given */
     struct strv warnings; /* what is left out, or taken otherwise */
 };
 

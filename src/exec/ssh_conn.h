@@ -145,6 +145,9 @@ bool conn_stopping(const struct conn *c); /* it will call session_stopped() yet 
 /* Ends the attempt. */
 enum go conn_fail(struct conn *c, enum reason reason, bool retry, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+/* Only ssh itself can do it: the transport openssh takes over, or it ends with this reason. */
+enum go conn_fallback(struct conn *c, enum reason reason, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* The connection is gone, or the library gave up: says what is known of why. */
 enum go conn_lost(struct conn *c, int rc, const char *doing);
 

@@ -148,51 +148,65 @@ static void strict(struct ssh_conf *c, const struct conf_keyword *k, const char 
         strv_push(&c->warnings, STRICT_OFF_TEXT);
 }
 
-static void pubkey(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+/* A switch that is on unless it says no. */
+static void switched_off(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
 {
-    if (no(v))
-        refuse(c, k->name, v, "PubkeyAuthentication=yes");
+    *MEMBER(c, k, bool) = no(v);
 }
 
-static void preferred(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+/* The first of the two that is given counts, as for ssh; `ssh -G` prints only that one. */
+static void proxy(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
 {
-    if (!strcasestr(v, "publickey"))
-        refuse(c, k->name, v, "PreferredAuthentications=publickey");
+    if (!c->proxy_jump && !c->proxy_command)
+        text_or_none(c, k, v);
+}
+
+static void request_tty(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    c->request_tty = yes(v) || strcasecmp(v, "force") == 0;
+}
+
+static void number(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+{
+    long n = strtol(v, NULL, 10);
+
+    *MEMBER(c, k, int) = n > 0 && n < INT_MAX ? (int) n : 0;
 }
 
 #define HONOUR(name, apply, field) \
     {name, CONF_HONOURED, apply, offsetof(struct ssh_conf, field), NULL, NULL}
 #define BY_SSH(name) {name, CONF_HONOURED, NULL, 0, NULL, NULL}
+#define OPENSSH(name, fine, instead) {name, CONF_OPENSSH, NULL, 0, fine, instead}
 #define REFUSE(name, fine, instead) {name, CONF_REFUSED, NULL, 0, fine, instead}
 #define LEFT_OUT(name, fine, why) {name, CONF_LEFT_OUT, NULL, 0, fine, why}
 #define HARMLESS(name, why) {name, CONF_HARMLESS, NULL, 0, NULL, why}
 
 #define OFF "no,false"
-#define NO_PASSWORDS "nothing is asked for: keys authenticate"
-#define NO_CERTIFICATES "no certificate is accepted"
+#define ONCE "a password is asked for once, before anything runs"
+#define NO_CERTIFICATES "certificates go to ssh itself, which reads it"
 #define NO_FORWARDING "nothing is forwarded"
 #define NO_TERMINAL "there is no terminal on either side"
 #define NO_SHARING "muster makes a connection of its own to the same host"
-#define NO_KERBEROS "keys authenticate both sides"
+#define NO_KERBEROS "what needs it goes to ssh itself, which reads it"
 #define STRICTER "host keys are checked all the same"
 #define TALK "what ssh itself says and logs"
 #define SPEED "speed only"
 
 static const struct conf_keyword keywords[] = {
-    HARMLESS("AddKeysToAgent", "no passphrase is asked for, so there is nothing to add"),
+    LEFT_OUT("AddKeysToAgent", OFF, "a key that muster has decrypted stays with muster"),
     HONOUR("AddressFamily", family, family),
     LEFT_OUT("AFSTokenPassing", OFF, "no token is passed on"),
-    HARMLESS("BatchMode", NO_PASSWORDS),
+    HONOUR("BatchMode", flag, batch_mode),
     HONOUR("BindAddress", text, bind_address),
-    REFUSE("BindInterface", "none", NULL),
+    OPENSSH("BindInterface", "none", NULL),
     BY_SSH("CanonicalDomains"),
     BY_SSH("CanonicalizeFallbackLocal"),
     BY_SSH("CanonicalizeHostname"),
     BY_SSH("CanonicalizeMaxDots"),
     BY_SSH("CanonicalizePermittedCNAMEs"),
     HARMLESS("CASignatureAlgorithms", NO_CERTIFICATES),
-    REFUSE("CertificateFile", "none", NULL),
-    HARMLESS("ChallengeResponseAuthentication", NO_PASSWORDS),
+    OPENSSH("CertificateFile", "none", NULL),
+    HONOUR("ChallengeResponseAuthentication", switched_off, no_kbdint),
     LEFT_OUT("ChannelTimeout", "none,0", "muster has timeouts of its own"),
     LEFT_OUT("CheckHostIP", OFF, "the host key is looked for by the host's name only"),
     HONOUR("Ciphers", text, ciphers),
@@ -202,7 +216,7 @@ static const struct conf_keyword keywords[] = {
     LEFT_OUT("ConnectionAttempts", "1", "--retries says how often muster tries"),
     HONOUR("ConnectTimeout", connect_timeout, connect_timeout_ms),
     HARMLESS("ControlMaster", NO_SHARING),
-    HARMLESS("ControlPath", NO_SHARING),
+    HONOUR("ControlPath", text_or_none, control_path),
     HARMLESS("ControlPersist", NO_SHARING),
     LEFT_OUT("DynamicForward", "none", NO_FORWARDING),
     HARMLESS("EnableEscapeCommandline", NO_TERMINAL),
@@ -211,15 +225,15 @@ static const struct conf_keyword keywords[] = {
     HARMLESS("ExitOnForwardFailure", NO_FORWARDING),
     HARMLESS("FingerprintHash", TALK),
     HARMLESS("ForkAfterAuthentication", NO_TERMINAL),
-    LEFT_OUT("ForwardAgent", OFF, "the command has no agent to ask"),
+    OPENSSH("ForwardAgent", OFF, "ForwardAgent=no"),
     LEFT_OUT("ForwardX11", OFF, "the command has no display"),
     HARMLESS("ForwardX11Timeout", NO_FORWARDING),
     HARMLESS("ForwardX11Trusted", NO_FORWARDING),
     HARMLESS("GatewayPorts", NO_FORWARDING),
     HONOUR("GlobalKnownHostsFile", words, global_hosts),
-    HARMLESS("GSSAPIAuthentication", NO_KERBEROS),
+    HONOUR("GSSAPIAuthentication", flag, gssapi),
     HARMLESS("GSSAPIClientIdentity", NO_KERBEROS),
-    LEFT_OUT("GSSAPIDelegateCredentials", OFF, "the command has no Kerberos ticket of yours"),
+    OPENSSH("GSSAPIDelegateCredentials", OFF, "GSSAPIDelegateCredentials=no"),
     HARMLESS("GSSAPIKexAlgorithms", NO_KERBEROS),
     HARMLESS("GSSAPIKeyExchange", NO_KERBEROS),
     HARMLESS("GSSAPIRenewalForcesRekey", NO_KERBEROS),
@@ -228,7 +242,7 @@ static const struct conf_keyword keywords[] = {
     HONOUR("HashKnownHosts", flag, hash_hosts),
     BY_SSH("Host"),
     HARMLESS("HostbasedAcceptedAlgorithms", NO_KERBEROS),
-    HARMLESS("HostbasedAuthentication", NO_KERBEROS),
+    HONOUR("HostbasedAuthentication", flag, hostbased),
     HARMLESS("HostbasedKeyTypes", NO_KERBEROS),
     HONOUR("HostKeyAlgorithms", text, host_key_algs),
     HONOUR("HostKeyAlias", text, host_key_alias),
@@ -239,10 +253,10 @@ static const struct conf_keyword keywords[] = {
     BY_SSH("IgnoreUnknown"),
     BY_SSH("Include"),
     HARMLESS("IPQoS", SPEED),
-    HARMLESS("KbdInteractiveAuthentication", NO_PASSWORDS),
-    HARMLESS("KbdInteractiveDevices", NO_PASSWORDS),
+    HONOUR("KbdInteractiveAuthentication", switched_off, no_kbdint),
+    HARMLESS("KbdInteractiveDevices", ONCE),
     HONOUR("KexAlgorithms", text, kex),
-    REFUSE("KnownHostsCommand", "none", "KnownHostsCommand=none"),
+    OPENSSH("KnownHostsCommand", "none", "KnownHostsCommand=none"),
     HARMLESS("LocalCommand", "only PermitLocalCommand has it run"),
     LEFT_OUT("LocalForward", "none", NO_FORWARDING),
     HARMLESS("LogLevel", TALK),
@@ -250,34 +264,34 @@ static const struct conf_keyword keywords[] = {
     HONOUR("MACs", text, macs),
     BY_SSH("Match"),
     HARMLESS("NoHostAuthenticationForLocalhost", STRICTER),
-    HARMLESS("NumberOfPasswordPrompts", NO_PASSWORDS),
+    HARMLESS("NumberOfPasswordPrompts", ONCE),
     HARMLESS("ObscureKeystrokeTiming", NO_TERMINAL),
-    HARMLESS("PasswordAuthentication", NO_PASSWORDS),
+    HONOUR("PasswordAuthentication", switched_off, no_password),
     LEFT_OUT("PermitLocalCommand", OFF, "LocalCommand is not run"),
     HARMLESS("PermitRemoteOpen", NO_FORWARDING),
-    REFUSE("PKCS11Provider", "none", "PKCS11Provider=none"),
+    OPENSSH("PKCS11Provider", "none", "PKCS11Provider=none"),
     HONOUR("Port", port, port),
-    HONOUR("PreferredAuthentications", preferred, unsupported),
-    REFUSE("ProxyCommand", "none", "ProxyCommand=none"),
-    REFUSE("ProxyJump", "none", "ProxyJump=none"),
-    HARMLESS("ProxyUseFdpass", "only ProxyCommand needs it"),
+    HONOUR("PreferredAuthentications", text, preferred),
+    HONOUR("ProxyCommand", proxy, proxy_command),
+    HONOUR("ProxyJump", proxy, proxy_jump),
+    OPENSSH("ProxyUseFdpass", OFF, "ProxyUseFdpass=no"),
     HONOUR("PubkeyAcceptedAlgorithms", text, key_algs),
     HONOUR("PubkeyAcceptedKeyTypes", text, key_algs),
-    HONOUR("PubkeyAuthentication", pubkey, unsupported),
+    HONOUR("PubkeyAuthentication", switched_off, no_pubkey),
     REFUSE("RefuseConnection", "none", NULL),
     LEFT_OUT("RekeyLimit", "0 0,default none,default 0", "the server's own limit decides"),
     REFUSE("RemoteCommand", "none", "RemoteCommand=none"),
     LEFT_OUT("RemoteForward", "none", NO_FORWARDING),
-    REFUSE("RequestTTY", "auto,no,false", "RequestTTY=no"),
-    HARMLESS("RequiredRSASize", "no RSA key is used"),
+    HONOUR("RequestTTY", request_tty, request_tty),
+    HONOUR("RequiredRSASize", number, required_rsa),
     HONOUR("RevokedHostKeys", text_or_none, revoked_keys),
-    HARMLESS("SecurityKeyProvider", "no FIDO key is used"),
+    HARMLESS("SecurityKeyProvider", "FIDO keys go to ssh itself, which reads it"),
     HONOUR("SendEnv", more_words, send_env),
     HONOUR("ServerAliveCountMax", alive_count, alive_count),
     HONOUR("ServerAliveInterval", alive_interval, alive_interval),
     REFUSE("SessionType", "default", "SessionType=default"),
     HONOUR("SetEnv", line, set_env),
-    HARMLESS("StdinNull", "the command's standard input is empty anyway"),
+    HARMLESS("StdinNull", "the command's input is what --stdin says, or empty"),
     HARMLESS("StreamLocalBindMask", NO_FORWARDING),
     HARMLESS("StreamLocalBindUnlink", NO_FORWARDING),
     HONOUR("StrictHostKeyChecking", strict, strict),
@@ -290,7 +304,7 @@ static const struct conf_keyword keywords[] = {
     HARMLESS("UsePrivilegedPort", "no server asks for it"),
     HONOUR("User", text, user),
     HONOUR("UserKnownHostsFile", words, user_hosts),
-    REFUSE("VerifyHostKeyDNS", OFF, "VerifyHostKeyDNS=no"),
+    OPENSSH("VerifyHostKeyDNS", OFF, "VerifyHostKeyDNS=no"),
     HARMLESS("VersionAddendum", TALK),
     HARMLESS("VisualHostKey", TALK),
     HARMLESS("WarnWeakCrypto", TALK),
@@ -338,6 +352,12 @@ void conf_apply(struct ssh_conf *c, const char *keyword, const char *value)
     case CONF_HONOURED:
         if (k->apply)
             k->apply(c, k, value);
+        break;
+    case CONF_OPENSSH:
+        if (!fine(k, value) && !c->openssh) {
+            c->openssh = x_asprintf("%s %s", k->name, value);
+            c->openssh_instead = k->note;
+        }
         break;
     case CONF_REFUSED:
         if (!fine(k, value))

@@ -10,6 +10,7 @@ struct ssh_conf;
 
 enum conf_treatment {
     CONF_HONOURED,
+    CONF_OPENSSH,  /* only ssh itself can do it: the host goes to the transport openssh */
     CONF_REFUSED,  /* it changes where, as whom or how safely one connects, or what the command
                       sees: the host is unsupported while it asks for anything */
     CONF_LEFT_OUT, /* the command runs without it; the log says so once */
@@ -21,8 +22,8 @@ struct conf_keyword {
     enum conf_treatment how;
     void (*apply)(struct ssh_conf *c, const struct conf_keyword *k, const char *value);
     size_t member;    /* HONOURED: what apply() sets in struct ssh_conf */
-    const char *fine; /* REFUSED, LEFT_OUT: values that ask for nothing: "no,none" */
-    /* REFUSED: the -o that does without, or NULL; LEFT_OUT, HARMLESS: why; a phrase */
+    const char *fine; /* OPENSSH, REFUSED, LEFT_OUT: values that ask for nothing: "no,none" */
+    /* OPENSSH, REFUSED: the -o that does without, or NULL; LEFT_OUT, HARMLESS: why; a phrase */
     const char *note;
 };
 

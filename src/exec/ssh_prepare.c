@@ -53,6 +53,7 @@ void prepared_free(void *arg)
     settings_clear(&p->over);
     strv_clear(&p->options);
     free(p->error);
+    free(p->fallback);
     conf_unref(p->conf);
     free(p->host);
     free(p->hostname);
@@ -90,6 +91,19 @@ void prepare_fail(struct prepared *p, enum reason reason, bool retry, const char
     va_end(ap);
     p->failed = reason;
     p->retry = retry;
+}
+
+void prepare_fallback(struct prepared *p, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (p->failed != REASON_NONE)
+        return;
+    va_start(ap, fmt);
+    p->fallback = x_vasprintf(fmt, ap);
+    va_end(ap);
+    p->error = x_strdup(p->fallback);
+    p->failed = REASON_UNSUPPORTED;
 }
 
 /* The node's `host` with %n filled in, or its name. */
@@ -153,6 +167,11 @@ static bool find_conf(struct prepared *p, struct conf_named *named)
                      p->conf->unsupported,
                      p->conf->instead ? "; where the host does without, use -o " : "",
                      p->conf->instead ? p->conf->instead : "");
+    else if (p->conf->openssh)
+        prepare_fallback(p, "%s (ssh_config or -o) is for ssh itself%s%s", p->conf->openssh,
+                         p->conf->openssh_instead
+                             ? "; where the host does without, use -o " : "",
+                         p->conf->openssh_instead ? p->conf->openssh_instead : "");
     err_clear(&e);
     return p->failed == REASON_NONE;
 }

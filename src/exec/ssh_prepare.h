@@ -44,6 +44,7 @@ struct prepared {
     enum reason failed;
     bool retry;
     char *error;
+    char *fallback; /* why only ssh itself can do this: the transport openssh takes over; or NULL */
 
     struct ssh_conf *conf;
     struct conf_tokens tokens; /* points into the strings below */
@@ -77,6 +78,10 @@ void prepare_work(void *arg, struct help *help); /* on a helper thread */
 /* explicit_keys: somebody named these files, so one that is absent is worth a word. */
 void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys);
 void prepare_env(struct prepared *p);
+/* Only ssh itself can do this: ends it as prepare_fail() with REASON_UNSUPPORTED does, and the transport
+ * openssh takes over where there is one. */
+void prepare_fallback(struct prepared *p, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* Ends it with a reason; keeps the first. */
 void prepare_fail(struct prepared *p, enum reason reason, bool retry, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

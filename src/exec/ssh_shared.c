@@ -62,7 +62,7 @@ static int64_t now(void)
     return mono_ms(clock_system());
 }
 
-void *ssh_shared_new(void)
+void *ssh_shared_new(void *ctx)
 {
     struct ssh_shared *s = x_calloc(1, sizeof *s);
 

@@ -15,7 +15,7 @@ struct hosts_file;
 struct ssh_key;
 struct ssh_shared;
 
-void *ssh_shared_new(void);
+void *ssh_shared_new(void *ctx);
 void ssh_shared_free(void *shared);
 
 /* Which settings the user's ssh_config, or an -o, names for this host: what is not named is only

@@ -7,12 +7,9 @@
 
 #include "muster/base/alloc.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 
-#define STATUS_GONE 10 /* of the script; unlike what a failing shell would say */
-#define STATUS_THERE 11
 #define LOOK_MS 40 /* doubled at each look up to */
 #define LOOK_MAX_MS 400
 #define CLOSER_AFTER 2
@@ -21,28 +18,6 @@
 bool conn_stopping(const struct conn *c)
 {
     return c->stop.state != STOPPER_OFF && c->stop.state != STOPPER_DONE;
-}
-
-/* $1 the process, $2 the signal or 0, $3 whether to look closer. Not every server makes a process
- * group. Where nobody reaps orphans (a container without an init), the dead stay in the group for
- * ever: ps tells them apart. No quote, backslash or "!" may stand in it: some login shells read
- * them even here. */
-static char *script(const struct conn *c)
-{
-    int sig = c->stop.sig;
-
-    return x_asprintf("exec /bin/sh -c '"
-                      "kill -s \"$2\" -- \"-$1\" 2>/dev/null || kill -s \"$2\" \"$1\" 2>/dev/null; "
-                      "kill -s 0 -- \"-$1\" 2>/dev/null || kill -s 0 \"$1\" 2>/dev/null || "
-                      "exit %d; "
-                      "[ $3 = 0 ] && exit %d; "
-                      "ps -A -o pgid= -o stat= 2>/dev/null | { r=%d; while read -r g s; do "
-                      "[ \"$g\" = \"$1\" ] || continue; "
-                      "case $s in Z*) r=%d;; *) exit %d;; esac; done; exit $r; }"
-                      "' sh %" PRId64 " %s %d",
-                      STATUS_GONE, STATUS_THERE, STATUS_THERE, STATUS_GONE, STATUS_THERE,
-                      session_pid(c->session), sig == SIGKILL ? "KILL" : sig ? "TERM" : "0",
-                      c->stop.looks >= CLOSER_AFTER);
 }
 
 static void stop_answer(struct conn *c, enum remote_process what)
@@ -69,7 +44,8 @@ static bool stop_open(struct conn *c)
 
 static bool stop_exec(struct conn *c)
 {
-    CLEANUP_FREE char *line = script(c);
+    CLEANUP_FREE char *line =
+        session_stop_command(c->session, c->stop.sig, c->stop.looks >= CLOSER_AFTER);
     int rc = libssh2_channel_process_startup(c->stop.channel, "exec", 4, line,
                                              (unsigned) strlen(line));
 
@@ -121,7 +97,7 @@ static bool stop_close(struct conn *c)
     c->stop.status = rc == 0 ? libssh2_channel_get_exit_status(c->stop.channel) : -1;
     libssh2_channel_free(c->stop.channel);
     c->stop.channel = NULL;
-    if (c->stop.next_sig && c->stop.status != STATUS_GONE) {
+    if (c->stop.next_sig && c->stop.status != STOP_GONE) {
         c->stop.sig = c->stop.next_sig;
         c->stop.next_sig = 0;
         c->stop.looks = 0;
@@ -129,9 +105,9 @@ static bool stop_close(struct conn *c)
         return true;
     }
     c->stop.sig = 0;
-    if (c->stop.status == STATUS_GONE)
+    if (c->stop.status == STOP_GONE)
         stop_answer(c, REMOTE_STOPPED);
-    else if (c->stop.status != STATUS_THERE)
+    else if (c->stop.status != STOP_THERE)
         stop_answer(c, REMOTE_UNKNOWN);
     else if (c->stop.last_sig == SIGKILL && c->stop.looks >= LOOKS_AFTER_KILL)
         stop_answer(c, REMOTE_RUNNING);

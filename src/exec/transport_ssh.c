@@ -41,6 +41,21 @@ enum go conn_fail(struct conn *c, enum reason reason, bool retry, const char *fm
     return GO_WAIT;
 }
 
+enum go conn_fallback(struct conn *c, enum reason reason, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+
+    CLEANUP_FREE char *text = x_vasprintf(fmt, ap);
+
+    va_end(ap);
+    if (!session_fallback(c->session, "%s", text))
+        return conn_fail(c, reason, false, "%s", text);
+    c->state = CONN_ENDED;
+    return GO_WAIT;
+}
+
 enum go conn_lost(struct conn *c, int rc, const char *doing)
 {
     char *said = NULL;
@@ -202,6 +217,8 @@ static enum go prepared(struct conn *c)
     struct prepared *p = c->prep;
 
     session_set_endpoint(c->session, p->hostname ? p->hostname : p->host, p->port, p->user);
+    if (p->fallback)
+        return conn_fallback(c, p->failed, "%s", p->fallback);
     if (p->failed != REASON_NONE)
         return conn_fail(c, p->failed, p->retry, "%s", p->error);
     session_set_timeouts(c->session, p->connect_ms, -1);

@@ -131,6 +131,8 @@ static int apply(struct wdb *d, struct command *c)
         return apply_claim(d, c->ev, &c->granted);
     case EVENT_OUTPUT:
         return apply_output(d, c->ev, &c->hashed);
+    case EVENT_PROGRESS: /* nobody asks for it yet: engine_batch.progress is off */
+        break;
     case EVENT_FINISH:
         return apply_finish(d, c->ev, &c->hashed);
     }

@@ -83,6 +83,7 @@ static void print_keyword_table(void)
 {
     puts("| ssh_config | keywords |\n| --- | --- |");
     print_keywords(CONF_HONOURED, "honoured");
+    print_keywords(CONF_OPENSSH, "the host goes to the transport openssh");
     print_keywords(CONF_REFUSED, "refused: `unsupported`");
     print_keywords(CONF_LEFT_OUT, "left out, with a line in the log");
     print_keywords(CONF_HARMLESS, "makes no difference here");

@@ -98,7 +98,7 @@ static const char *field_error(struct app *a, int i)
     char *end;
     switch (i) {
     case F_COMMAND:
-        return f->len > COMMAND_MAX ? "over 30,000 bytes" : NULL;
+        return f->len > COMMAND_MAX ? "over 120,000 bytes" : NULL;
     case F_FANOUT:
         errno = 0;
         unsigned long n = strtoul(f->text, &end, 10);

@@ -79,7 +79,7 @@ static void test_refuses(void **state)
         {"host", ""},          {"host", "-oProxyCommand=x"}, {"host", "a b"},
         {"user", "a\nb"},      {"port", "0"},                {"port", "65536"},
         {"port", "22x"},       {"port", ""},                 {"port", "99999999999999999999"},
-        {"transport", "exec"}, {"strict_host_key", "no"},    {"connect_timeout", "0"},
+        {"transport", "rsh"}, {"strict_host_key", "no"},    {"connect_timeout", "0"},
         {"connect_timeout", "-1"}, {"command_timeout", "31d"}, {"identity", ""},
     };
 

@@ -44,7 +44,7 @@ static void test_names(void **state)
     assert_int_equal(reason_parse("bad luck"), -1);
     assert_int_equal(batch_status_parse("done"), -1);
     assert_int_equal(remote_process_parse("gone"), -1);
-    assert_int_equal(action_type_parse("task"), -1);
+    assert_int_equal(action_type_parse("chore"), -1);
 }
 
 static void test_transitions(void **state)

@@ -285,7 +285,7 @@ static void fake_close(void *priv)
     free(f);
 }
 
-static void *shared_new(void)
+static void *shared_new(void *ctx)
 {
     return strmap_new();
 }

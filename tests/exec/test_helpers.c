@@ -169,7 +169,7 @@ static void patient_stop(void *priv, int sig)
 {
 }
 
-static void *patient_shared(void)
+static void *patient_shared(void *ctx)
 {
     return x_calloc(1, 1);
 }

@@ -151,7 +151,7 @@ static void errors_of_shape(void **state)
     expect_error(f, "nodes:\n  a:\n    prot: 5\n",
                  "line 3: unknown key \"prot\" in node \"a\"; did you mean \"port\"? Allowed: "
                  "vars, host, port, user, identity, transport, known_hosts, strict_host_key, "
-                 "connect_timeout, command_timeout");
+                 "connect_timeout, command_timeout, jump, exec, become, become_user");
     expect_error(f, "defaults: [a]\n",
                  "line 1: \"defaults\" is to be a mapping of settings, but is a list");
     expect_error(f, "groups:\n  g: {nodes: {a: }}\n",

@@ -189,7 +189,7 @@ static void test_refused(void **state)
         {"", LIST("n01"), NULL, ERR_VALIDATION, "no command"},
         {" \n\t", LIST("n01"), NULL, ERR_VALIDATION, "no command"},
         {NULL, LIST("n01"), NULL, ERR_VALIDATION, "no command"},
-        {longest, LIST("n01"), NULL, ERR_VALIDATION, "30001"},
+        {longest, LIST("n01"), NULL, ERR_VALIDATION, "120001"},
         {"echo \xff", LIST("n01"), NULL, ERR_VALIDATION, "UTF-8"},
         {"true", none, NULL, ERR_VALIDATION, "no target"},
         {"true", none, LIST("nosuch"), ERR_VALIDATION, "@nosuch"},

@@ -11,7 +11,9 @@
 #include <stdint.h>
 
 /* ACTION(ID, name in store and JSON, what the action text is) */
-#define ACTION_TYPE_TABLE(ACTION) ACTION(COMMAND, "command", "a shell line")
+#define ACTION_TYPE_TABLE(ACTION)                                                              \
+    ACTION(COMMAND, "command", "a shell line")                                                 \
+    ACTION(TASK, "task", "a task with its parameters; push and pull are built in")
 
 enum action_type {
 #define ACTION(id, name, help) ACTION_TYPE_##id,
@@ -22,8 +24,9 @@ enum action_type {
 const char *action_type_name(enum action_type t);
 int action_type_parse(const char *name); /* -1: none */
 
-/* LIMIT: a command is at most this long; libssh2 cannot send much more in one request. */
-#define COMMAND_MAX 30000
+/* LIMIT: a command is at most this long: a shell gets it as one argument, and Linux takes no longer
+ * ones than 128 KiB. */
+#define COMMAND_MAX 120000
 #define BATCH_TARGETS_MAX 10000 /* targets a batch */
 #define FANOUT_DEFAULT 64
 #define FANOUT_MAX 10000

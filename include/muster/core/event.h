@@ -13,6 +13,7 @@
 enum event_kind {
     EVENT_CLAIM,  /* a slot is free for this execution: may it run? Answered after the commit */
     EVENT_OUTPUT, /* bytes of one stream, in order, within the cap */
+    EVENT_PROGRESS, /* a copy: bytes so far; not more often than every 250 ms */
     EVENT_FINISH  /* it has ended; the output's last bytes come with it */
 };
 
@@ -24,6 +25,8 @@ struct event {
     /* OUTPUT: data/len[stream]. FINISH: the last bytes of both, each may be empty. Owned. */
     char *data[2];
     size_t len[2];
+
+    uint64_t bytes_done, bytes_total; /* PROGRESS; total 0: not known */
 
     /* CLAIM: start on the wall clock. FINISH: end, and the duration on the monotonic clock. */
     int64_t wall_ms, duration_ms;

@@ -19,11 +19,41 @@ struct err;
     SETTING(PORT, port, "port", PORT, "TCP port")                                              \
     SETTING(USER, user, "user", TEXT, "login name on the node")                                \
     SETTING(IDENTITY, identity, "identity", LIST, "private key files")                         \
-    SETTING(TRANSPORT, transport, "transport", TEXT, "ssh or local")                           \
+    SETTING(TRANSPORT, transport, "transport", TEXT, "ssh, openssh, local or exec")            \
     SETTING(KNOWN_HOSTS, known_hosts, "known_hosts", LIST, "known_hosts files")                \
     SETTING(STRICT, strict_host_key, "strict_host_key", TEXT, "yes or accept-new")             \
     SETTING(CONNECT_TIMEOUT, connect_timeout_ms, "connect_timeout", TIME, "seconds to connect") \
-    SETTING(COMMAND_TIMEOUT, command_timeout_ms, "command_timeout", TIME, "seconds to run")
+    SETTING(COMMAND_TIMEOUT, command_timeout_ms, "command_timeout", TIME, "seconds to run")    \
+    SETTING(JUMP, jump, "jump", TEXT, "jump hosts, as ssh -J has them; none: no jump")         \
+    SETTING(EXEC, exec, "exec", TEXT, "command template of the transport exec")                \
+    SETTING(BECOME, become, "become", TEXT, "sudo, su, doas or none: who runs the command")    \
+    SETTING(BECOME_USER, become_user, "become_user", TEXT, "the user to become (root)")
+
+/* TRANSPORT(ID, name, help). The first is the default. */
+#define TRANSPORT_TABLE(TRANSPORT)                                                             \
+    TRANSPORT(SSH, "ssh", "libssh2, in the process; what it cannot do goes to openssh")        \
+    TRANSPORT(OPENSSH, "openssh", "the system's ssh program, one process a node")              \
+    TRANSPORT(LOCAL, "local", "a process on this machine")                                     \
+    TRANSPORT(EXEC, "exec", "a command template of the user's: kubectl, docker, ..")
+#define TRANSPORT_CHOICES "ssh|openssh|local|exec"
+
+/* BECOME(ID, name, help): how another user is become on the node. */
+#define BECOME_TABLE(BECOME)                                                                   \
+    BECOME(NONE, "none", "the login user runs the command")                                    \
+    BECOME(SUDO, "sudo", "sudo -u USER")                                                       \
+    BECOME(SU, "su", "su USER")                                                                \
+    BECOME(DOAS, "doas", "doas -u USER")
+#define BECOME_CHOICES "sudo|su|doas|none"
+
+enum become_method {
+#define BECOME(id, name, help) BECOME_##id,
+    BECOME_TABLE(BECOME)
+#undef BECOME
+        BECOME_COUNT
+};
+int become_parse(const char *name); /* enum become_method, or -1 */
+const char *become_name(enum become_method m);
+bool transport_known(const char *name);
 
 enum setting_id {
 #define SETTING(id, member, key, type, help) SETTING_##id,
@@ -44,6 +74,7 @@ struct settings {
     struct strv known_hosts;
     char *strict_host_key;
     int64_t connect_timeout_ms, command_timeout_ms; /* -1: unset; 0: no limit (command only) */
+    char *jump, *exec, *become, *become_user;
 };
 
 void settings_init(struct settings *s);

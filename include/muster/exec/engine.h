@@ -17,9 +17,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct asker;
 struct err;
 struct engine;
 struct mclock;
+struct secret;
 struct transport_ops;
 
 struct engine_config {
@@ -30,6 +32,8 @@ struct engine_config {
     int64_t stop_grace_ms;          /* between TERM and KILL; 0: 2000 */
     uint64_t seed;                  /* of the retry jitter; 0: random */
     const struct mclock *clock;     /* NULL: the system's */
+    struct asker *asker;            /* for questions to the user (exec/ask.h), or NULL: none is asked */
+    void *shared_ctx;               /* for transport_ops.shared_new; NULL but for engines in engines */
     /* NULL-terminated; must live as long as the process: work that was left behind may use them.
      * NULL: those of engine_transports(). */
     const struct transport_ops *const *transports;
@@ -45,6 +49,21 @@ struct engine_batch {
     bool live;           /* emit OUTPUT while it runs (else only large outputs come in chunks) */
     const char *ssh_config;      /* -F, or NULL */
     const struct strv *ssh_options; /* -o KEY=VALUE as given, or NULL */
+    const struct strv *env;         /* NAME=VALUE for the command, or NULL */
+    const char *chdir;              /* where it runs, or NULL; ~ and ~/x are the user's home there */
+    bool pty;                       /* give it a terminal: one stream, CR LF */
+    bool raw;                       /* the line goes as it is: no token, no export, no become, no input */
+    /* What it reads: a file by name (%n %h %u %% filled in for each node), or a seekable descriptor
+     * that each node reads from its start (duplicated here; 0: none). Both unset: nothing. */
+    const char *stdin_path;
+    int stdin_fd;
+    bool progress;                  /* emit EVENT_PROGRESS for what was fed to it */
+    struct secret *password;        /* -A: for the login; NULL: never asked for. References are taken */
+    struct secret *become_password; /* -K: for sudo, su or doas on the node */
+    /* Called at each stage of connecting (explain --connect), on a reactor's thread; or NULL. text is
+     * one line; ms since the start of the execution. */
+    void (*trace)(void *ctx, const char *node, int64_t ms, const char *text);
+    void *trace_ctx;
 };
 
 /* One execution. `base` lies under ssh_config, `over` (groups, node, then flags) over it. */
@@ -92,7 +111,7 @@ struct engine_counts {
 };
 void engine_counts(struct engine *e, struct engine_counts *c);
 
-/* The transports of this build: ssh, local, NULL. */
+/* The transports of this build (core/settings.h has the table), NULL-terminated. */
 const struct transport_ops *const *engine_transports(void);
 
 /* Once in main, before any thread: libssh2_init. 0 or -ERR_INTERNAL. */

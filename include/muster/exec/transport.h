@@ -17,6 +17,7 @@
 struct help;
 struct session;
 struct mclock;
+struct secret;
 
 /* Why step() is called; several may come at once. */
 enum wake {
@@ -25,7 +26,8 @@ enum wake {
     WAKE_TIMER = 4,  /* session_timer() is due */
     WAKE_HELP = 8,   /* session_help()'s work is done */
     WAKE_ROOM = 16,  /* output that was refused may be tried again */
-    WAKE_SLOT = 32   /* session_want_handshake() has been granted */
+    WAKE_SLOT = 32,  /* session_want_handshake() has been granted */
+    WAKE_INPUT = 64  /* session_input() has something, or its end, after it had nothing */
 };
 
 struct transport_ops {
@@ -44,7 +46,7 @@ struct transport_ops {
     /* Optional, both or none: what all sessions of an engine share (caches; guarded by its own
      * locks, since reactors and helpers use it). Made with the engine, freed after its threads, on
      * whichever is the last. */
-    void *(*shared_new)(void);
+    void *(*shared_new)(void *ctx); /* engine_config.shared_ctx */
     void (*shared_free)(void *shared);
 };
 
@@ -61,10 +63,47 @@ const struct strv *session_ssh_options(const struct session *s);  /* -o, or NULL
 int64_t session_batch(const struct session *s);
 const struct mclock *session_clock(const struct session *s);
 
-/* The line that the node's login shell gets (design.md, section 5): exports MUSTER_NODE, MUSTER_HOST,
- * MUSTER_USER, prints TOKEN and the pid on stderr, and has the user's own shell run the line.
- * Caller frees. */
-char *session_wrapped_command(const struct session *s, const char *host, const char *user);
+/* The line that the node's login shell gets: exports MUSTER_NODE, MUSTER_HOST, MUSTER_USER and the
+ * batch's variables, changes the folder, becomes the other user, prints TOKEN and the process group
+ * on stderr, and has the user's own shell run the line. One that would be longer than INLINE_MAX
+ * comes in two: this one reads the rest from its input, which session_input() hands out first.
+ * A raw batch's line is what it is. Fills in what session_input() has to know; call it once an
+ * attempt, before session_started(). Caller frees. */
+#define INLINE_MAX 24000
+char *session_wrapped_command(struct session *s, const char *host, const char *user);
+
+/* What the command reads, in order: the rest of a long line, the password once sudo has asked for it
+ * by our token, then the user's input. Copies at most n bytes and returns how many; they count as
+ * sent. *end: nothing follows, close its input. 0 without *end: nothing now, WAKE_INPUT comes. May
+ * hold a password: wipe the buffer (base/secret.h). A read error of the user's file ends the session
+ * by itself. */
+size_t session_input(struct session *s, void *buf, size_t n, bool *end);
+
+/* How the process group of the command is signalled and looked for on the node, by a channel of its
+ * own: a shell line that ends with STOP_GONE or STOP_THERE (anything else: not known). sig: SIGTERM,
+ * SIGKILL, or 0 to only look; closer: tell the dead who are not reaped from the living. Under sudo
+ * it signals through sudo. NULL: the process is not known yet. Caller frees. */
+#define STOP_GONE 10
+#define STOP_THERE 11
+char *session_stop_command(struct session *s, int sig, bool closer);
+/* What that line reads: the held password and a newline, or nothing (0). Wipe the buffer. */
+size_t session_stop_input(struct session *s, char *buf, size_t n);
+
+bool session_wants_pty(const struct session *s); /* asked for, or doas needs it for a password */
+bool session_has_input(const struct session *s); /* stdin is more than an end of file */
+/* How another user is become: BECOME_NONE, or the method; for texts and for explain. */
+enum become_method session_become(const struct session *s);
+struct secret *session_password(const struct session *s); /* -A, borrowed; NULL: none was given */
+/* One line about a stage that was reached, for explain --connect; cheap when nobody listens. */
+void session_trace(struct session *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+bool session_traced(const struct session *s);
+
+/* Goes on with the transport openssh, for the reason in the text, before anything was started: the
+ * attempt is closed after this returns true, as after session_end_failed(). False: there is no
+ * such transport or no ssh program, or this is it already; then the caller ends by itself. */
+bool session_fallback(struct session *s, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+const char *session_fallback_why(const struct session *s); /* NULL: this is the node's own transport */
 
 /* The facts as used, for the record; may be called again. Copies; NULL keeps what was set. */
 void session_set_endpoint(struct session *s, const char *host, int port, const char *user);
@@ -120,6 +159,8 @@ void session_end_failed(struct session *s, enum reason reason, bool retry, const
 void session_stopped(struct session *s, enum remote_process what);
 
 extern const struct transport_ops transport_ssh;
+extern const struct transport_ops transport_openssh;
 extern const struct transport_ops transport_local;
+extern const struct transport_ops transport_exec;
 
 #endif
