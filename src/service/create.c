@@ -3,11 +3,13 @@
 #include "service.h"
 
 #include "create.h"
+#include "input.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/base/io.h"
 #include "muster/base/log.h"
+#include "muster/base/secret.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/json.h"
@@ -30,6 +32,8 @@ void batch_request_init(struct batch_request *r)
 void batch_request_clear(struct batch_request *r)
 {
     settings_clear(&r->over);
+    secret_unref(X_STEAL(r->password));
+    secret_unref(X_STEAL(r->become_password));
 }
 
 void batch_review_clear(struct batch_review *r)
@@ -193,11 +197,15 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
         rc = check_limits(s, r, e);
     if (rc == 0)
         rc = check_ssh(r, e);
+    if (rc == 0)
+        rc = input_check(r, e);
     if (rc == 0 && r->warnings)
         for (size_t i = 0; i < r->warnings->n; i++)
             strv_push(&out->warnings, r->warnings->v[i]);
     if (rc == 0)
         rc = expand(s, r, out, e);
+    if (rc == 0)
+        rc = input_check_nodes(s, r, &out->nodes, e);
     if (rc != 0) {
         batch_review_clear(out);
         return rc;
@@ -262,6 +270,7 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         if (node)
             settings_merge(over, &node->over);
         settings_merge(over, &r->over);
+        input_imply_become(r, base, over);
         jobs[i] = (struct engine_job){
             .position = (uint32_t) i, .node = v->nodes.v[i], .base = base, .over = over};
     }
@@ -274,6 +283,13 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         .live = r->live,
         .ssh_config = r->ssh_config ? r->ssh_config : s->ssh_config,
         .ssh_options = r->ssh_options,
+        .env = r->env,
+        .chdir = r->chdir,
+        .pty = r->pty,
+        .stdin_path = r->stdin_path,
+        .stdin_fd = r->stdin_fd,
+        .password = r->password,
+        .become_password = r->become_password,
     };
     engine_submit(s->engine, &b, jobs, n);
     for (size_t i = 0; i < 2 * n; i++)
@@ -311,6 +327,8 @@ int batch_create(struct service *s, const struct batch_request *r, struct batch_
         rc = service_review(s, r, &v, e);
     if (rc == 0)
         rc = confirmed(r, &v, e);
+    if (rc == 0)
+        rc = input_check_secrets(r, e);
     if (rc != 0) {
         batch_review_clear(&v);
         return rc;

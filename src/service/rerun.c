@@ -11,13 +11,16 @@
 
 #include <string.h>
 
+/* Standing for standard input where a file's name would be. */
+#define STDIN_NOT_KEPT "-"
+
 struct rerun_hold {
     struct batch batch;
     struct nodeset *nodes;
     const char **ids;
     const char **groups;
-    struct strv ssh_options;
-    char *ssh_config;
+    struct strv ssh_options, env;
+    char *ssh_config, *chdir, *stdin_path;
 };
 
 void rerun_hold_free(struct rerun_hold *h)
@@ -27,6 +30,9 @@ void rerun_hold_free(struct rerun_hold *h)
     batch_clear(&h->batch);
     nodeset_free(h->nodes);
     strv_clear(&h->ssh_options);
+    strv_clear(&h->env);
+    free(h->chdir);
+    free(h->stdin_path);
     free(h->ssh_config);
     free(h->groups);
     free(h->ids);
@@ -51,6 +57,11 @@ static void get_list(const struct json *o, const char *key, struct strv *out)
     for (size_t i = 0; a && i < json_len(a); i++)
         if (json_str(json_at(a, i)))
             strv_push(out, json_str(json_at(a, i)));
+}
+
+static bool get_bool(const struct json *o, const char *key)
+{
+    return json_get(o, key) && json_bool(json_get(o, key));
 }
 
 char *parameters_encode(const struct batch_request *r)
@@ -79,9 +90,37 @@ char *parameters_encode(const struct batch_request *r)
     if (r->ssh_config)
         json_put_str(o, "sshConfig", r->ssh_config);
     put_list(o, "sshOptions", r->ssh_options);
+    put_list(o, "env", r->env);
+    if (r->chdir)
+        json_put_str(o, "chdir", r->chdir);
+    if (r->pty)
+        json_put_bool(o, "pty", true);
+    if (r->stdin_path || r->stdin_fd)
+        json_put_str(o, "stdin", r->stdin_path ? r->stdin_path : STDIN_NOT_KEPT);
+    /* That there was one, never what it was. */
+    if (r->password)
+        json_put_bool(o, "password", true);
+    if (r->become_password)
+        json_put_bool(o, "sudoPassword", true);
     char *text = x_strdup(json_text(o, NULL));
     json_free(o);
     return text;
+}
+
+/* What the command got besides its line. */
+static void get_input(const struct json *o, struct batch_request *r, struct rerun_hold *hold)
+{
+    const char *input = json_str(json_get(o, "stdin"));
+    get_list(o, "env", &hold->env);
+    r->env = hold->env.n ? &hold->env : NULL;
+    hold->chdir = x_strdup(json_str(json_get(o, "chdir")));
+    r->chdir = hold->chdir;
+    r->pty = get_bool(o, "pty");
+    r->stdin_lost = input && strcmp(input, STDIN_NOT_KEPT) == 0;
+    hold->stdin_path = r->stdin_lost ? NULL : x_strdup(input);
+    r->stdin_path = hold->stdin_path;
+    r->wants_password = get_bool(o, "password");
+    r->wants_become_password = get_bool(o, "sudoPassword");
 }
 
 int parameters_decode(const char *text, struct batch_request *r, struct rerun_hold *hold,
@@ -106,12 +145,13 @@ int parameters_decode(const char *text, struct batch_request *r, struct rerun_ho
     if (json_get(o, "retries"))
         r->retries = (int) json_int(json_get(o, "retries"));
     r->max_output = (uint64_t) json_int(json_get(o, "maxOutput"));
-    r->any_host = json_get(o, "anyHost") && json_bool(json_get(o, "anyHost"));
-    r->live = json_get(o, "live") && json_bool(json_get(o, "live"));
+    r->any_host = get_bool(o, "anyHost");
+    r->live = get_bool(o, "live");
     hold->ssh_config = x_strdup(json_str(json_get(o, "sshConfig")));
     r->ssh_config = hold->ssh_config;
     get_list(o, "sshOptions", &hold->ssh_options);
     r->ssh_options = hold->ssh_options.n ? &hold->ssh_options : NULL;
+    get_input(o, r, hold);
     json_free(o);
     return rc;
 }

@@ -12,6 +12,7 @@
 #include "muster/base/err.h"
 #include "muster/base/log.h"
 #include "muster/core/event.h"
+#include "muster/exec/ask.h"
 #include "muster/exec/engine.h"
 #include "muster/inventory/inventory.h"
 #include "muster/store/reader.h"
@@ -142,6 +143,7 @@ void service_close(struct service *s)
     if (!s)
         return;
     service_abort(s);
+    service_set_can_ask(s, false);
     drop_engine(s);
     writer_close(s->writer); /* commits what it holds, settles what was left */
     inventory_watch_free(s->watch);
@@ -283,13 +285,56 @@ struct engine *service_engine(struct service *s, unsigned fanout, struct err *e)
         return s->engine;
     if (fanout > s->fanout)
         s->fanout = fanout;
-    const struct engine_config cfg = {.fanout = s->fanout, .max_queue = s->max_queue};
+    const struct engine_config cfg = {
+        .fanout = s->fanout, .max_queue = s->max_queue, .asker = s->asker};
     const struct event_sink sink = {.emit = sink_emit, .ctx = s};
     struct engine *engine = engine_new(&cfg, &sink, e);
     pthread_mutex_lock(&s->engine_lock);
     s->engine = engine;
     pthread_mutex_unlock(&s->engine_lock);
     return engine;
+}
+
+/* --- questions --- */
+
+static void on_question(void *ctx)
+{
+    struct service *s = ctx;
+    waker_wake(&s->waker);
+}
+
+void service_set_can_ask(struct service *s, bool can)
+{
+    if (can && !s->asker) {
+        s->asker = asker_new(on_question, s);
+    } else if (!can && s->asker) {
+        asker_close(s->asker);
+        asker_unref(X_STEAL(s->asker));
+    }
+}
+
+bool service_question(struct service *s, struct user_question *out)
+{
+    struct question q;
+    if (!s->asker || !asker_next(s->asker, &q))
+        return false;
+    *out = (struct user_question){.id = q.id, .echo = q.echo, .about = X_STEAL(q.about),
+                                  .text = X_STEAL(q.text)};
+    question_clear(&q);
+    return true;
+}
+
+void user_question_clear(struct user_question *q)
+{
+    free(q->about);
+    free(q->text);
+    memset(q, 0, sizeof *q);
+}
+
+void service_answer(struct service *s, uint64_t id, struct secret *answer)
+{
+    if (s->asker)
+        asker_answer(s->asker, id, answer);
 }
 
 int service_settle(struct service *s, struct err *e)
@@ -372,6 +417,7 @@ void service_abort(struct service *s)
 
 void service_leave(struct service *s)
 {
+    service_set_can_ask(s, false);
     service_abort(s);
     /* The engine stays, with whatever hangs in it; no callback reaches it any more. */
     pthread_mutex_lock(&s->engine_lock);

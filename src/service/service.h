@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct asker;
 struct engine;
 struct fleet;
 struct inventory_watch;
@@ -41,6 +42,8 @@ struct service {
      * callbacks hold while they use it; engine_lock comes before every lock of the engine. */
     struct engine *engine;
     pthread_mutex_t engine_lock;
+
+    struct asker *asker; /* of questions to the user; NULL: this face shows none */
 
     /* FINISH events handed to the writer, and those it has committed: equal when nothing that has
      * ended is still unwritten. */

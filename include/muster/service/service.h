@@ -22,6 +22,7 @@ struct reader;
 struct service;
 struct target_set;
 struct json;
+struct secret;
 
 struct service_options {
     const char *db_path;       /* --db; NULL: MUSTER_DB, else the default */
@@ -63,6 +64,24 @@ int service_settle(struct service *s, struct err *e);
 int service_wake_fd(struct service *s);
 void service_wake_drain(struct service *s);
 
+/* --- questions while a batch runs --- */
+
+/* A passphrase, a one-time code: what only the user can answer. Harmless text. */
+struct user_question {
+    uint64_t id; /* 0: none */
+    char *about; /* the node, or the key's path */
+    char *text;
+    bool echo;   /* what is typed may be seen */
+};
+/* From before the first batch: this face shows questions. service_wake_fd() tells of new ones. False:
+ * every question is declined from now on. */
+void service_set_can_ask(struct service *s, bool can);
+/* The oldest one that waits. It may go away unanswered. */
+bool service_question(struct service *s, struct user_question *out);
+void user_question_clear(struct user_question *q);
+/* NULL: the user declines. The reference stays the caller's. */
+void service_answer(struct service *s, uint64_t id, struct secret *answer);
+
 /* --- targets --- */
 
 struct target_request {
@@ -103,6 +122,18 @@ struct batch_request {
     const char *label;
     const char *ssh_config;
     const struct strv *ssh_options;
+    const struct strv *env;       /* NAME=VALUE for the command, or NULL */
+    const char *chdir;            /* the folder it runs in, or NULL: the login's */
+    bool pty;
+    /* What it reads: a file (absolute; %n %h %u %% are the node's), or a seekable descriptor, borrowed
+     * (0: none), of service_stdin_spool(). */
+    const char *stdin_path;
+    int stdin_fd;
+    bool stdin_lost;              /* a rerun of one whose standard input was not kept */
+    /* References, taken over. The become password is sudo's (or su's or doas's), and says sudo where
+     * no node or flag says how; so does over.become_user. */
+    struct secret *password, *become_password;
+    bool wants_password, wants_become_password; /* a rerun: it had one, which was never stored */
     bool live;                    /* output is committed while it runs */
     int64_t rerun_of;
     bool confirmed;               /* the user has agreed to what service_review() named */
@@ -112,7 +143,14 @@ struct batch_request {
     void *on_written_ctx;
 };
 void batch_request_init(struct batch_request *r);
-void batch_request_clear(struct batch_request *r); /* frees `over` only: the rest is borrowed */
+/* Frees `over` and gives the secrets back: the rest is borrowed. */
+void batch_request_clear(struct batch_request *r);
+/* One NAME=VALUE. 0 or -ERR_VALIDATION. */
+int service_check_env(const char *item, struct err *e);
+/* An input file as it was typed: ~ and the current folder filled in. Caller frees. */
+char *service_stdin_path(const char *typed);
+/* Copies a descriptor to its end into a file without a name. Its descriptor, or -code. */
+int service_stdin_spool(int fd, struct err *e);
 
 /* What a request would do, before it is made. */
 struct batch_review {
