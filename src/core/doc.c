@@ -198,6 +198,10 @@ struct json *doc_execution(const char *batch_id, const struct execution *x,
         json_put_null(j, "port");
     json_put_str(j, "user", x->user);
     json_put_str(j, "remoteProcess", remote_process_name(x->remote));
+    if (x->bytes_done || x->bytes_total) {
+        json_put_int(j, "bytesDone", (int64_t) x->bytes_done);
+        json_put_int(j, "bytesTotal", (int64_t) x->bytes_total);
+    }
     json_put(j, "result", ended ? result_json(x, out) : NULL);
     return j;
 }

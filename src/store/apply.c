@@ -83,6 +83,20 @@ int apply_output(struct wdb *d, const struct event *ev, unsigned *hashed)
     return rc;
 }
 
+int apply_progress(struct wdb *d, const struct event *ev)
+{
+    struct batch_row *b;
+    int64_t id = 0;
+
+    int rc = locate(d, ev, &b, &id);
+    if (rc != SQLITE_OK || !b)
+        return rc;
+    return sql_run(&d->sql,
+                   "UPDATE executions SET bytes_done = ?, bytes_total = ?"
+                   " WHERE id = ? AND status = 'running'",
+                   "iii", (int64_t) ev->bytes_done, (int64_t) ev->bytes_total, id);
+}
+
 static int finish_row(struct wdb *d, int64_t id, const struct event *ev, bool started,
                       const int64_t ids[2], const uint64_t sizes[2], int64_t seq)
 {

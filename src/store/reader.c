@@ -39,6 +39,24 @@ static int configure(struct reader *r)
     return rc == SQLITE_OK ? sql_exec(&r->sql, "PRAGMA query_only=ON") : rc;
 }
 
+/* A reader cannot read what is not there yet, so a database of an older muster is brought up to date
+ * by whoever opens it first. */
+static int bring_up_to_date(struct reader *r, struct err *e)
+{
+    struct sql s = {0};
+
+    reader_shut(r);
+    int rc = sql_open(&s, r->path, SQLITE_OPEN_READWRITE);
+    rc = rc == SQLITE_OK ? schema_migrate(&s, e) : sql_err(&s, rc, "Bringing up to date", e);
+    sql_close(&s);
+    if (rc)
+        return rc;
+    rc = sql_open(&r->sql, r->path, SQLITE_OPEN_READONLY);
+    if (rc == SQLITE_OK)
+        rc = configure(r);
+    return rc == SQLITE_OK ? 0 : sql_err(&r->sql, rc, "Opening", e);
+}
+
 /* 0, also when there is no database yet; r->open tells. */
 static int reader_try_open(struct reader *r, struct err *e)
 {
@@ -67,6 +85,8 @@ static int reader_try_open(struct reader *r, struct err *e)
         rc = sql_err(&r->sql, rc, "Opening", e);
     else
         rc = schema_check(&r->sql, &empty, e);
+    if (rc == 0 && !empty && schema_is_old(&r->sql))
+        rc = bring_up_to_date(r, e);
     if (rc || empty) {
         reader_shut(r);
         return rc;

@@ -94,8 +94,13 @@ static const char migration_1[] =
     " id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB UNIQUE, size INTEGER NOT NULL);"
     "CREATE TABLE output_chunks (id INTEGER PRIMARY KEY, data BLOB NOT NULL);";
 
+/* How far a copy is. NULL: it is none. */
+static const char migration_2[] =
+    "ALTER TABLE executions ADD COLUMN bytes_done INTEGER;"
+    "ALTER TABLE executions ADD COLUMN bytes_total INTEGER;";
+
 /* Never change one that was released: add the next. */
-static const char *const migrations[SCHEMA_VERSION] = {migration_1};
+static const char *const migrations[SCHEMA_VERSION] = {migration_1, migration_2};
 
 int64_t schema_node_key(const char *node)
 {
@@ -180,6 +185,11 @@ int schema_check(struct sql *s, bool *empty, struct err *e)
                        "that muster, or name another database with --db.",
                        s->path, (long long) version, SCHEMA_VERSION);
     return 0;
+}
+
+bool schema_is_old(struct sql *s)
+{
+    return sql_int(s, "PRAGMA user_version", SCHEMA_VERSION) < SCHEMA_VERSION;
 }
 
 static int migrate_locked(struct sql *s, struct err *e)

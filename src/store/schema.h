@@ -7,7 +7,7 @@
 
 #include "muster/core/state.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define SCHEMA_APPLICATION_ID 0x6d757374 /* "must" */
 
 /* In the order of struct batch_stats; a new reason needs a migration that adds its column. */
@@ -28,6 +28,8 @@ int stats_bind(sqlite3_stmt *st, int first, const struct batch_stats *s);
 /* Is this a database of muster that this program can read? *empty: a file with nothing in it.
  * SQLITE_OK, or -ERR_STORE (negative) with e set. */
 int schema_check(struct sql *s, bool *empty, struct err *e);
+/* It was written by an older muster: schema_migrate brings it up to date. */
+bool schema_is_old(struct sql *s);
 /* Brings it up to date. 0 or -ERR_STORE. */
 int schema_migrate(struct sql *s, struct err *e);
 

@@ -83,6 +83,7 @@ int executions_open(struct wdb *d, const struct batch_row *b, struct open_execut
  * event that is applied again after a rollback must not add them twice. */
 int apply_claim(struct wdb *d, const struct event *ev, bool *granted);
 int apply_output(struct wdb *d, const struct event *ev, unsigned *hashed);
+int apply_progress(struct wdb *d, const struct event *ev);
 int apply_finish(struct wdb *d, const struct event *ev, unsigned *hashed);
 
 /* Outputs (outputs.c). */

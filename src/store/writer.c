@@ -131,8 +131,8 @@ static int apply(struct wdb *d, struct command *c)
         return apply_claim(d, c->ev, &c->granted);
     case EVENT_OUTPUT:
         return apply_output(d, c->ev, &c->hashed);
-    case EVENT_PROGRESS: /* nobody asks for it yet: engine_batch.progress is off */
-        break;
+    case EVENT_PROGRESS:
+        return apply_progress(d, c->ev);
     case EVENT_FINISH:
         return apply_finish(d, c->ev, &c->hashed);
     }
@@ -379,7 +379,7 @@ void writer_close(struct writer *w)
 
 bool writer_emit(struct writer *w, struct event *ev)
 {
-    bool must = ev->kind != EVENT_OUTPUT;
+    bool must = ev->kind == EVENT_CLAIM || ev->kind == EVENT_FINISH;
 
     if (!must && atomic_load(&w->failing))
         return false;

@@ -490,6 +490,32 @@ static void test_newer_version(void **state)
     expect_refused(f, "not one of muster");
 }
 
+/* One of an older muster is brought up to date by a reader too. */
+static void test_older_version(void **state)
+{
+    struct fixture *f = *state;
+    struct execution x;
+    struct sql s;
+
+    fixture_open(f);
+    int64_t batch = make_batch(f, 3, "first");
+    finish_batch(f, batch, 3, 0);
+    reader_close(X_STEAL(f->r));
+    fixture_close(f);
+    assert_int_equal(sql_open(&s, f->path, SQLITE_OPEN_READWRITE), SQLITE_OK);
+    assert_int_equal(sql_exec(&s, "ALTER TABLE executions DROP COLUMN bytes_done;"
+                                  "ALTER TABLE executions DROP COLUMN bytes_total;"
+                                  "PRAGMA user_version=1"), SQLITE_OK);
+    sql_close(&s);
+    struct err e = ERR_INIT;
+    struct reader *r = reader_open(f->path, &e);
+    assert_non_null(r);
+    assert_int_equal(reader_execution(r, batch, 2, &x, &e), 0);
+    assert_int_equal(x.bytes_total, 0);
+    execution_clear(&x);
+    reader_close(r);
+}
+
 static void test_damaged(void **state)
 {
     struct fixture *f = *state;
@@ -542,7 +568,8 @@ int main(void)
         TEST(test_by_result),            TEST(test_classes_and_search),
         TEST(test_search_across_chunks), TEST(test_snapshot),
         TEST(test_nodes_and_percentiles),
-        TEST(test_newer_version),        TEST(test_damaged),
+        TEST(test_newer_version),        TEST(test_older_version),
+        TEST(test_damaged),
         TEST(test_paths),
     };
     return cmocka_run_group_tests_name("reader", tests, NULL, NULL);

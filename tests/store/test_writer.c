@@ -79,6 +79,36 @@ static void test_lifecycle(void **state)
     assert_int_equal(st.st_mode & 0777, 0700);
 }
 
+static void test_progress(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    int64_t number = make_batch(f, 1, "push a /etc/");
+    emit_claim(f, number, 0);
+    WAIT_FOR(f, granted, 1);
+    for (uint64_t done = 10; done <= 30; done += 20) {
+        struct event *ev = event_new(EVENT_PROGRESS, number, 0);
+        ev->bytes_done = done;
+        ev->bytes_total = 40;
+        assert_true(writer_emit(f->w, ev));
+    }
+    emit_finish(f, number, 0, 0, NULL, NULL);
+    /* One that comes after the end changes nothing. */
+    struct event *late = event_new(EVENT_PROGRESS, number, 0);
+    late->bytes_done = 99;
+    assert_true(writer_emit(f->w, late));
+    WAIT_FOR(f, finished, 1);
+    int64_t next = make_batch(f, 1, "after what is late");
+    struct execution x = get_execution(f, number, 0);
+    assert_int_equal(x.bytes_done, 30);
+    assert_int_equal(x.bytes_total, 40);
+    execution_clear(&x);
+    x = get_execution(f, next, 0);
+    assert_int_equal(x.bytes_total, 0);
+    execution_clear(&x);
+}
+
 static uint32_t rnd(uint64_t *seed)
 {
     *seed = *seed * 6364136223846793005U + 1442695040888963407U;
@@ -468,7 +498,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_lifecycle),          TEST(test_random_events), TEST(test_late_result),
+        TEST(test_progress), TEST(test_lifecycle),          TEST(test_random_events), TEST(test_late_result),
         TEST(test_group_commit),       TEST(test_live_output),   TEST(test_equal_outputs_fold),
         TEST(test_large_output),       TEST(test_create_many),   TEST(test_delete),
         TEST(test_close_settles),

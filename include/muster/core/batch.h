@@ -88,6 +88,7 @@ struct execution {
     uint64_t out_size[2]; /* bytes kept */
     bool truncated[2];    /* more came than was kept */
     int64_t finished_seq; /* 1, 2, .. in the order of the ends within the batch; 0: not yet */
+    uint64_t bytes_done, bytes_total; /* of a copy; total 0: it is none, or not known yet */
 };
 void execution_clear(struct execution *x);
 int64_t execution_duration_ms(const struct execution *x, int64_t now_wall_ms);
