@@ -73,7 +73,7 @@ static unsigned reactors_for(const struct engine_config *cfg)
     return cfg->fanout && n > cfg->fanout ? cfg->fanout : n;
 }
 
-static void shared_make(struct engine *e, void *ctx)
+static void shared_make(struct engine *e, const struct engine_config *cfg)
 {
     size_t n = 0;
 
@@ -83,8 +83,15 @@ static void shared_make(struct engine *e, void *ctx)
     for (size_t i = 0; i < n; i++) {
         e->shared[i].ops = e->transports[i];
         if (e->transports[i]->shared_new)
-            e->shared[i].of = e->transports[i]->shared_new(ctx);
+            e->shared[i].of = e->transports[i]->shared_new(cfg);
     }
+}
+
+static void shared_stop(const struct engine *e)
+{
+    for (size_t i = 0; e->shared[i].ops; i++)
+        if (e->shared[i].of && e->shared[i].ops->shared_stop)
+            e->shared[i].ops->shared_stop(e->shared[i].of);
 }
 
 static void shared_drop(void *arg)
@@ -106,7 +113,8 @@ static struct engine *engine_create(const struct engine_config *cfg, struct cloc
     e->sim = sim;
     e->clock = sim ? &sim->clock : cfg->clock ? cfg->clock : clock_system();
     e->transports = cfg->transports ? cfg->transports : engine_transports();
-    shared_make(e, cfg->shared_ctx);
+    e->inner = cfg->inner;
+    shared_make(e, cfg);
     e->stop_grace_ms = cfg->stop_grace_ms ? cfg->stop_grace_ms : STOP_GRACE_DEFAULT_MS;
     e->seed = cfg->seed;
     if (!e->seed)
@@ -120,7 +128,7 @@ static struct engine *engine_create(const struct engine_config *cfg, struct cloc
     e->load = x_calloc(n, sizeof *e->load);
     e->reactors = x_calloc(n, sizeof *e->reactors);
 
-    bool ok = sim || raise_fd_limit(fanout, err) == 0;
+    bool ok = sim || cfg->inner || raise_fd_limit(fanout, err) == 0;
     if (ok)
         e->helpers = helpers_new(sim ? 0 : fanout + HELPERS_SPARE, shared_drop, e->shared, err);
     ok = e->helpers != NULL;
@@ -163,6 +171,7 @@ void engine_free(struct engine *e)
     post_all(e, (struct msg){.kind = MSG_QUIT});
     for (unsigned i = 0; i < e->n_reactors; i++)
         reactor_join(&e->reactors[i]);
+    shared_stop(e);
     if (e->helpers)
         helpers_stop(e->helpers);
     for (unsigned i = 0; i < e->n_reactors; i++)
@@ -180,11 +189,33 @@ void engine_free(struct engine *e)
     free(e);
 }
 
+static unsigned least_loaded(const struct engine *e)
+{
+    unsigned best = 0;
+    for (unsigned i = 1; i < e->n_reactors; i++)
+        if (e->load[i] < e->load[best])
+            best = i;
+    return best;
+}
+
+/* Under the lock. */
+static void start(struct engine *e, struct job *job)
+{
+    job->reactor = least_loaded(e);
+    e->load[job->reactor]++;
+    queue_start(&e->queue, job);
+    reactor_post(&e->reactors[job->reactor], (struct msg){.kind = MSG_START, .job = job});
+}
+
 /* Under the lock. */
 static void dispatch(struct engine *e)
 {
     struct job *job;
     while (!e->stopped && ((job = queue_release(&e->queue)) || (job = queue_claim(&e->queue)))) {
+        if (e->inner) {
+            start(e, job);
+            continue;
+        }
         struct event *ev = event_new(EVENT_CLAIM, job->batch->number, job->position);
         ev->wall_ms = wall_ms(e->clock);
         e->sink.emit(e->sink.ctx, ev);
@@ -233,15 +264,6 @@ static void emit_never_started(struct engine *e, const struct job *job)
     e->sink.emit(e->sink.ctx, ev);
 }
 
-static unsigned least_loaded(const struct engine *e)
-{
-    unsigned best = 0;
-    for (unsigned i = 1; i < e->n_reactors; i++)
-        if (e->load[i] < e->load[best])
-            best = i;
-    return best;
-}
-
 void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool granted)
 {
     pthread_mutex_lock(&e->lock);
@@ -251,10 +273,7 @@ void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool gra
         return;
     }
     if (granted && !job->batch->cancelled && !e->aborted) {
-        job->reactor = least_loaded(e);
-        e->load[job->reactor]++;
-        queue_start(&e->queue, job);
-        reactor_post(&e->reactors[job->reactor], (struct msg){.kind = MSG_START, .job = job});
+        start(e, job);
     } else if (!granted && e->stopped && !e->aborted && !job->batch->cancelled) {
         queue_hold(&e->queue, job); /* the store fails: ask again once it does not */
     } else {

@@ -30,6 +30,7 @@ struct engine {
     struct shared *shared; /* of each transport; the pool's */
     int64_t stop_grace_ms;
     uint64_t seed;
+    bool inner;
     struct helpers *helpers;
     struct places *places;
     struct reactor *reactors;

@@ -12,6 +12,7 @@
 #include "ssh_class.h"
 #include "ssh_hosts.h"
 #include "ssh_key.h"
+#include "ssh_side.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -49,6 +50,8 @@ struct agent_slot {
 };
 
 struct ssh_shared {
+    int refs; /* atomic */
+    struct side *side;
     pthread_mutex_t lock;
     pthread_cond_t filled;
     struct strmap *scans, *confs, *hosts, *revoked, *keys, *agents;
@@ -62,10 +65,12 @@ static int64_t now(void)
     return mono_ms(clock_system());
 }
 
-void *ssh_shared_new(void *ctx)
+void *ssh_shared_new(const struct engine_config *cfg)
 {
     struct ssh_shared *s = x_calloc(1, sizeof *s);
 
+    s->refs = 1;
+    s->side = side_new(s, cfg);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->accepting, NULL);
     pthread_cond_init(&s->filled, NULL);
@@ -77,6 +82,24 @@ void *ssh_shared_new(void *ctx)
     s->keys = strmap_new();
     s->agents = strmap_new();
     return s;
+}
+
+void *ssh_shared_again(const struct engine_config *cfg)
+{
+    struct ssh_shared *s = cfg->shared_ctx;
+
+    __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    return s;
+}
+
+void ssh_shared_stop(void *shared)
+{
+    side_stop(((struct ssh_shared *) shared)->side);
+}
+
+struct side *shared_side(struct ssh_shared *s)
+{
+    return s->side;
 }
 
 static void drop_scan(const char *key, void *value, void *ctx)
@@ -126,6 +149,9 @@ void ssh_shared_free(void *shared)
 {
     struct ssh_shared *s = shared;
 
+    if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    side_free(s->side);
     strmap_each(s->scans, drop_scan, NULL);
     strmap_each(s->confs, drop_conf, NULL);
     strmap_each(s->hosts, drop_hosts, NULL);

@@ -11,12 +11,17 @@
 #include <stdint.h>
 
 struct agent_keys;
+struct engine_config;
 struct hosts_file;
+struct side;
 struct ssh_key;
 struct ssh_shared;
 
-void *ssh_shared_new(void *ctx);
-void ssh_shared_free(void *shared);
+void *ssh_shared_new(const struct engine_config *cfg);
+void *ssh_shared_again(const struct engine_config *cfg); /* a reference to cfg->shared_ctx */
+void ssh_shared_stop(void *shared);
+void ssh_shared_free(void *shared); /* drops a reference */
+struct side *shared_side(struct ssh_shared *s); /* ssh_side.h */
 
 /* Which settings the user's ssh_config, or an -o, names for this host: what is not named is only
  * OpenSSH's default, and the inventory's defaults go before that. */

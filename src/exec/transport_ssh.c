@@ -10,6 +10,7 @@
 #include "ssh_conn.h"
 
 #include "ssh_shared.h"
+#include "ssh_side.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/text.h"
@@ -397,5 +398,16 @@ const struct transport_ops transport_ssh = {
     .stop = ssh_stop,
     .close = ssh_close,
     .shared_new = ssh_shared_new,
+    .shared_free = ssh_shared_free,
+    .shared_stop = ssh_shared_stop,
+};
+
+const struct transport_ops transport_ssh_side = {
+    .name = "ssh",
+    .open = ssh_open,
+    .step = ssh_step,
+    .stop = ssh_stop,
+    .close = ssh_close,
+    .shared_new = ssh_shared_again,
     .shared_free = ssh_shared_free,
 };

@@ -285,7 +285,7 @@ static void fake_close(void *priv)
     free(f);
 }
 
-static void *shared_new(void *ctx)
+static void *shared_new(const struct engine_config *cfg)
 {
     return strmap_new();
 }

@@ -169,7 +169,7 @@ static void patient_stop(void *priv, int sig)
 {
 }
 
-static void *patient_shared(void *ctx)
+static void *patient_shared(const struct engine_config *cfg)
 {
     return x_calloc(1, 1);
 }

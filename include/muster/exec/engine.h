@@ -33,7 +33,10 @@ struct engine_config {
     uint64_t seed;                  /* of the retry jitter; 0: random */
     const struct mclock *clock;     /* NULL: the system's */
     struct asker *asker;            /* for questions to the user (exec/ask.h), or NULL: none is asked */
-    void *shared_ctx;               /* for transport_ops.shared_new; NULL but for engines in engines */
+    /* An engine inside another: it asks for no claims, has no limit of what waits, and leaves the
+     * limit of open files alone. shared_ctx is for transport_ops.shared_new, NULL elsewhere. */
+    bool inner;
+    void *shared_ctx;
     /* NULL-terminated; must live as long as the process: work that was left behind may use them.
      * NULL: those of engine_transports(). */
     const struct transport_ops *const *transports;

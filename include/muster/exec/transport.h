@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct engine_config;
 struct help;
 struct session;
 struct mclock;
@@ -46,8 +47,11 @@ struct transport_ops {
     /* Optional, both or none: what all sessions of an engine share (caches; guarded by its own
      * locks, since reactors and helpers use it). Made with the engine, freed after its threads, on
      * whichever is the last. */
-    void *(*shared_new)(void *ctx); /* engine_config.shared_ctx */
+    void *(*shared_new)(const struct engine_config *cfg);
     void (*shared_free)(void *shared);
+    /* Optional: the engine goes and its sessions are gone, but helpers may have been left behind;
+     * threads of what they share end before this returns. */
+    void (*shared_stop)(void *shared);
 };
 
 /* --- what a transport may ask of its session; all on the reactor's thread --- */
@@ -115,6 +119,8 @@ void session_unwatch(struct session *s, int fd);
 /* Where the attempt is, for the text of a connect timeout: "during the key exchange"; static. */
 void session_phase(struct session *s, const char *where);
 void session_timer(struct session *s, int64_t in_ms); /* one; replaces; -1: none */
+/* There is more to do at once, but it is the others' turn first: step(WAKE_ROOM) comes after them. */
+void session_again(struct session *s);
 
 /* Runs work(arg, help) on a helper thread; then step(WAKE_HELP) comes, unless the session has gone:
  * then only free_arg(arg) is called, maybe after the engine has gone too. One at a time a session.
