@@ -5,6 +5,7 @@
 #include "muster/base/alloc.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
+#include "muster/core/settings.h"
 #include "muster/core/suggest.h"
 
 #include <errno.h>
@@ -138,6 +139,11 @@ int args_set(struct cli *c, const struct option_row *o, const char *shown, const
     switch (o->kind) {
     case KIND_FLAG:
         break;
+    case KIND_OPTIONAL:
+        if (value && *value == '\0')
+            rc = err_set(e, ERR_VALIDATION, "%s=: the value is empty; %s alone means the usual one", shown,
+                         shown);
+        break;
     case KIND_NUMBER:
     case KIND_TIME:
     case KIND_SIZE:
@@ -176,11 +182,15 @@ static void make_tables(enum verb v, bool stop, struct option *longs, struct str
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!(rows[i].verbs & (1u << v)))
             continue;
-        int arg = rows[i].kind == KIND_FLAG ? no_argument : required_argument;
+        int arg = rows[i].kind == KIND_FLAG       ? no_argument
+                  : rows[i].kind == KIND_OPTIONAL ? optional_argument
+                                                  : required_argument;
         longs[n++] = (struct option){rows[i].name, arg, NULL, 256 + (int) i};
         if (rows[i].letter) {
             strbuf_addch(shorts, rows[i].letter);
-            strbuf_adds(shorts, arg == required_argument ? ":" : "");
+            strbuf_adds(shorts, arg == required_argument   ? ":"
+                                : arg == optional_argument ? "::"
+                                                           : "");
         }
     }
     longs[n] = (struct option){NULL, 0, NULL, 0};
@@ -260,6 +270,9 @@ static const struct {
     {V_RESULTS, OPT_NODE, OPT_DIFF},
     {V_RESULTS, OPT_DIFF, OPT_FOLD},
     {V_RESULTS, OPT_DIFF, OPT_NO_LABEL},
+    {V_ALL, OPT_ASK_PASSWORD, OPT_PASSWORD_FD},
+    {V_ALL, OPT_ASK_SUDO_PASSWORD, OPT_SUDO_PASSWORD_FD},
+    {V_ALL, OPT_SUDO, OPT_BECOME},
     {V_RUN | V_RERUN, OPT_FOLD, OPT_JSON},
     {V_RUN | V_RERUN, OPT_FOLD, OPT_FORMAT},
     {V_RUN | V_RERUN, OPT_LIVE, OPT_JSON},
@@ -292,8 +305,47 @@ static char *shown(const struct cli *c, int id)
     return x_asprintf("--%s", option_row(id)->name);
 }
 
+/* What says sudo beside what says not to become anybody, and two users to become. */
+static int check_become(const struct cli *c, struct err *e)
+{
+    bool none = c->set[OPT_BECOME] && strcmp(c->text[OPT_BECOME], "none") == 0;
+    static const enum option_id wants[] = {OPT_BECOME_USER, OPT_ASK_SUDO_PASSWORD,
+                                           OPT_SUDO_PASSWORD_FD};
+    for (size_t i = 0; none && i < ARRAY_LEN(wants); i++)
+        if (c->set[wants[i]])
+            return err_set(e, ERR_VALIDATION, "--become none and --%s: one of them, please",
+                           option_row(wants[i])->name);
+    if (c->set[OPT_SUDO] && c->text[OPT_SUDO] && c->set[OPT_BECOME_USER])
+        return err_set(e, ERR_VALIDATION, "--sudo=%s and --become-user: one of them, please",
+                       c->text[OPT_SUDO]);
+    return 0;
+}
+
+/* Standard input has one reader; that `-` is among the targets is seen where they are evaluated. */
+static int check_stdin(const struct cli *c, struct err *e)
+{
+    const char *readers[3];
+    size_t n = 0;
+    if (c->set[OPT_REQUEST] && strcmp(c->text[OPT_REQUEST], "-") == 0)
+        readers[n++] = "--request -";
+    if (c->set[OPT_STDIN] && strcmp(c->text[OPT_STDIN], "-") == 0)
+        readers[n++] = "--stdin -";
+    if (c->set[OPT_PASSWORD_FD] && c->number[OPT_PASSWORD_FD] == 0)
+        readers[n++] = "--password-fd 0";
+    else if (c->set[OPT_SUDO_PASSWORD_FD] && c->number[OPT_SUDO_PASSWORD_FD] == 0)
+        readers[n++] = "--sudo-password-fd 0";
+    if (n < 2)
+        return 0;
+    return err_set(e, ERR_VALIDATION, "%s and %s: standard input has one reader", readers[0], readers[1]);
+}
+
 int args_check(const struct cli *c, struct err *e)
 {
+    int rc = check_become(c, e);
+    if (rc == 0)
+        rc = check_stdin(c, e);
+    if (rc != 0)
+        return rc;
     for (size_t i = 0; i < ARRAY_LEN(exclusive); i++) {
         int a = exclusive[i].a, b = exclusive[i].b;
         if (!(exclusive[i].verbs & (1u << c->verb)) || !is_given(c, a, b) || !is_given(c, b, a))

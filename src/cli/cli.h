@@ -30,7 +30,8 @@ enum verb_mask {
     V_ALL = (1 << VERB_COUNT) - 1
 };
 
-enum option_kind { KIND_FLAG, KIND_TEXT, KIND_LIST, KIND_NUMBER, KIND_TIME, KIND_SIZE, KIND_CHOICE };
+enum option_kind { KIND_FLAG, KIND_OPTIONAL, KIND_TEXT, KIND_LIST, KIND_NUMBER, KIND_TIME, KIND_SIZE,
+                   KIND_CHOICE };
 
 enum option_id {
 #define OPTION(id, letter, name, kind, arg, low, high, verbs, help) OPT_##id,

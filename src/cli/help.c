@@ -2,6 +2,7 @@
 /* Help, made from the tables of verbs and options. */
 #include "cli.h"
 
+#include "muster/base/alloc.h"
 #include "muster/base/io.h"
 #include "muster/base/strbuf.h"
 #include "muster/core/state.h"
@@ -40,7 +41,10 @@ static void put_option(struct strbuf *b, const struct option_row *o)
     }
     bool choice = o->kind == KIND_CHOICE;
     const char *arg = choice ? "WORD" : o->arg;
-    snprintf(left, sizeof left, "  %s --%s%s%s", letter, o->name, *arg ? " " : "", arg);
+    if (o->kind == KIND_OPTIONAL)
+        snprintf(left, sizeof left, "  %s --%s[=%s]", letter, o->name, arg);
+    else
+        snprintf(left, sizeof left, "  %s --%s%s%s", letter, o->name, *arg ? " " : "", arg);
     strbuf_addf(b, "%-*s", INDENT, left);
     put_wrapped(b, o->help, ' ');
     if (choice) {
@@ -49,12 +53,44 @@ static void put_option(struct strbuf *b, const struct option_row *o)
     }
 }
 
+/* Many options stand under headings: where each begins in the table. */
+static const struct {
+    enum option_id first;
+    const char *text;
+} headings[] = {
+    {OPT_TARGETS, "Targets"},          {OPT_FANOUT, "Queue"},
+    {OPT_LOGIN, "SSH"},                {OPT_ASK_PASSWORD, "Passwords and other users"},
+    {OPT_ENV, "What the command gets"}, {OPT_CONNECT_TIMEOUT, "Limits"},
+    {OPT_LABEL, "The run"},            {OPT_FOLD, "Results"},
+    {OPT_VERBOSE, "General"},
+};
+#define HEADINGS_FROM 20 /* options; fewer need none */
+
+static size_t count_options(enum verb v)
+{
+    size_t n = 0;
+    for (int i = 0; i < OPT_COUNT; i++)
+        n += (option_row(i)->verbs & (1u << v)) != 0;
+    return n;
+}
+
 static void put_options(struct strbuf *b, enum verb v)
 {
-    strbuf_adds(b, "\nOptions:\n");
-    for (int i = 0; i < OPT_COUNT; i++)
-        if (option_row(i)->verbs & (1u << v))
-            put_option(b, option_row(i));
+    bool grouped = count_options(v) >= HEADINGS_FROM;
+    const char *heading = grouped ? NULL : "Options";
+    if (heading)
+        strbuf_addf(b, "\n%s:\n", heading);
+    for (int i = 0; i < OPT_COUNT; i++) {
+        for (size_t k = 0; grouped && k < ARRAY_LEN(headings); k++)
+            if (headings[k].first == (enum option_id) i)
+                heading = headings[k].text;
+        if (!(option_row(i)->verbs & (1u << v)))
+            continue;
+        if (grouped && heading)
+            strbuf_addf(b, "\n%s:\n", heading);
+        heading = NULL;
+        put_option(b, option_row(i));
+    }
 }
 
 /* What the tables cannot say: a few lines for each verb that needs them. */
@@ -64,8 +100,10 @@ static const char *notes(enum verb v)
     case VERB_RUN:
         return "\nTargets: web[01-20]  @group  a,b (union)  a!b (without)  a&b (both)  a^b (either)\n"
                "  web*  /regex/  ^file  - (standard input)  @last:failed  @42:timeout  @42:rc=3\n"
-               "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment; its\n"
-               "standard input is empty.\n"
+               "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment, with\n"
+               "what --env sets; without --stdin its standard input is empty.\n"
+               "Passwords are asked for on the terminal, once, or read from a descriptor\n"
+               "(--password-fd 3 3<FILE); they are never stored.\n"
                "Ctrl-C stops the batch, on the nodes too; a second one leaves at once.\n"
                "\nA request: {\"targetNodeIds\": [\"web01\"], \"targetGroupIds\": [\"db\"],\n"
                "  \"action\": \"uptime\", \"exclude\": \"db3\", \"fanout\": 20}: options by their long\n"

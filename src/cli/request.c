@@ -43,10 +43,63 @@ static int ssh_option(struct settings *over, const char *option, struct err *e)
     return 0;
 }
 
-int request_options(const struct cli *c, struct batch_request *r, struct err *e)
+/* Who runs the command on the node. */
+static int become_options(const struct cli *c, struct batch_request *r, struct err *e)
 {
-    int rc = 0;
-    if (c->set[OPT_LOGIN])
+    const char *how = c->set[OPT_SUDO] ? become_name(BECOME_SUDO) : c->text[OPT_BECOME];
+    const char *who = c->set[OPT_BECOME_USER] ? c->text[OPT_BECOME_USER] : c->text[OPT_SUDO];
+    int rc = how ? setting_set(&r->over, SETTING_BECOME, how, e) : 0;
+    if (rc == 0 && who)
+        rc = setting_set(&r->over, SETTING_BECOME_USER, who, e);
+    if (how && strcmp(how, become_name(BECOME_NONE)) == 0)
+        r->wants_become_password = false;
+    return rc;
+}
+
+/* What a rerun had comes first: the later of two of a name stands. */
+static const struct strv *add_env(struct cli *c, const struct strv *had)
+{
+    struct strv all = STRV_INIT, *given = &c->list[OPT_ENV];
+    if (!had)
+        return given;
+    strv_copy(&all, had);
+    for (size_t i = 0; i < given->n; i++)
+        strv_push(&all, given->v[i]);
+    strv_clear(given);
+    *given = all;
+    return given;
+}
+
+int request_extras(struct cli *c, struct batch_request *r, struct err *e)
+{
+    int rc = become_options(c, r, e);
+    if (rc == 0 && c->set[OPT_TRANSPORT])
+        rc = setting_set(&r->over, SETTING_TRANSPORT, c->text[OPT_TRANSPORT], e);
+    if (rc == 0 && c->set[OPT_JUMP])
+        rc = setting_set(&r->over, SETTING_JUMP, c->text[OPT_JUMP], e);
+    for (size_t i = 0; i < c->list[OPT_ENV].n && rc == 0; i++)
+        rc = service_check_env(c->list[OPT_ENV].v[i], e);
+    if (c->list[OPT_ENV].n)
+        r->env = add_env(c, r->env);
+    if (c->set[OPT_CHDIR])
+        r->chdir = c->text[OPT_CHDIR];
+    if (c->set[OPT_PTY])
+        r->pty = true;
+    if (!c->set[OPT_STDIN])
+        return rc;
+    r->stdin_lost = false;
+    bool from_stdin = strcmp(c->text[OPT_STDIN], "-") == 0;
+    char *path = service_stdin_path(c->text[OPT_STDIN]);
+    free(c->text[OPT_STDIN]);
+    c->text[OPT_STDIN] = path;
+    r->stdin_path = from_stdin ? NULL : path;
+    return rc;
+}
+
+int request_options(struct cli *c, struct batch_request *r, struct err *e)
+{
+    int rc = request_extras(c, r, e);
+    if (rc == 0 && c->set[OPT_LOGIN])
         rc = setting_set(&r->over, SETTING_USER, c->text[OPT_LOGIN], e);
     if (rc == 0 && c->set[OPT_PORT])
         rc = setting_set(&r->over, SETTING_PORT, c->text[OPT_PORT], e);
@@ -98,6 +151,9 @@ static int read_type(const struct json *v, struct batch_request *r, struct err *
 {
     const char *name = json_str(v);
     int t = name ? action_type_parse(name) : -1;
+    if (t == ACTION_TYPE_TASK)
+        return err_set(e, ERR_VALIDATION, "\"type\": a task is run by its own verb (push, pull); here it "
+                       "must be \"%s\"", action_type_name(ACTION_TYPE_COMMAND));
     if (t < 0)
         return err_set(e, ERR_VALIDATION, "\"type\" must be \"%s\"",
                        action_type_name(ACTION_TYPE_COMMAND));
@@ -110,7 +166,7 @@ static int flag_value(struct reading *g, const struct option_row *o, const char 
                       const struct json *v)
 {
     CLEANUP_FREE char *shown = x_asprintf("\"%s\"", key);
-    if (o->kind == KIND_FLAG) {
+    if (o->kind == KIND_FLAG || (o->kind == KIND_OPTIONAL && json_type(v) == JSON_BOOL)) {
         if (json_type(v) != JSON_BOOL)
             return err_set(g->e, ERR_VALIDATION, "%s must be true or false", shown);
         return json_bool(v) ? args_set(g->cli, o, shown, NULL, g->e) : 0;
@@ -129,7 +185,9 @@ static int flag_value(struct reading *g, const struct option_row *o, const char 
 static bool command_line_only(enum option_id id)
 {
     static const enum option_id ids[] = {OPT_REQUEST, OPT_HELP, OPT_DB, OPT_INVENTORY,
-                                         OPT_READ_ONLY, OPT_VERBOSE};
+                                         OPT_READ_ONLY, OPT_VERBOSE, OPT_ASK_PASSWORD,
+                                         OPT_PASSWORD_FD, OPT_ASK_SUDO_PASSWORD,
+                                         OPT_SUDO_PASSWORD_FD};
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
         if (id == ids[i])
             return true;

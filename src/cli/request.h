@@ -9,7 +9,9 @@
 #include "muster/service/service.h"
 
 /* The options of the run (not targets, not the command) into r; r borrows from c. */
-int request_options(const struct cli *c, struct batch_request *r, struct err *e);
+int request_options(struct cli *c, struct batch_request *r, struct err *e);
+/* Those of them that a rerun takes as well, over what the batch had. */
+int request_extras(struct cli *c, struct batch_request *r, struct err *e);
 
 struct request_document {
     struct batch_request request; /* without the targets */

@@ -2,6 +2,7 @@
 /* muster run and muster rerun: from flags to a request, the questions, and the batch. */
 #include "follow.h"
 #include "request.h"
+#include "secrets.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/io.h"
@@ -91,6 +92,21 @@ static struct json *json_list(const struct strv *v)
     return a;
 }
 
+/* Who runs it, where a flag (or what a rerun had) says so. */
+static char *become_text(const struct cli *c, const struct batch_request *r)
+{
+    const struct settings *o = &r->over;
+    bool password = c->set[OPT_ASK_SUDO_PASSWORD] || c->set[OPT_SUDO_PASSWORD_FD] ||
+                    r->wants_become_password;
+    if (!o->become && !o->become_user && !password)
+        return NULL;
+    if (o->become && strcmp(o->become, become_name(BECOME_NONE)) == 0)
+        return x_strdup("none: the login user runs it");
+    return x_asprintf("%s, as %s%s", o->become ? o->become : "sudo (or the node's own way)",
+                      o->become_user ? o->become_user : "root (or the node's own)",
+                      password ? ", with a password" : "");
+}
+
 static int dry_run(const struct cli *c, const struct batch_request *r,
                    const struct batch_review *v)
 {
@@ -112,6 +128,9 @@ static int dry_run(const struct cli *c, const struct batch_request *r,
     CLEANUP_FREE char *action = text_clean(r->action);
     printf("would run on %zu node%s: %s\nfanout %u\ncommand: %s\n", v->nodes.n,
            v->nodes.n == 1 ? "" : "s", nodes, v->fanout, action);
+    CLEANUP_FREE char *become = become_text(c, r);
+    if (become)
+        printf("become: %s\n", become);
     for (size_t i = 0; i < v->protected_groups.n; i++)
         printf("protected: @%s (wants --expect %zu)\n", v->protected_groups.v[i], v->nodes.n);
     return 0;
@@ -133,6 +152,7 @@ static int create_and_follow(struct cli *c, struct service *s, struct batch_requ
     struct batch_created created;
     r->on_written = announce;
     r->on_written_ctx = c;
+    service_set_can_ask(s, detached_fd < 0 && follow_can_ask());
     int rc = batch_create(s, r, &created, e);
     if (rc != 0)
         return rc;
@@ -176,6 +196,7 @@ static int detach(struct cli *c, struct service *s, struct batch_request *r, str
     if (pid == 0) {
         close(fds[0]);
         setsid();
+        secrets_lock_again(r);
         return create_and_follow(c, s, r, fds[1], e);
     }
     close(fds[1]);
@@ -192,8 +213,20 @@ static int detach(struct cli *c, struct service *s, struct batch_request *r, str
     return WIFEXITED(how) && WEXITSTATUS(how) ? WEXITSTATUS(how) : 1;
 }
 
+/* What is asked for and read once the run is agreed to. */
+static int get_inputs(struct cli *c, struct secrets *x, struct batch_request *r, struct err *e)
+{
+    int rc = secrets_ask(c, x, r, e);
+    if (rc != 0 || !c->set[OPT_STDIN] || r->stdin_path)
+        return rc;
+    int fd = service_stdin_spool(STDIN_FILENO, e);
+    r->stdin_fd = fd > 0 ? fd : 0;
+    return fd > 0 ? 0 : fd;
+}
+
 /* Review, questions, and then the batch. */
-static int launch(struct cli *c, struct service *s, struct batch_request *r, struct err *e)
+static int launch(struct cli *c, struct service *s, struct secrets *x, struct batch_request *r,
+                  struct err *e)
 {
     struct batch_review v;
     int rc = service_review(s, r, &v, e);
@@ -211,12 +244,17 @@ static int launch(struct cli *c, struct service *s, struct batch_request *r, str
     }
     r->expect_count = v.nodes.n;
     batch_review_clear(&v);
+    if (rc == 0)
+        rc = get_inputs(c, x, r, e);
     if (rc != 0)
         return rc;
     r->confirmed = true;
     r->live = c->set[OPT_LIVE] || (!cli_json(c) && isatty(STDOUT_FILENO));
     follow_block_signals();
-    return c->set[OPT_DETACH] ? detach(c, s, r, e) : create_and_follow(c, s, r, -1, e);
+    rc = c->set[OPT_DETACH] ? detach(c, s, r, e) : create_and_follow(c, s, r, -1, e);
+    if (r->stdin_fd)
+        close(r->stdin_fd);
+    return rc;
 }
 
 /* --- run --- */
@@ -224,6 +262,15 @@ static int launch(struct cli *c, struct service *s, struct batch_request *r, str
 static char *join_command(const struct strv *args)
 {
     return strv_join(args, " ");
+}
+
+/* Something but the targets reads standard input. */
+static bool reads_stdin(const struct cli *c)
+{
+    return (c->set[OPT_REQUEST] && strcmp(c->text[OPT_REQUEST], "-") == 0) ||
+           (c->set[OPT_STDIN] && strcmp(c->text[OPT_STDIN], "-") == 0) ||
+           (c->set[OPT_PASSWORD_FD] && c->number[OPT_PASSWORD_FD] == 0) ||
+           (c->set[OPT_SUDO_PASSWORD_FD] && c->number[OPT_SUDO_PASSWORD_FD] == 0);
 }
 
 /* The targets of the flags and of the document (or NULL), evaluated. */
@@ -241,7 +288,7 @@ static int eval_targets(struct cli *c, struct service *s, const struct request_d
         .exclude_groups = c->list[OPT_EXCLUDE_GROUP],
         .all = c->set[OPT_ALL],
         .any_host = c->set[OPT_ANY_HOST],
-        .stdin_taken = d && strcmp(c->text[OPT_REQUEST], "-") == 0,
+        .stdin_taken = reads_stdin(c),
     };
     return service_targets(s, &t, out, e);
 }
@@ -255,8 +302,8 @@ static const char **name_list(const struct strv *v)
 }
 
 /* From here on the targets stand fast: what is reviewed is what runs. */
-static int run_on_targets(struct cli *c, struct service *s, const struct request_document *d,
-                          struct batch_request *r, struct err *e)
+static int run_on_targets(struct cli *c, struct service *s, struct secrets *x,
+                          const struct request_document *d, struct batch_request *r, struct err *e)
 {
     struct target_set t;
     int rc = eval_targets(c, s, d, &t, e);
@@ -273,13 +320,13 @@ static int run_on_targets(struct cli *c, struct service *s, const struct request
     r->n_group_ids = t.groups.n;
     r->expanded = true;
     r->warnings = &t.warnings;
-    rc = launch(c, s, r, e);
+    rc = launch(c, s, x, r, e);
     strv_clear(&nodes);
     target_set_clear(&t);
     return rc;
 }
 
-static int run_flags(struct cli *c, struct service *s, struct err *e)
+static int run_flags(struct cli *c, struct service *s, struct secrets *x, struct err *e)
 {
     if (c->args.n == 0)
         return err_set(e, ERR_VALIDATION,
@@ -290,7 +337,7 @@ static int run_flags(struct cli *c, struct service *s, struct err *e)
     r.action = command;
     int rc = request_options(c, &r, e);
     if (rc == 0)
-        rc = run_on_targets(c, s, NULL, &r, e);
+        rc = run_on_targets(c, s, x, NULL, &r, e);
     batch_request_clear(&r);
     return rc;
 }
@@ -314,14 +361,19 @@ static int read_document(struct cli *c, struct request_document *d, struct err *
 int verb_run(struct cli *c, struct err *e)
 {
     struct request_document d = {0};
-    int rc = c->set[OPT_REQUEST] ? read_document(c, &d, e) : 0;
+    struct secrets x = {0};
+    int rc = secrets_read(c, &x, e);
+    if (rc == 0 && c->set[OPT_REQUEST])
+        rc = read_document(c, &d, e);
     struct service *s = rc == 0 ? cli_service(c, e) : NULL;
     if (s)
-        rc = c->set[OPT_REQUEST] ? run_on_targets(c, s, &d, &d.request, e) : run_flags(c, s, e);
+        rc = c->set[OPT_REQUEST] ? run_on_targets(c, s, &x, &d, &d.request, e)
+                                 : run_flags(c, s, &x, e);
     else if (rc == 0)
         rc = -(int) e->code;
     service_close(s);
     request_document_clear(&d);
+    secrets_clear(&x);
     return rc;
 }
 
@@ -342,7 +394,7 @@ static int which(const struct cli *c, enum rerun_which *out, enum reason *reason
     return 0;
 }
 
-static int rerun(struct cli *c, struct service *s, struct err *e)
+static int rerun(struct cli *c, struct service *s, struct secrets *x, struct err *e)
 {
     enum rerun_which w = RERUN_ALL;
     enum reason reason = REASON_NONE;
@@ -368,7 +420,9 @@ static int rerun(struct cli *c, struct service *s, struct err *e)
         req.fanout = (unsigned) c->number[OPT_FANOUT];
     if (c->set[OPT_SSH_CONFIG])
         req.ssh_config = c->text[OPT_SSH_CONFIG];
-    rc = launch(c, s, &req, e);
+    rc = request_extras(c, &req, e);
+    if (rc == 0)
+        rc = launch(c, s, x, &req, e);
     batch_request_clear(&req);
     rerun_hold_free(hold);
     return rc;
@@ -376,13 +430,16 @@ static int rerun(struct cli *c, struct service *s, struct err *e)
 
 int verb_rerun(struct cli *c, struct err *e)
 {
+    struct secrets x = {0};
     int rc = cli_at_most(c, 1, e);
-    if (rc != 0)
-        return rc;
-    struct service *s = cli_service(c, e);
-    if (!s)
-        return -(int) e->code;
-    rc = rerun(c, s, e);
+    if (rc == 0)
+        rc = secrets_read(c, &x, e);
+    struct service *s = rc == 0 ? cli_service(c, e) : NULL;
+    if (s)
+        rc = rerun(c, s, &x, e);
+    else if (rc == 0)
+        rc = -(int) e->code;
     service_close(s);
+    secrets_clear(&x);
     return rc;
 }

@@ -124,8 +124,10 @@ class Case(unittest.TestCase):
     # --- running ---
 
     def muster(self, *args, input=b'', timeout=60, prefix=(), cwd=None, env=None):
+        """Without a terminal, whatever this test was started from."""
         argv = [*prefix, MUSTER, *args]
         p = subprocess.run(argv, input=input, capture_output=True, timeout=timeout,
+                           start_new_session=True,
                            env=dict(self.env, **(env or {})), cwd=cwd or self.dir)
         return Result(argv, p.returncode, p.stdout, p.stderr.decode(errors='replace'))
 

@@ -38,7 +38,7 @@ class Refused(Case):
     def test_no_command(self):
         self.nothing_run(['-w', 'n001'], 2, 'VALIDATION_ERROR', 'no command')
         self.nothing_run(['-w', 'n001', '--', '  '], 2, 'VALIDATION_ERROR', 'no command')
-        self.nothing_run(['-w', 'n001', '--', 'x' * 30001], 2, 'VALIDATION_ERROR', '30001', '30000')
+        self.nothing_run(['-w', 'n001', '--', 'x' * 120001], 2, 'VALIDATION_ERROR', '120001', '120000')
         self.nothing_run(['-w', 'n001', '--', b'echo \xff'], 2, 'VALIDATION_ERROR', 'UTF-8')
 
     def test_full_queue(self):

@@ -26,6 +26,19 @@ ROWS = [
     ('run', 'ssh-config', ['@', 'sshconf', '-w', 'viaconf', '--dry-run', *RUN], 0, '1 node: viaconf'),
     ('run', 'option', ['-w', 'n001', '@', 'UserKnownHostsFile=/kh', '@', 'Compression=yes', '--json',
                        *RUN], 0, r'"known_hosts":\["/kh"\].*"Compression=yes"'),
+    ('run', 'transport', ['-w', 'n001', '@', 'local', '--json', *RUN], 0, '"transport":"local"'),
+    ('run', 'jump', ['-w', 'n001', '@', 'ops@bastion', '--json', *RUN], 0, '"jump":"ops@bastion"'),
+    ('run', 'ask-password', ['-w', 'n001', '@', *RUN], 2, 'no terminal.*--password-fd N'),
+    ('run', 'password-fd', ['-w', 'n001', '@', '0', *RUN], 2, 'its line is empty'),
+    ('run', 'sudo', ['-w', 'n001', '@', '--dry-run', *RUN], 0, 'become: +sudo'),
+    ('run', 'become', ['-w', 'n001', '@', 'doas', '--dry-run', *RUN], 0, 'become: +doas'),
+    ('run', 'become-user', ['-w', 'n001', '@', 'app', '--dry-run', *RUN], 0, 'become: +sudo.* app'),
+    ('run', 'ask-sudo-password', ['-w', 'n001', '@', *RUN], 2, 'no terminal.*--sudo-password-fd N'),
+    ('run', 'sudo-password-fd', ['-w', 'n001', '@', '0', *RUN], 2, 'its line is empty'),
+    ('run', 'env', ['-w', 'n001', '@', 'A=b', '@', 'C=', '--json', *RUN], 0, r'"env":\["A=b","C="\]'),
+    ('run', 'chdir', ['-w', 'n001', '@', '/tmp', '--json', *RUN], 0, '"chdir":"/tmp"'),
+    ('run', 'stdin', ['-w', 'n001', '@', 'plain', '--json', *RUN], 0, '"stdin":"/.*/plain"'),
+    ('run', 'pty', ['-w', 'n001', '@', '--json', *RUN], (0, 4), '"pty":true'),
     ('run', 'connect-timeout', ['-w', 'n001', '@', '7', '--json', *RUN], 0, '"connect_timeout":"7'),
     ('run', 'command-timeout', ['-w', 'n001', '@', '100ms', '--', 'exec sleep 60'], 3, 'timed out'),
     ('run', 'retries', ['-w', 'n001', '@', '0', '--json', *RUN], 0, '"retries":0'),
@@ -75,6 +88,19 @@ ROWS = [
     ('rerun', 'fanout', ['1', '--all', '@', '2', '--dry-run'], 0, 'fanout 2'),
     ('rerun', 'max-queue', ['1', '--all', '-f', '1', '@', '1'], 7, 'limit 1'),
     ('rerun', 'ssh-config', ['1', '--failed', '@', 'sshconf', '--json'], 5, '"sshConfig":"sshconf"'),
+    ('rerun', 'transport', ['1', '--failed', '@', 'local', '--json'], 5, '"transport":"local"'),
+    ('rerun', 'jump', ['1', '--failed', '@', 'b1', '--json'], 5, '"jump":"b1"'),
+    ('rerun', 'ask-password', ['1', '--failed', '@'], 2, 'no terminal.*--password-fd N'),
+    ('rerun', 'password-fd', ['1', '--failed', '@', '0'], 2, 'its line is empty'),
+    ('rerun', 'sudo', ['1', '--failed', '@', '--dry-run'], 0, 'become: +sudo'),
+    ('rerun', 'become', ['1', '--failed', '@', 'su', '--dry-run'], 0, 'become: +su'),
+    ('rerun', 'become-user', ['1', '--failed', '@', 'app', '--dry-run'], 0, 'become: .* app'),
+    ('rerun', 'ask-sudo-password', ['1', '--failed', '@'], 2, 'no terminal.*--sudo-password-fd'),
+    ('rerun', 'sudo-password-fd', ['1', '--failed', '@', '0'], 2, 'its line is empty'),
+    ('rerun', 'env', ['1', '--failed', '@', 'A=b', '--json'], 5, r'"env":\["A=b"\]'),
+    ('rerun', 'chdir', ['1', '--failed', '@', '/tmp', '--json'], 5, '"chdir":"/tmp"'),
+    ('rerun', 'stdin', ['1', '--failed', '@', 'plain', '--json'], 5, '"stdin":"/.*/plain"'),
+    ('rerun', 'pty', ['1', '--failed', '@', '--json'], (4, 5), '"pty":true'),
     ('rerun', 'label', ['1', '--failed', '@', 'L', '--json'], 5, '"label":"L"'),
     ('rerun', 'detach', ['1', '--failed', '@', '--json'], 0, '"targetCount":1'),
     ('rerun', 'dry-run', ['1', '--failed', '@'], 0, 'would run'),
@@ -184,9 +210,8 @@ class Flags(Case):
         text = self.ok(*([verb] if verb else []), '-h').text
         for line in text.splitlines():
             self.assertLessEqual(len(line), 85, line)
-        options = text[text.index('\nOptions:'):]
         return {long: letter for letter, long in
-                re.findall(r'^  (?:-(\w),|   ) --([\w-]+)', options, re.M)}
+                re.findall(r'^  (?:-(\w),|   ) --([\w-]+)', text, re.M)}
 
     def verbs(self):
         text = self.ok('help').text
