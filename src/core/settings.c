@@ -5,6 +5,7 @@
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/base/text.h"
+#include "muster/core/words.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -165,6 +166,13 @@ static int check_text(enum setting_id id, const char *value, struct err *e)
         if (!strcmp(value, "yes") || !strcmp(value, "accept-new"))
             return 0;
         return refuse(id, value, "give yes or accept-new", e);
+    case SETTING_EXEC: {
+        int rc = exec_template_check(value, e);
+
+        if (rc)
+            err_prefix(e, "exec: \"%s\": ", value);
+        return rc;
+    }
     default:
         return *value ? 0 : refuse(id, value, "give a value", e);
     }

@@ -5,6 +5,7 @@
 
 const struct transport_ops *const *engine_transports(void)
 {
-    static const struct transport_ops *const all[] = {&transport_ssh, &transport_local, NULL};
+    static const struct transport_ops *const all[] = {
+        &transport_ssh, &transport_local, &transport_exec, NULL};
     return all;
 }
