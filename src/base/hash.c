@@ -57,6 +57,12 @@ void sha256_of(const void *p, size_t n, uint8_t out[SHA256_LEN])
     sha256_end(h, out);
 }
 
+void sha1_of(const void *p, size_t n, uint8_t out[SHA1_LEN])
+{
+    if (EVP_Digest(p, n, out, NULL, EVP_sha1(), NULL) != 1)
+        abort();
+}
+
 static const char b64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 char *base64_encode(const void *p, size_t n)

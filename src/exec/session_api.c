@@ -143,6 +143,11 @@ void session_timer(struct session *s, int64_t in_ms)
         timers_set(&s->reactor->timers, t, reactor_now(s->reactor) + in_ms);
 }
 
+void session_again(struct session *s)
+{
+    reactor_wake(s->reactor, s, WAKE_ROOM);
+}
+
 void session_help(struct session *s, void (*work)(void *arg, struct help *help),
                   void (*free_arg)(void *arg), void *arg)
 {

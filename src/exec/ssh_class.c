@@ -24,10 +24,20 @@
 
 struct block {
     struct strv patterns;
+    int outer; /* the part that the file with this one was included in */
 };
 struct mention {
     int block;
     char *keyword, *value;
+    const char *file; /* of struct watched */
+    unsigned line;
+};
+/* Where the scan is. */
+struct place {
+    const char *file, *dir;
+    unsigned line;
+    int block, depth;
+    int outer; /* the block that the file was included in */
 };
 struct watched {
     char *path;
@@ -46,19 +56,14 @@ struct scan {
     size_t n_watched, cap_watched;
 };
 
-/* The keywords whose being mentioned decides whether ssh_config or the inventory's defaults win. */
-static const char *const noted[] = {
-    "hostname", "user", "port", "identityfile", "userknownhostsfile", "stricthostkeychecking",
-    "connecttimeout",
-};
-
-static void watch(struct scan *s, const char *path)
+static const char *watch(struct scan *s, const char *path)
 {
     struct watched w = {.path = x_strdup(path)};
 
     w.there = stat(path, &w.st) == 0;
     X_GROW(s->watched, s->cap_watched, s->n_watched + 1);
     s->watched[s->n_watched++] = w;
+    return w.path;
 }
 
 /* The next word of a line, without its quotes; NULL at its end. Cuts the line in place. */
@@ -84,9 +89,9 @@ static char *next_word(char **at, bool *quoted)
     return word;
 }
 
-static void scan_file(struct scan *s, const char *path, const char *dir, int *block, int depth);
+static void scan_file(struct scan *s, const char *path, const struct place *from);
 
-static void scan_include(struct scan *s, char *rest, const char *dir, int block, int depth)
+static void scan_include(struct scan *s, char *rest, const struct place *at)
 {
     bool quoted = false;
 
@@ -94,7 +99,7 @@ static void scan_include(struct scan *s, char *rest, const char *dir, int block,
         CLEANUP_FREE char *home = conf_home();
         CLEANUP_FREE char *path = *word == '/'                 ? x_strdup(word)
                                   : strncmp(word, "~/", 2) == 0 ? io_join(home, word + 2)
-                                                                : io_join(dir, word);
+                                                                : io_join(at->dir, word);
         CLEANUP_FREE char *folder = io_dirname(path);
         glob_t g;
 
@@ -102,84 +107,125 @@ static void scan_include(struct scan *s, char *rest, const char *dir, int block,
         if (strchr(word, '%') || strstr(word, "${") || (*word == '~' && word[1] != '/'))
             s->per_host = true;
         watch(s, folder);
-        if (depth >= INCLUDE_DEPTH || glob(path, 0, NULL, &g) != 0)
+        if (at->depth >= INCLUDE_DEPTH || glob(path, 0, NULL, &g) != 0)
             continue;
-        for (size_t i = 0; i < g.gl_pathc; i++) {
-            int inner = block; /* a Host line in an included file ends with that file */
-
-            scan_file(s, g.gl_pathv[i], dir, &inner, depth + 1);
-        }
+        for (size_t i = 0; i < g.gl_pathc; i++)
+            scan_file(s, g.gl_pathv[i], at);
         globfree(&g);
     }
     s->per_host |= quoted;
 }
 
-static int scan_host(struct scan *s, char *rest)
+static int add_block(struct scan *s, struct block b)
 {
-    struct block b = {STRV_INIT};
-    bool quoted = false;
-
-    for (char *word; (word = next_word(&rest, &quoted));)
-        strv_push(&b.patterns, word);
-    s->per_host |= quoted;
     X_GROW(s->blocks, s->cap_blocks, s->n_blocks + 1);
     s->blocks[s->n_blocks] = b;
     return (int) s->n_blocks++;
 }
 
-static void note(struct scan *s, const char *keyword, char *rest, int block)
+static int scan_host(struct scan *s, char *rest, const struct place *at)
 {
+    struct block b = {.outer = at->outer};
     bool quoted = false;
 
-    for (size_t i = 0; i < ARRAY_LEN(noted); i++) {
-        if (strcasecmp(keyword, noted[i]) != 0)
-            continue;
-
-        const char *value = next_word(&rest, &quoted);
-
-        X_GROW(s->mentions, s->cap_mentions, s->n_mentions + 1);
-        s->mentions[s->n_mentions++] =
-            (struct mention) {block, x_strdup(noted[i]), x_strdup(value ? value : "")};
-    }
+    for (char *word; (word = next_word(&rest, &quoted));)
+        strv_push(&b.patterns, word);
+    s->per_host |= quoted;
+    return add_block(s, b);
 }
 
-static void scan_line(struct scan *s, char *line, const char *dir, int *block, int depth)
+/* What stands in such a value depends on more than the host, and `ssh -G` fills it in. */
+static bool fills_in(const char *keyword, const char *value)
+{
+    return strchr(value, '%') && (strcasecmp(keyword, "userknownhostsfile") == 0 ||
+                                  strcasecmp(keyword, "identityagent") == 0);
+}
+
+static void note(struct scan *s, const char *keyword, const char *rest, const struct place *at)
+{
+    size_t start = strspn(rest, " \t=");
+    size_t len = strlen(rest + start);
+
+    while (len && strchr(" \t\r", rest[start + len - 1]))
+        len--;
+
+    struct mention m = {
+        .block = at->block,
+        .keyword = x_strdup(keyword),
+        .value = x_strndup(rest + start, len),
+        .file = at->file,
+        .line = at->line,
+    };
+
+    if (fills_in(keyword, m.value))
+        s->per_host = s->has_match = true;
+    X_GROW(s->mentions, s->cap_mentions, s->n_mentions + 1);
+    s->mentions[s->n_mentions++] = m;
+}
+
+static void scan_match(struct scan *s, char *rest, struct place *at)
+{
+    struct block b = {.outer = at->outer};
+    bool quoted = false;
+    const char *first = next_word(&rest, &quoted);
+
+    if (first && strcasecmp(first, "all") == 0 && !next_word(&rest, &quoted)) {
+        strv_push(&b.patterns, "*");
+        at->block = add_block(s, b);
+        return;
+    }
+    s->per_host = s->has_match = true;
+    at->block = BLOCK_MAYBE;
+}
+
+static void scan_line(struct scan *s, char *line, struct place *at)
 {
     size_t start = strspn(line, " \t");
-    size_t len = strcspn(line + start, " \t=");
+    size_t len = strcspn(line + start, " \t=\r");
     char *rest = line + start + len;
 
     if (!len || line[start] == '#')
         return;
     if (*rest)
         *rest++ = '\0';
+    line += start;
+    rest[strcspn(rest, "\r")] = '\0';
+    if (strcasecmp(line, "host") == 0) {
+        at->block = scan_host(s, rest, at);
+    } else if (strcasecmp(line, "match") == 0) {
+        CLEANUP_FREE char *whole = x_strdup(rest);
 
-    const char *keyword = line + start;
-
-    if (strcasecmp(keyword, "host") == 0) {
-        *block = scan_host(s, rest);
-    } else if (strcasecmp(keyword, "match") == 0) {
-        s->per_host = s->has_match = true;
-        *block = BLOCK_MAYBE;
-    } else if (strcasecmp(keyword, "include") == 0) {
-        scan_include(s, rest, dir, *block, depth);
-    } else if (strcasecmp(keyword, "canonicalizehostname") == 0) {
-        s->per_host = true;
+        scan_match(s, rest, at);
+        if (at->block == BLOCK_MAYBE)
+            note(s, line, whole, at);
+    } else if (strcasecmp(line, "include") == 0) {
+        scan_include(s, rest, at);
     } else {
-        note(s, keyword, rest, *block);
+        if (strcasecmp(line, "canonicalizehostname") == 0)
+            s->per_host = true;
+        note(s, line, rest, at);
     }
 }
 
-static void scan_file(struct scan *s, const char *path, const char *dir, int *block, int depth)
+/* A Host line in an included file ends with that file. */
+static void scan_file(struct scan *s, const char *path, const struct place *from)
 {
+    struct place at = *from;
     struct strbuf b;
-    char *save = NULL;
+    char *text;
 
-    watch(s, path);
+    at.file = watch(s, path);
+    at.outer = from->block;
+    at.line = 0;
+    at.depth++;
     strbuf_init(&b, CONFIG_FILE_MAX);
     if (io_read_file(path, CONFIG_FILE_MAX, &b, NULL) == 0)
-        for (char *l = strtok_r(b.s, "\r\n", &save); l; l = strtok_r(NULL, "\r\n", &save))
-            scan_line(s, l, dir, block, depth);
+        for (text = b.s; text;) {
+            char *line = strsep(&text, "\n");
+
+            at.line++;
+            scan_line(s, line, &at);
+        }
     strbuf_free(&b);
 }
 
@@ -189,19 +235,19 @@ struct scan *scan_files(const char *config)
     CLEANUP_FREE char *home = conf_home();
     CLEANUP_FREE char *user_dir = io_join(home, ".ssh");
     CLEANUP_FREE char *user_file = io_join(user_dir, "config");
-    int block = BLOCK_ALWAYS;
+    struct place at = {.dir = user_dir, .block = BLOCK_ALWAYS};
 
     s->refs = 1;
     if (config) {
         CLEANUP_FREE char *path = io_expand_tilde(config);
 
         if (strcmp(config, "none") != 0)
-            scan_file(s, path, user_dir, &block, 0);
+            scan_file(s, path, &at);
         return s;
     }
-    scan_file(s, user_file, user_dir, &block, 0);
-    block = BLOCK_ALWAYS;
-    scan_file(s, "/etc/ssh/ssh_config", "/etc/ssh", &block, 0);
+    scan_file(s, user_file, &at);
+    at.dir = "/etc/ssh";
+    scan_file(s, "/etc/ssh/ssh_config", &at);
     return s;
 }
 
@@ -272,21 +318,26 @@ static bool block_applies(const struct block *b, const char *host)
     return applies;
 }
 
+/* A part that may apply is taken as if it did: a default of the inventory loses its place at worst. */
+static bool part_applies(const char *class_key, int block)
+{
+    return block < 0 || class_key[block] == '1';
+}
+
 char *scan_class(const struct scan *s, const char *host)
 {
     char *key = x_malloc(s->n_blocks + 1);
 
     for (size_t i = 0; i < s->n_blocks; i++)
-        key[i] = block_applies(&s->blocks[i], host) ? '1' : '0';
+        key[i] = part_applies(key, s->blocks[i].outer) && block_applies(&s->blocks[i], host) ? '1'
+                                                                                              : '0';
     key[s->n_blocks] = '\0';
     return key;
 }
 
-/* An include inside a Host part that does not apply is taken as if it did: the answer is then "may
- * be mentioned", which costs a default of the inventory its place at worst. */
 static bool mention_applies(const struct mention *m, const char *class_key, const char *keyword)
 {
-    return strcmp(m->keyword, keyword) == 0 && (m->block < 0 || class_key[m->block] == '1');
+    return part_applies(class_key, m->block) && strcasecmp(m->keyword, keyword) == 0;
 }
 
 bool scan_mentions(const struct scan *s, const char *class_key, const char *keyword)
@@ -300,10 +351,43 @@ bool scan_mentions(const struct scan *s, const char *class_key, const char *keyw
 void scan_values(const struct scan *s, const char *class_key, const char *keyword,
                  struct strv *out)
 {
-    for (size_t i = 0; i < s->n_mentions; i++)
-        if (mention_applies(&s->mentions[i], class_key, keyword) &&
-            !strv_has(out, s->mentions[i].value))
-            strv_push(out, s->mentions[i].value);
+    for (size_t i = 0; i < s->n_mentions; i++) {
+        if (!mention_applies(&s->mentions[i], class_key, keyword))
+            continue;
+
+        CLEANUP_FREE char *value = x_strdup(s->mentions[i].value);
+        char *rest = value;
+        bool quoted = false;
+        const char *word = next_word(&rest, &quoted);
+
+        if (word && !strv_has(out, word))
+            strv_push(out, word);
+    }
+}
+
+static bool part_unsure(const struct scan *s, int block)
+{
+    while (block >= 0)
+        block = s->blocks[block].outer;
+    return block == BLOCK_MAYBE;
+}
+
+void scan_each(const struct scan *s, const char *class_key,
+               void (*fn)(void *ctx, const struct scan_mention *m), void *ctx)
+{
+    for (size_t i = 0; i < s->n_mentions; i++) {
+        const struct mention *m = &s->mentions[i];
+        const struct scan_mention said = {
+            .keyword = m->keyword,
+            .value = m->value,
+            .file = m->file,
+            .line = m->line,
+            .unsure = part_unsure(s, m->block),
+        };
+
+        if (part_applies(class_key, m->block))
+            fn(ctx, &said);
+    }
 }
 
 char *scan_hostname(const char *rule, const char *host)

@@ -2,7 +2,7 @@
 /* Which hosts ssh_config treats alike. `ssh -G` costs 5 ms of CPU, so it is asked once for each
  * class: the hosts that match the same set of Host lines. For that the files are read here, but
  * only as far as needed: Host lines, whether anything depends on more than those (Match,
- * canonicalisation), and where a few keywords are mentioned. A scan never changes once made. */
+ * canonicalisation), and where which keyword is mentioned. A scan never changes once made. */
 #ifndef MUSTER_EXEC_SSH_CLASS_H
 #define MUSTER_EXEC_SSH_CLASS_H
 
@@ -29,6 +29,17 @@ bool scan_mentions(const struct scan *s, const char *class_key, const char *keyw
 /* The values of a keyword in such parts, in order, each once. */
 void scan_values(const struct scan *s, const char *class_key, const char *keyword,
                  struct strv *out);
+
+/* One line of a file, in the order that ssh reads them. */
+struct scan_mention {
+    const char *keyword, *value; /* as written; the value without the blanks around it */
+    const char *file;
+    unsigned line;
+    bool unsure; /* in a Match part: whether it applies is not known here */
+};
+/* Those in such parts; a Match or CanonicalizeHostname line itself is one too. */
+void scan_each(const struct scan *s, const char *class_key,
+               void (*fn)(void *ctx, const struct scan_mention *m), void *ctx);
 
 /* How the HostName of a class follows from the host: from what `ssh -G host` answered (resolved).
  * Returns the raw value ("%h" when it is the host itself), or NULL when it cannot be told for sure:

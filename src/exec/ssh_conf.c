@@ -3,6 +3,7 @@
 #include "ssh_conf.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/hash.h"
 #include "muster/base/io.h"
 #include "muster/base/strbuf.h"
 
@@ -14,7 +15,10 @@
 
 struct ssh_conf *conf_new(void)
 {
-    static const char *const identities[] = {"~/.ssh/id_ecdsa", "~/.ssh/id_ed25519"};
+    static const char *const identities[] = {
+        "~/.ssh/id_rsa",        "~/.ssh/id_ecdsa", "~/.ssh/id_ecdsa_sk", "~/.ssh/id_ed25519",
+        "~/.ssh/id_ed25519_sk", "~/.ssh/id_xmss",  "~/.ssh/id_dsa",
+    };
     struct ssh_conf *c = x_calloc(1, sizeof *c);
 
     c->refs = 1;
@@ -103,10 +107,17 @@ static void fill_home(char **path)
     *path = whole;
 }
 
-static void fill_homes(struct strv *paths)
+static void fill_each(struct strv *paths)
 {
     for (size_t i = 0; i < paths->n; i++)
         fill_home(&paths->v[i]);
+}
+
+void conf_fill_homes(struct ssh_conf *c)
+{
+    fill_each(&c->identity_files);
+    fill_each(&c->user_hosts);
+    fill_home(&c->revoked_keys);
 }
 
 struct ssh_conf *conf_parse(char *text)
@@ -124,9 +135,7 @@ struct ssh_conf *conf_parse(char *text)
         *space = '\0';
         conf_apply(c, l, space + 1);
     }
-    fill_homes(&c->identity_files);
-    fill_homes(&c->user_hosts);
-    fill_home(&c->revoked_keys);
+    conf_fill_homes(c);
     return c;
 }
 
@@ -147,6 +156,22 @@ static const char *expand_variable(const char *p, struct strbuf *out)
     return end + 1;
 }
 
+/* %C: one name for local host, host, port, user and, with newer versions of ssh, the jump hosts. */
+static void expand_connection(const struct conf_tokens *t, struct strbuf *out)
+{
+    char local[256] = "";
+    uint8_t digest[SHA1_LEN];
+
+    gethostname(local, sizeof local - 1);
+
+    CLEANUP_FREE char *whole = x_asprintf("%s%s%d%s%s", local, t->host, t->port, t->user,
+                                          t->jump ? t->jump : "");
+
+    sha1_of(whole, strlen(whole), digest);
+    for (size_t i = 0; i < sizeof digest; i++)
+        strbuf_addf(out, "%02x", digest[i]);
+}
+
 static bool expand_token(char token, const struct conf_tokens *t, struct strbuf *out)
 {
     char local[256] = "";
@@ -154,6 +179,12 @@ static bool expand_token(char token, const struct conf_tokens *t, struct strbuf 
     switch (token) {
     case '%':
         strbuf_addch(out, '%');
+        return true;
+    case 'C':
+        expand_connection(t, out);
+        return true;
+    case 'j':
+        strbuf_adds(out, t->jump ? t->jump : "");
         return true;
     case 'h':
         strbuf_adds(out, t->host);

@@ -57,6 +57,8 @@ void conf_unref(struct ssh_conf *c); /* NULL allowed */
 void conf_apply(struct ssh_conf *c, const char *keyword, const char *value);
 /* All lines of `ssh -G`; the text is cut in place. */
 struct ssh_conf *conf_parse(char *text);
+/* The home of the account for the ~ of its paths, as conf_parse() does it at the end. */
+void conf_fill_homes(struct ssh_conf *c);
 /* "KEY=VALUE" or "KEY VALUE" into its halves. keyword: caller frees; value points into option.
  * false: neither. */
 bool conf_option(const char *option, char **keyword, const char **value);
@@ -83,6 +85,7 @@ struct conf_tokens {
     const char *key_alias; /* %k */
     const char *user;      /* %r */
     int port;              /* %p */
+    const char *jump;      /* %j, and in %C, where this ssh has them; NULL: it does not */
 };
 /* ~ ($HOME: what is from ssh has none left), ${VAR} and the %-tokens. NULL when it has a token
  * or variable that muster does not know. Caller frees. */

@@ -47,11 +47,14 @@ enum stop_state {
     STOPPER_WANTED,  /* the pid is not known yet, or the channel is busy */
     STOPPER_OPEN,
     STOPPER_EXEC,
+    STOPPER_FEED,    /* the password for sudo */
     STOPPER_READ,    /* until its end */
     STOPPER_CLOSE,
+    STOPPER_SIDE,    /* a second connection does it */
     STOPPER_PAUSE,   /* the process is still there: look again after a while */
     STOPPER_DONE
 };
+struct side_stop; /* ssh_stop.c: by a connection of its own, where the server grants one session */
 struct stopper {
     enum stop_state state;
     int sig;         /* to send; 0: only look whether it is there */
@@ -60,6 +63,19 @@ struct stopper {
     unsigned looks;
     int status;      /* of the channel's script */
     LIBSSH2_CHANNEL *channel;
+    char *input;     /* what is left to feed; wiped */
+    size_t input_len, input_off;
+    bool alone;      /* the server grants no second session on this connection */
+    struct side_stop *side;
+};
+
+/* What the command reads: one piece at a time on its way to the channel. */
+struct feed {
+    char *buf;       /* may hold a password: wiped */
+    size_t len, off;
+    bool end;        /* nothing follows what is in buf */
+    bool done;       /* the end has been sent, or nobody reads any more */
+    bool mid_line;   /* the last byte sent was no newline */
 };
 
 /* Work for helpers; each is freed by whoever has it last. */
@@ -119,6 +135,8 @@ struct conn {
     char *held[2];         /* output that the session did not take yet */
     size_t held_len[2];
     bool started;
+    struct feed feed;
+    bool pty, pty_asked;
     unsigned missed;       /* keepalives without an answer */
 
     struct stopper stop;
@@ -137,9 +155,11 @@ enum go conn_run(struct conn *c);
 enum go conn_close(struct conn *c);
 enum go conn_over(struct conn *c);
 void conn_keepalive(struct conn *c);
+void conn_feed_free(struct conn *c);
 void conn_stop_step(struct conn *c);     /* ssh_stop.c */
 void conn_stop_ask(struct conn *c, int sig);
 void conn_stop_look(struct conn *c); /* a timer has passed */
+void conn_stop_free(struct conn *c); /* before the session's watches go */
 bool conn_stopping(const struct conn *c); /* it will call session_stopped() yet */
 
 /* Ends the attempt. */

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* SendEnv and SetEnv: variables that are sent before the command. The server takes those that its
+/* What goes before the command: the terminal, and SendEnv and SetEnv. The server takes those that its
  * AcceptEnv names; that it refuses one is no failure, as with ssh. Each costs a round trip. */
 #include "ssh_conn.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/log.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#define TERM_MAX 64
+#define TERM_COLUMNS 80
+#define TERM_ROWS 24
 #define VARIABLE_MAX 16384 /* the library cannot send much more in one request */
 
 extern char **environ;
@@ -43,8 +47,42 @@ void prepare_env(struct prepared *p)
         add(p, set->v[i]);
 }
 
+/* ssh_config's wish is one as for ssh: the command runs without a terminal where there is none. */
+static enum go ask_terminal(struct conn *c)
+{
+    const char *term = getenv("TERM");
+
+    if (!term || !*term || strlen(term) > TERM_MAX)
+        term = "xterm";
+
+    int rc = libssh2_channel_request_pty_ex(c->channel, term, (unsigned) strlen(term), NULL, 0,
+                                            TERM_COLUMNS, TERM_ROWS, 0, 0);
+
+    if (rc == LIBSSH2_ERROR_EAGAIN && !c->rx_ended && !c->io_errno)
+        return GO_WAIT;
+    if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED) {
+        if (session_wants_pty(c->session))
+            return conn_fail(c, REASON_UNSUPPORTED, false,
+                             "the server refuses to give the command a terminal (PermitTTY, or a "
+                             "restriction of this key)");
+        log_line(LOG_WARN, "ssh", c->prep->batch, c->prep->node,
+                 "the server refuses the terminal that RequestTTY asks for");
+        c->pty = false;
+    } else if (rc != 0) {
+        return conn_lost(c, rc, "asking for a terminal");
+    }
+    c->pty_asked = true;
+    return GO_ON;
+}
+
 enum go conn_env(struct conn *c)
 {
+    if (c->pty && !c->pty_asked) {
+        enum go go = ask_terminal(c);
+
+        if (!c->pty_asked)
+            return go;
+    }
     for (; c->env_next < c->prep->env.n; c->env_next++) {
         const char *variable = c->prep->env.v[c->env_next];
         size_t n = strcspn(variable, "=");

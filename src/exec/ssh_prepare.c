@@ -4,6 +4,7 @@
  * groups and node, flags. */
 #include "ssh_prepare.h"
 
+#include "ssh_dest.h"
 #include "ssh_key.h"
 #include "ssh_shared.h"
 
@@ -106,32 +107,45 @@ void prepare_fallback(struct prepared *p, const char *fmt, ...)
     p->failed = REASON_UNSUPPORTED;
 }
 
-/* The node's `host` with %n filled in, or its name. */
-static void find_host(struct prepared *p)
+/* A host of the settings, with %n filled in. Caller frees. */
+static char *fill_node(const char *host, const char *node)
 {
-    const char *host = p->over.host ? p->over.host : p->base.host ? p->base.host : p->node;
     struct strbuf b;
 
     strbuf_init(&b, 1024);
     for (const char *c = host; *c; c++) {
-        if (c[0] == '%' && c[1] == 'n') {
-            strbuf_adds(&b, p->node);
+        if (c[0] == '%' && (c[1] == 'n' || c[1] == '%')) {
+            strbuf_adds(&b, c[1] == 'n' ? node : "%");
             c++;
         } else {
             strbuf_addch(&b, *c);
         }
     }
-    p->host = strbuf_steal(&b);
+    return strbuf_steal(&b);
+}
 
-    bool good = p->host[0] && p->host[0] != '-';
+/* The node's `host`, or its name. A user or port in it counts as that setting of the same place. */
+static void find_host(struct prepared *p)
+{
+    bool from_base = !p->over.host && p->base.host;
+    struct settings *place = from_base ? &p->base : &p->over;
+    const char *host = p->over.host ? p->over.host : p->base.host;
+    CLEANUP_FREE char *text = host ? fill_node(host, p->node) : x_strdup(p->node);
+    struct dest d;
 
-    for (const char *c = p->host; *c; c++)
-        good &= (unsigned char) *c > ' ' && *c != 0x7f;
-    if (!good) {
-        CLEANUP_FREE char *clean = text_clean(p->host);
+    if (!dest_parse(text, &d)) {
+        CLEANUP_FREE char *clean = text_clean(text);
 
+        p->host = x_strdup(text);
         prepare_fail(p, REASON_UNREACHABLE, false, "\"%s\" is not a host name", clean);
+        return;
     }
+    p->host = X_STEAL(d.host);
+    if (d.user && !place->user)
+        place->user = x_strdup(d.user);
+    if (d.port && !place->port)
+        place->port = d.port;
+    dest_clear(&d);
 }
 
 /* An -o of the command line is stronger than the node's own settings. */
@@ -191,7 +205,7 @@ static void find_endpoint(struct prepared *p, const struct conf_named *named)
     if (p->over.connect_timeout_ms < 0 && named->timeout)
         p->connect_ms = p->conf->connect_timeout_ms;
     p->key_alias = x_strdup(p->conf->host_key_alias ? p->conf->host_key_alias : p->host);
-    p->tokens = (struct conf_tokens) {p->hostname, p->host, p->key_alias, p->user, p->port};
+    p->tokens = (struct conf_tokens) {p->hostname, p->host, p->key_alias, p->user, p->port, NULL};
 }
 
 static void find_strict(struct prepared *p, const struct conf_named *named)
@@ -218,7 +232,7 @@ static void find_algorithms(struct prepared *p)
     for (int i = 0; i < KEX_KINDS; i++) {
         p->prefs[i] = kex_cut(kex_own((enum kex_kind) i), allowed[i]);
         if (!*p->prefs[i])
-            prepare_fail(p, REASON_UNSUPPORTED, false,
+            prepare_fallback(p,
                          "%s (from ssh_config) leaves nothing that the ssh transport can do: it "
                          "has %s", kex_setting((enum kex_kind) i), kex_own((enum kex_kind) i));
     }
@@ -346,11 +360,11 @@ static void prefer_known(struct prepared *p)
     p->prefs[KEX_HOST_KEY] = sorted;
     strbuf_free(&types);
     if (plain && !usable)
-        prepare_fail(p, REASON_UNSUPPORTED, false,
-                     "of %s only a key of type %s is known (%s:%u), which the ssh transport cannot "
-                     "check: add its ed25519 or ECDSA key (ssh-keyscan -t ed25519,ecdsa -p %d %s)",
-                     p->check_name, other->entry->type, hosts_path(other->file),
-                     other->entry->line, p->port, p->hostname);
+        prepare_fallback(p,
+                         "of %s only a key of type %s is known (%s:%u), which only ssh itself can "
+                         "check; or add its ed25519 or ECDSA key (ssh-keyscan -t ed25519,ecdsa "
+                         "-p %d %s)", p->check_name, other->entry->type, hosts_path(other->file),
+                         other->entry->line, p->port, p->hostname);
 }
 
 static void find_keys(struct prepared *p, const struct conf_named *named)
@@ -363,28 +377,35 @@ static void find_keys(struct prepared *p, const struct conf_named *named)
         prepare_keys(p, &p->conf->identity_files, named->identity);
 }
 
-void prepare_work(void *arg, struct help *help)
+static void work(struct prepared *p, const struct conf_named *named)
 {
-    struct prepared *p = arg;
-    struct conf_named named;
-
-    p->help = help;
-    find_host(p);
-    if (p->failed != REASON_NONE || !find_conf(p, &named))
-        return;
-    find_endpoint(p, &named);
-    find_strict(p, &named);
-    find_algorithms(p);
+    find_endpoint(p, named);
+    find_strict(p, named);
+    prepare_control(p, &named->control);
+    if (p->failed == REASON_NONE)
+        find_algorithms(p);
     if (p->failed == REASON_NONE)
         find_revoked(p);
     if (p->failed == REASON_NONE)
-        find_known(p, &named);
+        find_known(p, named);
     if (p->failed == REASON_NONE)
         prefer_known(p);
     if (p->failed == REASON_NONE)
         resolve(p);
     if (p->failed == REASON_NONE)
-        find_keys(p, &named);
+        find_keys(p, named);
     if (p->failed == REASON_NONE)
         prepare_env(p);
+}
+
+void prepare_work(void *arg, struct help *help)
+{
+    struct prepared *p = arg;
+    struct conf_named named = {0};
+
+    p->help = help;
+    find_host(p);
+    if (p->failed == REASON_NONE && find_conf(p, &named))
+        work(p, &named);
+    conf_named_clear(&named);
 }

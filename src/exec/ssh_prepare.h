@@ -78,6 +78,8 @@ void prepare_work(void *arg, struct help *help); /* on a helper thread */
 /* explicit_keys: somebody named these files, so one that is absent is worth a word. */
 void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys);
 void prepare_env(struct prepared *p);
+/* ssh_control.c: paths as written; one with a live ControlMaster behind it is for ssh itself. */
+void prepare_control(struct prepared *p, const struct strv *paths);
 /* Only ssh itself can do this: ends it as prepare_fail() with REASON_UNSUPPORTED does, and the transport
  * openssh takes over where there is one. */
 void prepare_fallback(struct prepared *p, const char *fmt, ...)

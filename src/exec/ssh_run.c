@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command's channel: open, exec, both streams until they end, close, and what became of it. */
+/* The command's channel: open, exec, its input and both streams until they end, close, and what
+ * became of it. */
 #include "ssh_conn.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/log.h"
+#include "muster/base/secret.h"
 #include "muster/base/text.h"
 
 #include <string.h>
 
-#define COMMAND_MAX 32000 /* the library cannot send more in one request */
+#define FEED_SIZE 16384
+#define FEED_QUEUED ((size_t) 64 << 10) /* what may wait for the socket before feeding stops */
+#define FEED_TURN ((size_t) 512 << 10)  /* fed in one go: then it is the other sessions' turn */
+#define TTY_EOF 4                       /* ^D */
 #define STREAM_NONE 99    /* nobody writes it: reading it only keeps the protocol going */
 
 static bool ended(const struct conn *c)
@@ -32,10 +38,9 @@ enum go conn_open(struct conn *c)
         return conn_lost(c, rc, "opening a session");
     }
     c->command = session_wrapped_command(c->session, c->prep->hostname, c->prep->user);
-    if (strlen(c->command) > COMMAND_MAX)
-        return conn_fail(c, REASON_UNSUPPORTED, false,
-                         "the command is too long for the ssh transport (%zu bytes, the limit is "
-                         "%d): put it into a file on the node", strlen(c->command), COMMAND_MAX);
+    if (!c->command)
+        return GO_WAIT; /* it has ended by that */
+    c->pty = session_wants_pty(c->session) || c->prep->conf->request_tty;
     c->state = CONN_ENV;
     return GO_ON;
 }
@@ -54,14 +59,85 @@ enum go conn_exec(struct conn *c)
     if (rc != 0)
         return conn_lost(c, rc, "starting the command");
     free(X_STEAL(c->command));
-    /* Never short: our SEND callback queues. */
-    libssh2_channel_send_eof(c->channel);
     if (c->prep->conf->alive_interval > 0) {
         libssh2_keepalive_config(c->ssh, 1, 2);
         session_timer(c->session, (int64_t) c->prep->conf->alive_interval * 1000);
     }
     c->state = CONN_RUN;
     return GO_ON;
+}
+
+/* Nobody reads any more, or all has been sent. */
+static void feed_over(struct conn *c)
+{
+    c->feed.done = true;
+    conn_feed_free(c);
+}
+
+void conn_feed_free(struct conn *c)
+{
+    if (c->feed.buf)
+        secret_wipe(c->feed.buf, FEED_SIZE);
+    free(X_STEAL(c->feed.buf));
+    c->feed.len = c->feed.off = 0;
+}
+
+/* The end of the input. A terminal has none: there it is a key, which counts as the end only where
+ * no line has been begun. */
+static void feed_end(struct conn *c)
+{
+    static const char keys[] = {TTY_EOF, TTY_EOF};
+
+    if (c->pty)
+        libssh2_channel_write_ex(c->channel, 0, keys, c->feed.mid_line ? 2 : 1);
+    else
+        libssh2_channel_send_eof(c->channel); /* never short: our SEND callback queues */
+    feed_over(c);
+}
+
+/* Fetches the next piece. false: there is none now. */
+static bool feed_fetch(struct conn *c)
+{
+    struct feed *f = &c->feed;
+
+    if (!f->buf)
+        f->buf = x_malloc(FEED_SIZE);
+    f->off = 0;
+    f->len = session_input(c->session, f->buf, FEED_SIZE, &f->end);
+    return f->len || f->end;
+}
+
+/* Feeds the command as long as the remote window, the socket's queue and the budget allow. */
+static void feed(struct conn *c, size_t *budget)
+{
+    struct feed *f = &c->feed;
+
+    while (!f->done && *budget) {
+        if (f->len == f->off && !f->end && !feed_fetch(c))
+            return;
+        if (f->len == f->off) {
+            feed_end(c);
+            return;
+        }
+        if (c->out_len > FEED_QUEUED)
+            return; /* on when the socket has drained */
+
+        ssize_t n = libssh2_channel_write_ex(c->channel, 0, f->buf + f->off, f->len - f->off);
+
+        if (n == LIBSSH2_ERROR_EAGAIN)
+            return; /* on when the window is opened */
+        if (n < 0) {
+            feed_over(c);
+            return;
+        }
+        if (n > 0)
+            f->mid_line = f->buf[f->off + (size_t) n - 1] != '\n';
+        secret_wipe(f->buf + f->off, (size_t) n);
+        f->off += (size_t) n;
+        *budget -= (size_t) n < *budget ? (size_t) n : *budget;
+    }
+    if (!f->done)
+        session_again(c->session);
 }
 
 static void hold(struct conn *c, int stream, const char *p, size_t n)
@@ -131,17 +207,36 @@ static int pump(struct conn *c)
     return 0;
 }
 
+/* Nothing more will come, and nothing more is read: a command that has closed its output may still
+ * want the rest of its input. */
+static bool finished(struct conn *c)
+{
+    if (!libssh2_channel_eof(c->channel))
+        return false;
+    return c->feed.done || libssh2_channel_wait_closed(c->channel) == 0;
+}
+
 enum go conn_run(struct conn *c)
 {
-    int rc = pump(c);
-    uint64_t before = c->rx_bytes;
+    size_t budget = FEED_TURN;
+    uint64_t before;
 
-    if (rc < 0)
-        return conn_lost(c, rc, "running the command");
+    /* Each of the two takes bytes off the socket that the other waits for. */
+    do {
+        before = c->rx_bytes;
+        feed(c, &budget);
+
+        int rc = pump(c);
+
+        if (rc < 0)
+            return conn_lost(c, rc, "running the command");
+    } while (c->rx_bytes != before && budget);
+    before = c->rx_bytes;
     conn_stop_step(c);
     if (c->held_len[0] || c->held_len[1])
         return GO_WAIT;
-    if (libssh2_channel_eof(c->channel)) {
+    if (finished(c)) {
+        feed_over(c);
         c->state = CONN_CLOSE;
         return GO_ON;
     }

@@ -12,6 +12,7 @@
 #include "ssh_class.h"
 #include "ssh_hosts.h"
 #include "ssh_key.h"
+#include "ssh_reader.h"
 #include "ssh_side.h"
 
 #include "muster/base/alloc.h"
@@ -211,30 +212,7 @@ static void log_no_ssh(struct ssh_shared *s)
     s->said_no_ssh = true;
     pthread_mutex_unlock(&s->lock);
     if (first)
-        log_warn("ssh", "no ssh program in PATH: ssh_config is not read, defaults are used");
-}
-
-/* Without an ssh program: OpenSSH's defaults, and the -o options. */
-static struct ssh_conf *conf_by_hand(const struct conf_query *q)
-{
-    struct ssh_conf *c = conf_new();
-    bool fresh_identities = true;
-
-    for (size_t i = 0; q->options && i < q->options->n; i++) {
-        CLEANUP_FREE char *keyword = NULL;
-        const char *value;
-
-        if (!conf_option(q->options->v[i], &keyword, &value))
-            continue;
-        if (strcasecmp(keyword, "IdentityFile") == 0 && fresh_identities) {
-            strv_clear(&c->identity_files);
-            fresh_identities = false;
-        }
-        conf_apply(c, keyword, value);
-    }
-    free(c->hostname);
-    c->hostname = x_strdup(q->host);
-    return c;
+        log_warn("ssh", "no ssh program in PATH: muster reads ssh_config by itself");
 }
 
 /* Nobody waits for the answer any more: who else wants it asks again. */
@@ -286,7 +264,7 @@ static void fill_conf(struct ssh_shared *s, struct conf_slot *slot, struct scan 
     }
     if (rc == 1) {
         log_no_ssh(s);
-        conf = conf_by_hand(q);
+        reader_conf(scan, class_key, q, &conf, &e);
     }
     if (conf && !conf->hostname)
         conf->hostname = x_strdup(q->host);
@@ -360,6 +338,25 @@ static bool names(const struct scan *scan, const char *class_key, const struct s
     return option_names(options, keyword) || scan_mentions(scan, class_key, keyword);
 }
 
+static void control_paths(const struct scan *scan, const char *class_key,
+                          const struct strv *options, struct strv *out)
+{
+    for (size_t i = 0; options && i < options->n; i++) {
+        CLEANUP_FREE char *k = NULL;
+        const char *v;
+
+        if (conf_option(options->v[i], &k, &v) && strcasecmp(k, "controlpath") == 0)
+            strv_push(out, v);
+    }
+    if (!out->n)
+        scan_values(scan, class_key, "controlpath", out);
+}
+
+void conf_named_clear(struct conf_named *named)
+{
+    strv_clear(&named->control);
+}
+
 static char *slot_key(const struct conf_query *q, bool per_host, const char *class_key)
 {
     struct strbuf b;
@@ -378,7 +375,10 @@ static char *slot_key(const struct conf_query *q, bool per_host, const char *cla
 /* -o options that make the answer depend on the host in ways that a class does not tell. */
 static bool options_per_host(const struct strv *options)
 {
-    static const char *const which[] = {"canonicalizehostname", "hostname", "include", "match"};
+    static const char *const which[] = {
+        "canonicalizehostname", "hostname", "identityagent", "include", "match",
+        "userknownhostsfile",
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(which); i++)
         if (option_names(options, which[i]))
@@ -424,7 +424,11 @@ int shared_conf(struct ssh_shared *s, const struct conf_query *query, struct ssh
         .known_hosts = names(scan, class_key, q.options, "userknownhostsfile"),
         .strict = names(scan, class_key, q.options, "stricthostkeychecking"),
         .timeout = names(scan, class_key, q.options, "connecttimeout"),
+        .jump = names(scan, class_key, q.options, "proxyjump") ||
+                names(scan, class_key, q.options, "proxycommand"),
     };
+    if (*conf && (*conf)->control_path)
+        control_paths(scan, class_key, q.options, &named->control);
     scan_unref(scan);
     return ret;
 }

@@ -26,8 +26,10 @@ struct side *shared_side(struct ssh_shared *s); /* ssh_side.h */
 /* Which settings the user's ssh_config, or an -o, names for this host: what is not named is only
  * OpenSSH's default, and the inventory's defaults go before that. */
 struct conf_named {
-    bool user, port, identity, known_hosts, strict, timeout;
+    bool user, port, identity, known_hosts, strict, timeout, jump;
+    struct strv control; /* ControlPath as it may be written for this host, nothing filled in */
 };
+void conf_named_clear(struct conf_named *named);
 /* ssh_config for q->host: *conf is a reference, *hostname the caller's. 0 or -code. */
 int shared_conf(struct ssh_shared *s, const struct conf_query *q, struct ssh_conf **conf,
                 char **hostname, struct conf_named *named, struct err *e);

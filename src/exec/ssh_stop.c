@@ -2,17 +2,34 @@
 /* Stopping the process on the node. Closing a channel or a connection stops nothing there, and
  * the library cannot send signals; so a second channel on the same connection runs kill(1) on
  * the process group that the command's first line has told. It looks again until nothing of the
- * group is left. */
+ * group is left. Where the server grants one session a connection (MaxSessions 1), each signal and
+ * look is a connection of its own, by the engine inside the engine.
+ *
+ * Theory of operation: that engine answers on its own thread, maybe after this session has gone. So
+ * the two share a counted side_stop, and an eventfd in it wakes the session. */
 #include "ssh_conn.h"
 
+#include "ssh_side.h"
+
 #include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/log.h"
+#include "muster/base/secret.h"
+#include "muster/core/event.h"
 
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define LOOK_MS 40 /* doubled at each look up to */
 #define LOOK_MAX_MS 400
 #define CLOSER_AFTER 2
+#define SIDE_LOOK_MS 400     /* a look that costs a connection */
+#define SIDE_CONNECT_MS 5000
+#define SIDE_COMMAND_MS 5000
 #define LOOKS_AFTER_KILL 6 /* about 1.5 s: a process that cannot die waits for hardware */
 
 bool conn_stopping(const struct conn *c)
@@ -28,26 +45,153 @@ static void stop_answer(struct conn *c, enum remote_process what)
         session_stopped(c->session, what);
 }
 
+/* What both engines have of a stop by a second connection. */
+struct side_stop {
+    int refs;   /* atomic */
+    int fd;     /* eventfd: readable when it is over */
+    int status; /* what the line ended with, -1: not known; written before the event */
+};
+
+static void side_stop_unref(struct side_stop *side)
+{
+    if (!side || __atomic_sub_fetch(&side->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    close(side->fd);
+    free(side);
+}
+
+/* On the other engine's thread. */
+static void side_done(void *ctx, const struct event *finish)
+{
+    struct side_stop *side = ctx;
+    static const uint64_t one = 1;
+
+    if (finish->status == EXEC_SUCCESS || finish->reason == REASON_EXIT)
+        side->status = finish->exit_code;
+    else if (finish->error)
+        log_line(LOG_INFO, "ssh", finish->batch, NULL, "stopping by a second connection: %s",
+                 finish->error);
+    if (write(side->fd, &one, sizeof one) < 0)
+        log_warn("ssh", "a session could not be woken");
+    side_stop_unref(side);
+}
+
+static void side_drop(void *ctx)
+{
+    side_stop_unref(ctx);
+}
+
+/* A file in memory with what the line reads, or -1: nothing. */
+static int input_file(struct session *s)
+{
+    char buf[SECRET_MAX + 2];
+    size_t n = session_stop_input(s, buf, sizeof buf);
+    int fd = n ? memfd_create("input", MFD_CLOEXEC) : -1;
+
+    if (fd >= 0 && write(fd, buf, n) != (ssize_t) n) {
+        close(fd);
+        fd = -1;
+    }
+    secret_wipe(buf, sizeof buf);
+    return fd;
+}
+
+static int submit_side(struct conn *c, const char *line, struct side_stop *side, struct err *e)
+{
+    struct settings over;
+    int input = input_file(c->session);
+    struct engine_batch batch = {
+        .number = session_batch(c->session),
+        .command = line,
+        .max_output = READ_SIZE,
+        .ssh_config = session_ssh_config(c->session),
+        .ssh_options = session_ssh_options(c->session),
+        .raw = true,
+        .stdin_fd = input > 0 ? input : 0,
+        .password = session_password(c->session),
+    };
+    struct engine_job job = {0, session_node(c->session), session_base(c->session), &over};
+
+    settings_init(&over);
+    settings_merge(&over, session_over(c->session));
+    free(over.transport);
+    over.transport = x_strdup("ssh");
+    over.connect_timeout_ms = SIDE_CONNECT_MS;
+    over.command_timeout_ms = SIDE_COMMAND_MS;
+
+    int rc = side_submit(c->prep->shared, &batch, &job, side_done, side_drop, side, e);
+
+    settings_clear(&over);
+    if (input >= 0)
+        close(input);
+    return rc;
+}
+
+static bool stop_by_side(struct conn *c)
+{
+    CLEANUP_FREE char *line =
+        session_stop_command(c->session, c->stop.sig, c->stop.looks >= CLOSER_AFTER);
+    struct side_stop *side = x_calloc(1, sizeof *side);
+    struct err e = ERR_INIT;
+
+    side->refs = 2;
+    side->status = -1;
+    side->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!line || side->fd < 0 || submit_side(c, line, side, &e) != 0) {
+        log_line(LOG_INFO, "ssh", session_batch(c->session), session_node(c->session),
+                 "no second connection to stop the process: %s", e.msg ? e.msg : "no descriptor");
+        err_clear(&e);
+        if (side->fd >= 0)
+            close(side->fd);
+        free(side);
+        stop_answer(c, REMOTE_UNKNOWN);
+        return false;
+    }
+    if (c->stop.sig)
+        c->stop.last_sig = c->stop.sig;
+    c->stop.side = side;
+    c->stop.state = STOPPER_SIDE;
+    session_watch(c->session, side->fd, EPOLLIN);
+    return false;
+}
+
 static bool stop_open(struct conn *c)
 {
+    if (c->stop.alone)
+        return stop_by_side(c);
     c->stop.channel =
         libssh2_channel_open_ex(c->ssh, "session", 7, READ_SIZE, READ_SIZE, NULL, 0);
     if (c->stop.channel) {
         c->stop.state = STOPPER_EXEC;
         return true;
     }
-    /* MaxSessions 1 is refused like this. */
-    if (libssh2_session_last_errno(c->ssh) != LIBSSH2_ERROR_EAGAIN)
-        stop_answer(c, REMOTE_UNKNOWN);
+
+    int rc = libssh2_session_last_errno(c->ssh);
+
+    if (rc == LIBSSH2_ERROR_EAGAIN)
+        return false;
+    c->stop.alone = rc == LIBSSH2_ERROR_CHANNEL_FAILURE;
+    if (c->stop.alone)
+        return true;
+    stop_answer(c, REMOTE_UNKNOWN);
     return false;
+}
+
+static void input_free(struct stopper *stop)
+{
+    if (stop->input)
+        secret_wipe(stop->input, stop->input_len);
+    free(X_STEAL(stop->input));
+    stop->input_len = stop->input_off = 0;
 }
 
 static bool stop_exec(struct conn *c)
 {
     CLEANUP_FREE char *line =
         session_stop_command(c->session, c->stop.sig, c->stop.looks >= CLOSER_AFTER);
-    int rc = libssh2_channel_process_startup(c->stop.channel, "exec", 4, line,
-                                             (unsigned) strlen(line));
+    int rc = !line ? LIBSSH2_ERROR_INVAL
+                   : libssh2_channel_process_startup(c->stop.channel, "exec", 4, line,
+                                                     (unsigned) strlen(line));
 
     if (rc == LIBSSH2_ERROR_EAGAIN)
         return false;
@@ -57,8 +201,30 @@ static bool stop_exec(struct conn *c)
     }
     if (c->stop.sig)
         c->stop.last_sig = c->stop.sig;
-    libssh2_channel_send_eof(c->stop.channel);
-    c->stop.state = STOPPER_READ;
+    input_free(&c->stop);
+    c->stop.input = x_malloc(SECRET_MAX + 2);
+    c->stop.input_len = session_stop_input(c->session, c->stop.input, SECRET_MAX + 2);
+    c->stop.state = STOPPER_FEED;
+    return true;
+}
+
+static bool stop_feed(struct conn *c)
+{
+    struct stopper *stop = &c->stop;
+
+    while (stop->input_off < stop->input_len) {
+        ssize_t n = libssh2_channel_write_ex(stop->channel, 0, stop->input + stop->input_off,
+                                             stop->input_len - stop->input_off);
+
+        if (n == LIBSSH2_ERROR_EAGAIN)
+            return false;
+        if (n < 0)
+            break; /* it has ended without reading: it did not need it */
+        stop->input_off += (size_t) n;
+    }
+    input_free(stop);
+    libssh2_channel_send_eof(stop->channel);
+    stop->state = STOPPER_READ;
     return true;
 }
 
@@ -79,7 +245,7 @@ static bool stop_read(struct conn *c)
 
 static void look_later(struct conn *c)
 {
-    int64_t ms = LOOK_MS;
+    int64_t ms = c->stop.alone ? SIDE_LOOK_MS : LOOK_MS;
 
     for (unsigned i = 0; i < c->stop.looks && ms < LOOK_MAX_MS; i++)
         ms *= 2;
@@ -88,15 +254,9 @@ static void look_later(struct conn *c)
     session_timer(c->session, ms < LOOK_MAX_MS ? ms : LOOK_MAX_MS);
 }
 
-static bool stop_close(struct conn *c)
+/* The line has ended with stop.status: what now? true: at once with another signal. */
+static bool stop_ended(struct conn *c)
 {
-    int rc = libssh2_channel_close(c->stop.channel);
-
-    if (rc == LIBSSH2_ERROR_EAGAIN)
-        return false;
-    c->stop.status = rc == 0 ? libssh2_channel_get_exit_status(c->stop.channel) : -1;
-    libssh2_channel_free(c->stop.channel);
-    c->stop.channel = NULL;
     if (c->stop.next_sig && c->stop.status != STOP_GONE) {
         c->stop.sig = c->stop.next_sig;
         c->stop.next_sig = 0;
@@ -116,6 +276,45 @@ static bool stop_close(struct conn *c)
     return false;
 }
 
+static bool stop_close(struct conn *c)
+{
+    int rc = libssh2_channel_close(c->stop.channel);
+
+    if (rc == LIBSSH2_ERROR_EAGAIN)
+        return false;
+    c->stop.status = rc == 0 ? libssh2_channel_get_exit_status(c->stop.channel) : -1;
+    libssh2_channel_free(c->stop.channel);
+    c->stop.channel = NULL;
+    return stop_ended(c);
+}
+
+static void drop_side(struct conn *c)
+{
+    struct side_stop *side = X_STEAL(c->stop.side);
+
+    if (!side)
+        return;
+    session_unwatch(c->session, side->fd);
+    side_stop_unref(side);
+}
+
+static bool stop_sided(struct conn *c)
+{
+    uint64_t count;
+
+    if (read(c->stop.side->fd, &count, sizeof count) != sizeof count)
+        return false;
+    c->stop.status = c->stop.side->status;
+    drop_side(c);
+    return stop_ended(c);
+}
+
+void conn_stop_free(struct conn *c)
+{
+    drop_side(c);
+    input_free(&c->stop);
+}
+
 void conn_stop_step(struct conn *c)
 {
     for (bool on = true; on;) {
@@ -132,6 +331,12 @@ void conn_stop_step(struct conn *c)
             break;
         case STOPPER_EXEC:
             on = stop_exec(c);
+            break;
+        case STOPPER_FEED:
+            on = stop_feed(c);
+            break;
+        case STOPPER_SIDE:
+            on = stop_sided(c);
             break;
         case STOPPER_READ:
             on = stop_read(c);

@@ -89,6 +89,8 @@ static void ssh_close(void *priv)
     if (c->started && !c->io_errno && !c->rx_ended && c->state == CONN_ENDED)
         libssh2_session_disconnect(c->ssh, "");
     session_timer(c->session, -1);
+    conn_stop_free(c);
+    conn_feed_free(c);
     conn_teardown(c);
     /* What a helper has is freed by session_help's rules. */
     if (c->state != CONN_PREPARE)

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A live ControlMaster: the user has a connection to this host that is authenticated already, maybe
+ * by a one-time code. Only ssh itself can go over it. */
+#include "ssh_prepare.h"
+
+#include "muster/base/alloc.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Somebody takes connections there. */
+static bool answers(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+
+    if (!len || len >= sizeof addr.sun_path)
+        return false;
+    memcpy(addr.sun_path, path, len);
+
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool yes = fd >= 0 && connect(fd, (struct sockaddr *) &addr, sizeof addr) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+/* Whether the jump hosts count in %C depends on ssh's version: both ways are tried. */
+void prepare_control(struct prepared *p, const struct strv *paths)
+{
+    const char *const jumps[] = {NULL, p->conf->proxy_jump};
+
+    for (size_t i = 0; i < paths->n; i++) {
+        for (size_t j = 0; j < ARRAY_LEN(jumps) && (j == 0 || jumps[j]); j++) {
+            struct conf_tokens tokens = p->tokens;
+
+            tokens.jump = jumps[j];
+
+            CLEANUP_FREE char *path = conf_expand(paths->v[i], &tokens);
+
+            if (path && answers(path)) {
+                prepare_fallback(p, "a live ControlMaster at %s", path);
+                return;
+            }
+        }
+    }
+}

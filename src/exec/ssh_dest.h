@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What people write where ssh wants a destination. Pure. */
+#ifndef MUSTER_EXEC_SSH_DEST_H
+#define MUSTER_EXEC_SSH_DEST_H
+
+#include <stdbool.h>
+
+struct dest {
+    char *host; /* an address without its brackets; never NULL after success */
+    char *user; /* NULL: none was given */
+    int port;   /* 0: none was given */
+};
+
+/* "HOST", "USER@HOST", "HOST:PORT", "[ADDRESS]:PORT", an IPv6 address with or without brackets, and
+ * "ssh://USER@HOST:PORT". false: it is none of these. */
+bool dest_parse(const char *text, struct dest *out);
+void dest_clear(struct dest *d);
+
+#endif
