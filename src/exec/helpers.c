@@ -511,21 +511,46 @@ static bool nobody_waits(void *ctx)
     return help_abandoned(ctx);
 }
 
-struct secret *help_ask(struct help *help, const char *about, const char *text, bool echo)
+void help_pause(struct help *help)
 {
-    if (!help || !help->pool->max || !help->pool->asker)
-        return NULL;
-
+    if (!help || !help->pool->max)
+        return;
     struct helpers *h = help->pool;
 
     pthread_mutex_lock(&h->lock);
-    pause_place(help);
+    gate_leave(&h->lane[help->lane].gate, &help->place);
+    help->waits_since = now();
+    add_threads(h);
     pthread_mutex_unlock(&h->lock);
+}
 
-    struct secret *answer = asker_ask(h->asker, about, text, echo, nobody_waits, help);
+void help_resume(struct help *help)
+{
+    if (!help || !help->pool->max)
+        return;
+    struct helpers *h = help->pool;
 
     pthread_mutex_lock(&h->lock);
-    resume_place(help);
+    wait_ends(help);
+    gate_enter(&h->lane[help->lane].gate, &help->place);
+    if (h->lane[help->lane].n)
+        pthread_cond_signal(&h->wake); /* there is a time to look again now */
     pthread_mutex_unlock(&h->lock);
+}
+
+bool help_can_ask(const struct help *help)
+{
+    return help && help->pool->max && help->pool->asker;
+}
+
+struct secret *help_ask(struct help *help, const char *about, const char *text, bool echo)
+{
+    if (!help_can_ask(help))
+        return NULL;
+    help_pause(help);
+
+    struct secret *answer = asker_ask(help->pool->asker, about, text, echo, nobody_waits, help);
+
+    help_resume(help);
     return answer;
 }

@@ -77,6 +77,11 @@ void help_heavy_end(struct help *help);
  * reaped. false: it was abandoned already, and the caller kills it. */
 bool help_child(struct help *help, pid_t pid);
 bool help_abandoned(struct help *help);
+/* It waits for somebody else's doing, outside of every gate and of the connect timeout; nothing of it
+ * may block but that wait. In pairs. */
+void help_pause(struct help *help);
+void help_resume(struct help *help);
+bool help_can_ask(const struct help *help); /* there is somebody to ask */
 /* Asks the user (exec/ask.h), outside of every gate and of the connect timeout. The caller owns the
  * answer; NULL: nobody can be asked, declined, or abandoned. */
 struct secret *help_ask(struct help *help, const char *about, const char *text, bool echo);

@@ -253,7 +253,7 @@ static int sign_cb(LIBSSH2_SESSION *ssh, unsigned char **sig, size_t *len,
 {
     struct conn *c = *abstract;
     const struct candidate *k = &c->prep->cand[c->key];
-    int rc = k->key ? ssh_key_sign(k->key, data, n, sig, len)
+    int rc = k->key ? ssh_key_sign(k->key, "rsa-sha2-512", data, n, sig, len)
                     : sign_by_agent(c, sig, len, data, n);
 
     c->key_signed = rc == 0;

@@ -348,7 +348,7 @@ static void prefer_known(struct prepared *p)
         if (m->by_plain_name)
             continue;
         plain = true;
-        if (ssh_type_usable(m->entry->type))
+        if (ssh_host_type_usable(m->entry->type))
             usable = true;
         else
             other = m;
