@@ -30,6 +30,7 @@ struct engine {
     struct shared *shared; /* of each transport; the pool's */
     int64_t stop_grace_ms;
     uint64_t seed;
+    int ssh_program; /* atomic: whether PATH has one; 0: not looked yet, 1, -1 */
     bool inner;
     struct helpers *helpers;
     struct places *places;

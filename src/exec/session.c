@@ -8,6 +8,7 @@
  * ends with what is known. */
 #include "session.h"
 
+#include "become.h"
 #include "engine_priv.h"
 
 #include "muster/base/alloc.h"
@@ -81,6 +82,8 @@ static struct session *session_new(struct reactor *r, struct job *job)
     random_hex(id, 16);
     snprintf(s->token, sizeof s->token, "%cmuster-%s", TOKEN_MARK, id);
     output_init(&s->out, job->batch->max_output, s->token);
+    input_init(&s->input);
+    session_make_become(s);
     s->exit_code = -1;
     s->begun = reactor_now(r);
     s->connect_ms = pick_time(job->over.connect_timeout_ms, job->base.connect_timeout_ms, 0);
@@ -181,7 +184,7 @@ void session_start(struct reactor *r, struct job *job)
 
     if (!pick_transport(s, name)) {
         finish(s, REASON_UNSUPPORTED,
-               x_asprintf("there is no transport \"%s\"; set `transport` to ssh or local",
+               x_asprintf("there is no transport \"%s\"; set `transport` to " TRANSPORT_CHOICES,
                           name ? name : ""),
                REMOTE_NONE);
         return;
@@ -213,9 +216,25 @@ static bool try_again(struct session *s)
     return true;
 }
 
+/* Goes on with openssh at once, as if it had been the node's transport. */
+static void fall_back(struct session *s)
+{
+    close_attempt(s);
+    pick_transport(s, FALLBACK_NAME);
+    free(X_STEAL(s->host));
+    free(X_STEAL(s->user));
+    s->port = 0;
+    s->phase = NULL;
+    s->end = END_NONE;
+    s->attempts--;
+    open_attempt(s);
+}
+
 static void settle_end(struct session *s)
 {
-    if (s->stop) {
+    if (s->end == END_FALLBACK) {
+        fall_back(s);
+    } else if (s->stop) {
         /* Whatever ended it, it was told to end; only a lost connection leaves doubt. */
         finish(s, s->stop_reason, X_STEAL(s->stop_error),
                s->end != END_FAILED ? REMOTE_STOPPED : s->started ? REMOTE_UNKNOWN : REMOTE_NONE);
@@ -288,6 +307,7 @@ static void stop(struct session *s, enum reason reason, char *error)
     s->stop_reason = reason;
     s->stop_error = error;
     disarm(s, TIMER_DEADLINE);
+    session_heard(s);
     stop_with(s, STOP_TERM, SIGTERM, s->reactor->engine->stop_grace_ms);
 }
 
@@ -358,6 +378,10 @@ void session_timer_due(struct session *s, int which)
             reactor_wake(s->reactor, s, WAKE_ROOM);
         }
         break;
+    case TIMER_BECOME:
+        session_become_due(s);
+        session_settle(s);
+        break;
     case TIMER_COUNT:
         break;
     }
@@ -381,6 +405,9 @@ void session_discard(struct session *s)
 void session_free(struct session *s)
 {
     output_free(&s->out);
+    input_clear(&s->input);
+    become_free(s->become);
+    free(s->fallback_why);
     free(s->host);
     free(s->user);
     free(s->signal);

@@ -7,6 +7,7 @@
 #ifndef MUSTER_EXEC_SESSION_H
 #define MUSTER_EXEC_SESSION_H
 
+#include "input.h"
 #include "list.h"
 #include "output.h"
 #include "queue.h"
@@ -19,16 +20,19 @@
 #include <stdint.h>
 
 #define SESSION_WATCHES 4
+#define FALLBACK_FROM "ssh"
+#define FALLBACK_NAME "openssh"
 
 enum session_timer {
     TIMER_TRANSPORT, /* session_timer() */
     TIMER_DEADLINE,  /* of connecting, then of the command */
     TIMER_PHASE,     /* the pause before another attempt, or a step of stopping */
     TIMER_FLUSH,     /* output waits to be emitted */
+    TIMER_BECOME,    /* sudo has not started the command yet */
     TIMER_COUNT
 };
 
-enum end_kind { END_NONE, END_EXIT, END_SIGNAL, END_FAILED };
+enum end_kind { END_NONE, END_EXIT, END_SIGNAL, END_FAILED, END_FALLBACK };
 
 /* How far stopping has come; TIMER_PHASE moves it on. */
 enum stop_phase { STOP_NOT, STOP_TERM, STOP_KILL, STOP_STUBBORN };
@@ -53,7 +57,10 @@ struct session {
     struct timer timer[TIMER_COUNT];
     struct help *help;
     struct place *place;
-    char token[TOKEN_SIZE];
+    char token[TOKEN_SIZE], outer[TOKEN_SIZE], prompt[TOKEN_SIZE];
+    struct become *become; /* NULL: the login user runs the command */
+    struct input input;
+    char *fallback_why;    /* NULL: the transport is the node's own */
 
     int64_t begun, started_at, connect_ms, command_ms;
     int64_t waited_ms; /* for helpers: no part of connect_ms */
@@ -94,5 +101,14 @@ void session_settle(struct session *s);
 /* Emits what is buffered. false: the sink refused, and tries again later. */
 bool session_flush(struct session *s);
 void session_free(struct session *s); /* a dead one's memory */
+
+/* session_input.c */
+void session_make_become(struct session *s); /* as the settings say */
+/* Output was looked at, or it is being stopped: what follows for its input and for becoming. */
+void session_heard(struct session *s);
+void session_become_due(struct session *s); /* TIMER_BECOME */
+/* An end that came while another user was being become is none of the command: says why instead.
+ * false: it is the command's. */
+bool session_not_become(struct session *s, int exit_code);
 
 #endif

@@ -3,14 +3,15 @@
 #include "session.h"
 
 #include "engine_priv.h"
-#include "wrap.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/io.h"
 #include "muster/core/batch.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #define FLUSH_LIVE_MS 200 /* output waits no longer when it is watched */
 #define FLUSH_RETRY_MS 20 /* the sink refused */
@@ -64,11 +65,6 @@ int64_t session_batch(const struct session *s)
 const struct mclock *session_clock(const struct session *s)
 {
     return s->reactor->clock;
-}
-
-char *session_wrapped_command(struct session *s, const char *host, const char *user)
-{
-    return wrap_command(s->token, s->job->batch->command, s->job->node, host, user);
 }
 
 void session_set_endpoint(struct session *s, const char *host, int port, const char *user)
@@ -262,6 +258,7 @@ size_t session_output(struct session *s, int stream, const void *p, size_t n)
         if (!part && s->refused)
             break;
     }
+    session_heard(s);
     if (s->job->batch->live && output_len(&s->out) && !s->timer[TIMER_FLUSH].at)
         timers_set(&s->reactor->timers, &s->timer[TIMER_FLUSH],
                    reactor_now(s->reactor) + FLUSH_LIVE_MS);
@@ -274,14 +271,9 @@ size_t session_output(struct session *s, int stream, const void *p, size_t n)
     return taken;
 }
 
-int64_t session_pid(const struct session *s)
-{
-    return s->out.pid;
-}
-
 void session_end_exit(struct session *s, int exit_code)
 {
-    if (s->end != END_NONE)
+    if (s->end != END_NONE || session_not_become(s, exit_code))
         return;
     s->end = END_EXIT;
     s->exit_code = exit_code;
@@ -289,7 +281,7 @@ void session_end_exit(struct session *s, int exit_code)
 
 void session_end_signal(struct session *s, const char *signal)
 {
-    if (s->end != END_NONE)
+    if (s->end != END_NONE || session_not_become(s, -1))
         return;
     s->end = END_SIGNAL;
     s->signal = x_strndup(signal, 32);
@@ -308,39 +300,6 @@ void session_end_failed(struct session *s, enum reason reason, bool retry, const
     s->end = END_FAILED;
     s->reason = reason;
     s->retry = retry;
-}
-
-size_t session_input(struct session *s, void *buf, size_t n, bool *end)
-{
-    *end = true;
-    return 0;
-}
-
-char *session_stop_command(struct session *s, int sig, bool closer)
-{
-    int64_t pid = session_pid(s);
-
-    return pid ? wrap_stop(pid, sig, closer) : NULL;
-}
-
-size_t session_stop_input(struct session *s, char *buf, size_t n)
-{
-    return 0;
-}
-
-bool session_wants_pty(const struct session *s)
-{
-    return s->job->batch->pty;
-}
-
-bool session_has_input(const struct session *s)
-{
-    return false;
-}
-
-enum become_method session_become(const struct session *s)
-{
-    return BECOME_NONE;
 }
 
 struct secret *session_password(const struct session *s)
@@ -368,14 +327,51 @@ void session_trace(struct session *s, const char *fmt, ...)
     b->trace(b->trace_ctx, s->job->node, reactor_now(s->reactor) - s->begun, text);
 }
 
+/* Whether there is a program `ssh` to fall back to; looked for once. */
+static bool has_ssh_program(struct engine *e)
+{
+    int known = __atomic_load_n(&e->ssh_program, __ATOMIC_RELAXED);
+
+    if (known)
+        return known > 0;
+
+    CLEANUP_FREE char *path = x_strdup(getenv("PATH"));
+    char *save = NULL;
+
+    known = -1;
+    for (char *dir = path ? strtok_r(path, ":", &save) : NULL; dir && known < 0;
+         dir = strtok_r(NULL, ":", &save)) {
+        CLEANUP_FREE char *file = io_join(dir, "ssh");
+
+        if (access(file, X_OK) == 0)
+            known = 1;
+    }
+    __atomic_store_n(&e->ssh_program, known, __ATOMIC_RELAXED);
+    return known > 0;
+}
+
 bool session_fallback(struct session *s, const char *fmt, ...)
 {
-    return false;
+    struct engine *e = s->reactor->engine;
+    bool there = false;
+    va_list ap;
+
+    if (s->started || s->end != END_NONE || strcmp(s->ops->name, FALLBACK_FROM) != 0)
+        return false;
+    for (size_t i = 0; e->transports[i]; i++)
+        there |= strcmp(e->transports[i]->name, FALLBACK_NAME) == 0;
+    if (!there || !has_ssh_program(e))
+        return false;
+    va_start(ap, fmt);
+    s->fallback_why = x_vasprintf(fmt, ap);
+    va_end(ap);
+    s->end = END_FALLBACK;
+    return true;
 }
 
 const char *session_fallback_why(const struct session *s)
 {
-    return NULL;
+    return s->fallback_why;
 }
 
 void session_stopped(struct session *s, enum remote_process what)

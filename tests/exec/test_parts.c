@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The engine's parts alone: the wrapped command in real shells, the token's line, caps, timers,
+/* The engine's parts alone: the token's line, caps, timers,
  * the queue's order, helpers that outlive their session. */
 #include "output.h"
 #include "queue.h"
 #include "rig.h"
 #include "timers.h"
-#include "wrap.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/hash.h"
-#include "muster/base/strbuf.h"
-#include "muster/base/text.h"
 #include "muster/core/batch.h"
 #include "muster/exec/transport.h"
 
@@ -24,68 +21,6 @@
 #include <unistd.h>
 
 #define TOKEN "@muster-00ff"
-
-/* What `shell -c command` prints, both streams together. */
-static char *run_in(const char *shell, const char *command)
-{
-    struct strbuf quoted, out;
-    char buf[4096];
-    size_t n;
-
-    strbuf_init(&quoted, 0);
-    strbuf_init(&out, 0);
-    strbuf_addf(&quoted, "SHELL=%s %s -c ", shell, shell);
-    text_sh_quote(&quoted, command);
-    strbuf_adds(&quoted, " 2>&1");
-    FILE *f = popen(quoted.s, "r");
-    assert_non_null(f);
-    while ((n = fread(buf, 1, sizeof buf, f)) > 0)
-        strbuf_add(&out, buf, n);
-    pclose(f);
-    strbuf_free(&quoted);
-    return strbuf_steal(&out);
-}
-
-static void wrap_in_shells(void **state)
-{
-    static const char *const shells[] = {"/bin/sh", "/bin/bash", "/bin/csh", "/usr/bin/fish"};
-    static const char *const cases[][2] = {
-        {"echo plain", "plain\n"},
-        {"echo 'a  b' \"c'd\" it\\'s", "a  b c'd it's\n"},
-        {"echo 'back\\slash' '!x' '`id`' '$(id)' '$HOME'", "back\\slash !x `id` $(id) $HOME\n"},
-        {"printf '%s\\n' one\nprintf '%s\\n' 'two \\ three'", "one\ntwo \\ three\n"},
-        {"echo \"$MUSTER_NODE|$MUSTER_HOST|$MUSTER_USER\"", "n'1|h $x|u\\!\n"},
-        {"echo gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f\n"},
-        {"", ""},
-    };
-
-    for (size_t s = 0; s < ARRAY_LEN(shells); s++) {
-        if (access(shells[s], X_OK) != 0)
-            continue;
-        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-            char *line = wrap_command(TOKEN, cases[i][0], "n'1", "h $x", "u\\!");
-            char *out = run_in(shells[s], line);
-            assert_int_equal(strncmp(out, TOKEN " ", strlen(TOKEN) + 1), 0);
-            char *nl = strchr(out, '\n');
-            assert_non_null(nl);
-            assert_string_equal(nl + 1, cases[i][1]);
-            free(out);
-            free(line);
-        }
-    }
-}
-
-/* The pid in the token's line is that of the process that becomes the user's shell. */
-static void wrap_pid(void **state)
-{
-    char *line = wrap_command(TOKEN, "echo $$", NULL, NULL, NULL);
-    char *out = run_in("/bin/sh", line);
-    long told = 0, own = 0;
-    assert_int_equal(sscanf(out, TOKEN " %ld %ld", &told, &own), 2);
-    assert_int_equal(told, own);
-    free(out);
-    free(line);
-}
 
 static void feed(struct output *o, const char *p, size_t n, size_t step)
 {
@@ -399,7 +334,6 @@ static void not_started(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wrap_in_shells), cmocka_unit_test(wrap_pid),
         cmocka_unit_test(token_line),     cmocka_unit_test(token_random),
         cmocka_unit_test(caps),           cmocka_unit_test(timers_in_order),
         cmocka_unit_test(queue_order),    cmocka_unit_test(help_all),

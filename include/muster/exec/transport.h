@@ -72,7 +72,8 @@ const struct mclock *session_clock(const struct session *s);
  * on stderr, and has the user's own shell run the line. One that would be longer than INLINE_MAX
  * comes in two: this one reads the rest from its input, which session_input() hands out first.
  * A raw batch's line is what it is. Fills in what session_input() has to know; call it once an
- * attempt, before session_started(). Caller frees. */
+ * attempt, before session_started(). Caller frees. NULL: the file to be read cannot be, and the
+ * session has been ended by it: start nothing. */
 #define INLINE_MAX 24000
 char *session_wrapped_command(struct session *s, const char *host, const char *user);
 
@@ -94,7 +95,8 @@ char *session_stop_command(struct session *s, int sig, bool closer);
 size_t session_stop_input(struct session *s, char *buf, size_t n);
 
 bool session_wants_pty(const struct session *s); /* asked for, or doas needs it for a password */
-bool session_has_input(const struct session *s); /* stdin is more than an end of file */
+/* stdin is more than an end of file; after session_wrapped_command(). */
+bool session_has_input(const struct session *s);
 /* How another user is become: BECOME_NONE, or the method; for texts and for explain. */
 enum become_method session_become(const struct session *s);
 struct secret *session_password(const struct session *s); /* -A, borrowed; NULL: none was given */
