@@ -74,7 +74,7 @@ void become_look(struct become *b, int stream)
         return;
     n = last_line(b, stream);
     const char *line = b->said[stream] + all - n;
-    if ((n == 4 && !memcmp(line, "su: ", 4)) || (n == 6 && !memcmp(line, "doas: ", 6)))
+    if ((n >= 4 && !memcmp(line, "su: ", 4)) || (n >= 6 && !memcmp(line, "doas: ", 6)))
         return; /* the beginning of a message */
     b->nsaid[stream] -= n;
     become_prompted(b);
