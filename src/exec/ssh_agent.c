@@ -198,8 +198,8 @@ struct agent_keys *agent_list(const char *path, int64_t timeout_ms, struct err *
 }
 
 int agent_sign(const char *path, int64_t timeout_ms, const void *blob, size_t blob_len,
-               const void *data, size_t n, uint8_t **sig, size_t *sig_len, int *hung,
-               struct err *e)
+               const char *alg, const void *data, size_t n, uint8_t **sig, size_t *sig_len,
+               int *hung, struct err *e)
 {
     struct strbuf request, reply;
 
@@ -208,7 +208,7 @@ int agent_sign(const char *path, int64_t timeout_ms, const void *blob, size_t bl
     strbuf_addch(&request, SIGN_REQUEST);
     wire_put_string(&request, blob, blob_len);
     wire_put_string(&request, data, n);
-    wire_put_u32(&request, 0);
+    wire_put_u32(&request, ssh_agent_flags(alg));
 
     int ret = agent_ask(path, timeout_ms, &request, &reply, hung, e);
 
@@ -219,12 +219,13 @@ int agent_sign(const char *path, int64_t timeout_ms, const void *blob, size_t bl
         const uint8_t *whole = wire_string(&w, &whole_len);
         struct wire in = wire_of(whole, whole_len);
 
-        wire_string(&in, &type_len);
-
-        const uint8_t *s = wire_string(&in, &len);
+        const uint8_t *type = wire_string(&in, &type_len), *s = wire_string(&in, &len);
 
         if (answer != SIGN_RESPONSE || w.bad || !s) {
             ret = err_set(e, ERR_VALIDATION, "agent %s refused to sign", path);
+        } else if (alg && !wire_is(type, type_len, alg)) {
+            /* Old ones know no flags. */
+            ret = err_set(e, ERR_VALIDATION, "agent %s does not sign by %s", path, alg);
         } else {
             *sig = x_memdup(s, len);
             *sig_len = len;

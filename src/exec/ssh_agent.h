@@ -25,10 +25,10 @@ struct agent_keys *agent_list(const char *socket_path, int64_t timeout_ms, struc
 struct agent_keys *agent_keys_ref(struct agent_keys *k);
 void agent_keys_unref(struct agent_keys *k); /* NULL allowed */
 
-/* A signature by one of its keys, as ssh_key_sign() gives it. 0 or -code; *hung tells a refusal
+/* A signature by one of its keys, as ssh_key_sign() gives it; alg as there. 0 or -code; *hung tells a refusal
  * from an agent that did not answer. */
 int agent_sign(const char *socket_path, int64_t timeout_ms, const void *blob, size_t blob_len,
-               const void *data, size_t n, uint8_t **sig, size_t *sig_len, int *hung,
-               struct err *e);
+               const char *alg, const void *data, size_t n, uint8_t **sig, size_t *sig_len,
+               int *hung, struct err *e);
 
 #endif

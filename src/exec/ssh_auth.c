@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From the first byte of the server to a session of ours: handshake, the check of its key before
- * anything of ours is shown to it, then one key after the other. */
+ * anything of ours is shown to it, then one key after the other (ssh_methods.c has the order). */
 #include "ssh_conn.h"
 
 #include "ssh_agent.h"
 #include "ssh_hosts.h"
 #include "ssh_key.h"
+#include "ssh_keyring.h"
 #include "ssh_shared.h"
 
 #include "muster/base/alloc.h"
@@ -20,7 +21,7 @@ static enum go no_algorithm(struct conn *c)
     CLEANUP_FREE char *why = kex_explain(c->rx_head, c->rx_head_len, c->prep->prefs);
 
     if (why)
-        return conn_fail(c, REASON_UNSUPPORTED, false, "%s", why);
+        return conn_fallback(c, REASON_UNSUPPORTED, "%s", why);
     if (!conn_banner_seen(c))
         return conn_fail(c, REASON_UNREACHABLE, false, "%s does not speak SSH", c->addr_text);
     return conn_fail(c, REASON_UNSUPPORTED, false,
@@ -61,10 +62,10 @@ static enum go check_refused(struct conn *c, enum hosts_answer answer,
         return conn_fail(c, REASON_HOSTKEY, false, "host key for %s is REVOKED by %s:%u (%s)",
                          p->check_name, path, line, c->host_key_label);
     if (answer == HOSTS_ONLY_CA)
-        return conn_fail(c, REASON_UNSUPPORTED, false,
-                         "%s is known only by a certificate authority (%s:%u), which the ssh "
-                         "transport cannot check: add the host's own key to known_hosts",
-                         p->check_name, path, line);
+        return conn_fallback(c, REASON_UNSUPPORTED,
+                             "%s is known only by a certificate authority (%s:%u), which only ssh "
+                             "itself can check; or add the host's own key to known_hosts",
+                             p->check_name, path, line);
     if (answer == HOSTS_CHANGED)
         return conn_fail(c, REASON_HOSTKEY, false,
                          "host key for %s (%s) differs from %s:%u: it now shows %s; if the host "
@@ -137,11 +138,13 @@ enum go conn_accepted(struct conn *c)
         go = conn_fail(c, REASON_HOSTKEY, false,
                        "host key for %s (%s) is new and cannot be kept: %s", c->prep->node, w->name,
                        w->error);
-    else
-        c->state = CONN_AUTH;
-    if (!w->changed && !w->error)
+    if (!w->changed && !w->error) {
         log_line(LOG_INFO, "ssh", c->prep->batch, c->prep->node, "new host key of %s accepted: %s",
                  w->name, c->host_key_label);
+        session_trace(c->session, "new host key %s of %s is kept in %s", c->host_key_label, w->name,
+                      w->path);
+        go = conn_authenticate(c);
+    }
     accept_work_free(w);
     return go;
 }
@@ -173,12 +176,29 @@ static enum go check_host_key(struct conn *c)
     enum hosts_answer answer = hosts_check(&c->prep->known, type, blob, len, &where);
 
     if (answer == HOSTS_OK) {
-        c->state = CONN_AUTH;
-        return GO_ON;
+        session_trace(c->session, "host key %s is the one in %s:%u", c->host_key_label,
+                      hosts_path(where->file), where->entry->line);
+        return conn_authenticate(c);
     }
     if (answer == HOSTS_UNKNOWN && c->prep->strict == STRICT_ACCEPT_NEW && c->prep->append_to)
         return accept_new(c, type, blob, len);
     return check_refused(c, answer, where);
+}
+
+static void trace_algorithms(struct conn *c)
+{
+    static const int kinds[] = {LIBSSH2_METHOD_KEX, LIBSSH2_METHOD_HOSTKEY,
+                                LIBSSH2_METHOD_CRYPT_CS, LIBSSH2_METHOD_MAC_CS};
+    const char *v[ARRAY_LEN(kinds)];
+
+    if (!session_traced(c->session))
+        return;
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        v[i] = libssh2_session_methods(c->ssh, kinds[i]);
+        if (!v[i])
+            v[i] = "?";
+    }
+    session_trace(c->session, "handshake: %s, %s, %s, %s", v[0], v[1], v[2], v[3]);
 }
 
 enum go conn_handshake(struct conn *c)
@@ -190,6 +210,7 @@ enum go conn_handshake(struct conn *c)
     if (rc != 0)
         return handshake_failed(c, rc);
     free(X_STEAL(c->rx_head));
+    trace_algorithms(c);
     return check_host_key(c);
 }
 
@@ -199,6 +220,8 @@ void sign_work_free(void *arg)
 
     if (!w)
         return;
+    ssh_key_unref(w->locked);
+    ssh_key_unref(w->opened);
     free(w->agent);
     free(w->blob);
     free(w->data);
@@ -210,28 +233,41 @@ void sign_work_free(void *arg)
 static void sign_work(void *arg, struct help *help)
 {
     struct sign_work *w = arg;
+    struct keyring *ring = shared_keyring(w->shared);
     struct err e = ERR_INIT;
     int hung = 0;
 
-    if (agent_sign(w->agent, w->timeout_ms, w->blob, w->blob_len, w->data, w->data_len, &w->sig,
-                   &w->sig_len, &hung, &e) != 0) {
+    if (w->locked) {
+        w->opened = keyring_unlock(ring, w->locked, help, &w->error);
+        return;
+    }
+    if (!keyring_agent_turn(ring, w->agent, help, &w->error)) {
+        if (!w->error)
+            w->error = x_strdup("given up");
+        return;
+    }
+    if (agent_sign(w->agent, w->timeout_ms, w->blob, w->blob_len, w->alg, w->data, w->data_len,
+                   &w->sig, &w->sig_len, &hung, &e) != 0) {
         w->error = x_strdup(e.msg);
         if (hung)
             shared_agent_hung(w->shared, w->agent, e.msg);
     }
+    keyring_agent_done(ring, w->agent, hung ? w->error : NULL);
     err_clear(&e);
 }
 
-/* The first call for an agent's key starts the helper and says "later"; the call after that has the
- * signature. */
-static int sign_by_agent(struct conn *c, uint8_t **sig, size_t *len, const uint8_t *data, size_t n)
+/* The first call for a key that cannot sign at once starts a helper and says "later"; the call after
+ * that has the agent's signature, or the opened key. */
+static int sign_later(struct conn *c, uint8_t **sig, size_t *len, const uint8_t *data, size_t n)
 {
-    const struct candidate *k = &c->prep->cand[c->key];
+    struct candidate *k = &c->prep->cand[c->key];
     struct sign_work *w = c->signing;
 
     if (!w) {
         w = x_calloc(1, sizeof *w);
         w->shared = c->prep->shared;
+        w->alg = k->alg;
+        w->locked = k->key ? ssh_key_ref(k->key) : NULL;
         w->agent = x_strdup(c->prep->agent_path);
         w->timeout_ms = c->prep->agent_ms;
         w->blob = x_memdup(k->blob, k->blob_len);
@@ -243,6 +279,13 @@ static int sign_by_agent(struct conn *c, uint8_t **sig, size_t *len, const uint8
     }
     if (w->error || w->data_len != n || memcmp(w->data, data, n) != 0)
         return -1;
+    if (w->opened) {
+        ssh_key_unref(k->key);
+        k->key = X_STEAL(w->opened);
+        return ssh_key_sign(k->key, k->alg, data, n, sig, len);
+    }
+    if (!w->sig)
+        return -1;
     *sig = X_STEAL(w->sig);
     *len = w->sig_len;
     return 0;
@@ -253,8 +296,8 @@ static int sign_cb(LIBSSH2_SESSION *ssh, unsigned char **sig, size_t *len,
 {
     struct conn *c = *abstract;
     const struct candidate *k = &c->prep->cand[c->key];
-    int rc = k->key ? ssh_key_sign(k->key, "rsa-sha2-512", data, n, sig, len)
-                    : sign_by_agent(c, sig, len, data, n);
+    int rc = k->key && k->key->pkey ? ssh_key_sign(k->key, k->alg, data, n, sig, len)
+                                    : sign_later(c, sig, len, data, n);
 
     c->key_signed = rc == 0;
     return rc;
@@ -266,77 +309,75 @@ enum go conn_signed(struct conn *c)
     return GO_ON;
 }
 
-static void key_tried(struct conn *c, const char *label, const char *result)
-{
-    strbuf_addf(&c->tried, "%s%s%s", c->tried.len ? ", " : "", label, result);
-}
-
-static enum go next_key(struct conn *c, int rc)
+/* On to the next one; what came of this is known, but for a signature that may have been one step of
+ * several: the server's next list tells. */
+static enum go next_key(struct conn *c, const char *result)
 {
     const struct candidate *k = &c->prep->cand[c->key];
+    bool given = c->key_signed && !result;
 
-    /* PUBLICKEY_UNVERIFIED after a signature: refused, or one step of several (the list of methods
-     * tells); before it: we could not sign. */
-    if (c->signing && c->signing->error) {
-        CLEANUP_FREE char *why = x_asprintf(" (%s)", c->signing->error);
-
-        key_tried(c, k->label, why);
-    } else {
-        key_tried(c, k->label, rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED && !c->key_signed
-                                   ? " (cannot sign)" : "");
-    }
     sign_work_free(X_STEAL(c->signing));
     c->key_signed = c->sign_asked = false;
     c->key++;
-    return GO_ON;
+    if (given) {
+        c->pending = x_strdup(k->label);
+        c->state = CONN_METHODS;
+        return GO_ON;
+    }
+    conn_tried(c, k->label, result ? result : "");
+    return conn_authenticate(c);
 }
 
-/* What was tried, what was passed over, and what the server would take. */
-static enum go auth_failed(struct conn *c, const char *methods)
+static enum go key_refused(struct conn *c, int rc)
 {
-    const struct prepared *p = c->prep;
-    CLEANUP_FREE char *clean = text_clean(methods);
-    CLEANUP_FREE char *notes = strv_join(&p->notes, "; ");
-    struct strbuf b;
+    const struct candidate *k = &c->prep->cand[c->key];
 
-    strbuf_init(&b, 2048);
-    if (c->tried.len)
-        strbuf_addf(&b, "tried: %s", c->tried.s);
-    else
-        strbuf_adds(&b, "there is no key to offer: load one into the agent (ssh-add), or name a "
-                        "file with --identity");
-    if (*notes)
-        strbuf_addf(&b, "; not tried: %s", notes);
-    if (*clean)
-        strbuf_addf(&b, "; the server accepts: %s", clean);
-    else if (c->rx_ended)
-        strbuf_addf(&b, "; then the connection ended: %s", conn_io_text(c));
+    if (c->signing && c->signing->error) {
+        CLEANUP_FREE char *why = x_asprintf(" (%s)", c->signing->error);
 
-    enum go go = conn_fail(c, REASON_AUTH, false, "%s@%s refused: %s", p->user, p->host, b.s);
+        return next_key(c, why);
+    }
+    c->rsa_refused |= k->alg != NULL;
+    /* Before a signature it means that we could not make one. */
+    return next_key(c, rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED && !c->key_signed
+                           ? " (cannot sign)" : NULL);
+}
 
-    strbuf_free(&b);
-    return go;
+/* What goes over the wire for an RSA key. false: nothing that this server would take. */
+static bool label_rsa(struct conn *c, struct candidate *k)
+{
+    const char *banner = libssh2_session_banner_get(c->ssh);
+
+    /* It takes the key's type for what it is, and only SHA-1 goes by that. */
+    if (banner && strstr(banner, "dropbear")) {
+        const char *allowed = c->prep->conf->key_algs;
+
+        if (allowed && !kex_lists(allowed, "ssh-rsa"))
+            return false;
+        k->alg = "ssh-rsa";
+    }
+    if (!k->wire)
+        k->wire = ssh_rsa_relabel(k->blob, k->blob_len, k->alg, &k->wire_len);
+    return true;
 }
 
 enum go conn_auth(struct conn *c)
 {
     struct prepared *p = c->prep;
-
-    if (c->key == p->n_cand) {
-        c->state = CONN_METHODS;
-        return GO_ON;
-    }
-
-    const struct candidate *k = &p->cand[c->key];
+    struct candidate *k = &p->cand[c->key];
     void *abstract = c;
-    int rc = libssh2_userauth_publickey(c->ssh, p->user, k->blob, k->blob_len, sign_cb, &abstract);
 
-    if (rc == 0) {
-        sign_work_free(X_STEAL(c->signing));
-        session_handshake_done(c->session);
-        c->state = CONN_OPEN;
-        return GO_ON;
+    if (k->alg && !label_rsa(c, k)) {
+        c->rsa_refused = true;
+        return next_key(c, " (dropbear would need a SHA-1 signature, which "
+                           "PubkeyAcceptedAlgorithms leaves out)");
     }
+
+    int rc = libssh2_userauth_publickey(c->ssh, p->user, k->wire ? k->wire : k->blob,
+                                        k->wire ? k->wire_len : k->blob_len, sign_cb, &abstract);
+
+    if (rc == 0)
+        return conn_authenticated(c, k->label);
     if (rc == LIBSSH2_ERROR_EAGAIN) {
         if (c->signing && !c->sign_asked) {
             c->sign_asked = true;
@@ -348,28 +389,11 @@ enum go conn_auth(struct conn *c)
             return GO_WAIT;
     }
     if (rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED || rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED)
-        return next_key(c, rc);
+        return key_refused(c, rc);
     /* It hangs up on who has tried too much. */
-    if (c->key > 0) {
-        key_tried(c, k->label, "");
-        return auth_failed(c, "");
+    if (c->tried.len) {
+        conn_tried(c, k->label, "");
+        return conn_auth_failed(c, NULL);
     }
     return conn_lost(c, rc, "authentication");
-}
-
-enum go conn_methods(struct conn *c)
-{
-    const char *user = c->prep->user;
-    const char *methods = libssh2_userauth_list(c->ssh, user, (unsigned) strlen(user));
-
-    if (methods)
-        return auth_failed(c, methods);
-    if (libssh2_userauth_authenticated(c->ssh)) {
-        session_handshake_done(c->session);
-        c->state = CONN_OPEN;
-        return GO_ON;
-    }
-    if (libssh2_session_last_errno(c->ssh) == LIBSSH2_ERROR_EAGAIN && !c->rx_ended && !c->io_errno)
-        return GO_WAIT;
-    return auth_failed(c, "");
 }

@@ -27,8 +27,10 @@ enum conn_state {
     CONN_HANDSHAKE,
     CONN_ACCEPT,    /* a helper writes known_hosts */
     CONN_AUTH,
-    CONN_SIGN,      /* a helper asks the agent */
-    CONN_METHODS,   /* every key was refused: asks what the server would take */
+    CONN_SIGN,      /* a helper asks the agent, or the user for a key's passphrase */
+    CONN_METHODS,   /* asks what the server would take */
+    CONN_PASSWORD,
+    CONN_KBDINT,    /* a helper has the connection, and answers what the server asks */
     CONN_OPEN,
     CONN_ENV,       /* SendEnv and SetEnv */
     CONN_EXEC,
@@ -79,13 +81,25 @@ struct feed {
 };
 
 /* Work for helpers; each is freed by whoever has it last. */
+struct conn;
 struct sign_work {
     struct ssh_shared *shared;
+    const char *alg;
+    struct ssh_key *locked, *opened; /* to be opened, instead of a signature */
     char *agent;
     int64_t timeout_ms;
     uint8_t *blob, *data, *sig;
     size_t blob_len, data_len, sig_len;
     char *error; /* NULL: signed */
+};
+/* It has the connection while it works, and a reference to it until it is freed. */
+struct kbdint_work {
+    struct conn *conn;
+    struct help *help;       /* while it works */
+    struct secret *password;
+    bool sent;               /* the password was */
+    char *error;             /* why it was broken off */
+    int rc;
 };
 struct accept_work {
     struct ssh_shared *shared;
@@ -97,7 +111,8 @@ struct accept_work {
 };
 
 struct conn {
-    struct session *session;
+    int refs;                /* atomic: the session's, and a kbdint_work's */
+    struct session *session; /* NULL: it has gone, and a helper is left with the connection */
     enum conn_state state;
     struct prepared *prep; /* the helper's while state is CONN_PREPARE */
 
@@ -119,8 +134,14 @@ struct conn {
     size_t rx_head_len;
     char *farewell;        /* text of the server's disconnect message */
 
-    /* ssh_auth.c */
+    /* ssh_auth.c, ssh_methods.c, ssh_password.c */
     char *host_key_label;
+    char *methods;         /* what the server listed last; NULL: not asked yet */
+    unsigned spent;        /* enum auth_method, as bits */
+    char *pending;         /* what was given last: the next list tells whether it was taken */
+    bool password_refused, rsa_refused;
+    bool wiping;           /* memory that the library frees may have held a password */
+    struct kbdint_work *kbdint; /* ours only while no helper has it */
     size_t key;            /* the candidate that is being offered */
     bool key_signed;       /* it was accepted as such, and its signature sent */
     struct sign_work *signing; /* ours only while no helper has it */
@@ -147,7 +168,14 @@ enum go conn_handshake(struct conn *c);  /* ssh_auth.c */
 enum go conn_accepted(struct conn *c);
 enum go conn_auth(struct conn *c);
 enum go conn_signed(struct conn *c);
+enum go conn_authenticate(struct conn *c); /* ssh_methods.c: goes on with what is left to try */
 enum go conn_methods(struct conn *c);
+enum go conn_auth_failed(struct conn *c, const char *why); /* why: what decided it, or NULL */
+enum go conn_authenticated(struct conn *c, const char *how);
+void conn_tried(struct conn *c, const char *label, const char *result);
+enum go conn_password(struct conn *c);   /* ssh_password.c */
+enum go conn_kbdint(struct conn *c);
+enum go conn_kbdint_done(struct conn *c);
 enum go conn_open(struct conn *c);       /* ssh_run.c */
 enum go conn_env(struct conn *c);        /* ssh_env.c */
 enum go conn_exec(struct conn *c);
@@ -179,7 +207,11 @@ const char *conn_io_text(const struct conn *c);
 bool conn_banner_seen(const struct conn *c);
 void conn_teardown(struct conn *c);
 
+/* The last reference frees what is left. */
+void conn_unref(struct conn *c);
+
 void sign_work_free(void *arg);
+void kbdint_work_free(void *arg);
 void accept_work_free(void *arg);
 
 #endif

@@ -10,9 +10,11 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/log.h"
+#include "muster/base/secret.h"
 #include "muster/base/text.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -104,9 +106,44 @@ union callback {
     void *untyped;
 };
 
+/* The library's memory. While a password may be in it, nothing is given back without being wiped. */
+static void *alloc_cb(size_t n, void **abstract)
+{
+    return malloc(n);
+}
+
+static void free_cb(void *p, void **abstract)
+{
+    const struct conn *c = *abstract;
+
+    if (p && c->wiping)
+        secret_wipe(p, malloc_usable_size(p));
+    free(p);
+}
+
+static void *realloc_cb(void *p, size_t n, void **abstract)
+{
+    const struct conn *c = *abstract;
+
+    if (!p || !c->wiping)
+        return realloc(p, n);
+
+    size_t had = malloc_usable_size(p);
+    void *q = malloc(n);
+
+    if (!q)
+        return NULL;
+    memcpy(q, p, had < n ? had : n);
+    secret_wipe(p, had);
+    free(p);
+    return q;
+}
+
 LIBSSH2_SESSION *conn_session_new(struct conn *c)
 {
-    LIBSSH2_SESSION *ssh = libssh2_session_init_ex(NULL, NULL, NULL, c);
+    c->wiping = session_password(c->session) != NULL;
+
+    LIBSSH2_SESSION *ssh = libssh2_session_init_ex(alloc_cb, free_cb, realloc_cb, c);
 
     if (!ssh)
         return NULL;
@@ -165,7 +202,7 @@ void conn_teardown(struct conn *c)
 {
     int rc = 0;
 
-    if (c->fd >= 0)
+    if (c->fd >= 0 && c->session)
         session_unwatch(c->session, c->fd);
     if (c->ssh) {
         /* From here on the library's calls fail at once instead of waiting for the server. */

@@ -48,6 +48,11 @@ static bool list_has(const char *list, size_t list_len, const char *name, size_t
     return false;
 }
 
+bool kex_lists(const char *list, const char *name)
+{
+    return list_has(list, strlen(list), name, strlen(name));
+}
+
 /* Appends the names of ours that are (or are not) in `other`. */
 static void append_cut(struct strbuf *out, const char *ours, const char *other, bool in)
 {

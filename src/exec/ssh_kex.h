@@ -4,6 +4,7 @@
 #ifndef MUSTER_EXEC_SSH_KEX_H
 #define MUSTER_EXEC_SSH_KEX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum kex_kind { KEX_EXCHANGE, KEX_HOST_KEY, KEX_CIPHER, KEX_MAC, KEX_KINDS };
@@ -13,6 +14,7 @@ const char *kex_own(enum kex_kind kind);
 const char *kex_setting(enum kex_kind kind); /* "KexAlgorithms", ... */
 /* Names of `ours` that are in `allowed` too (NULL: all), in our order. Caller frees. */
 char *kex_cut(const char *ours, const char *allowed);
+bool kex_lists(const char *list, const char *name); /* a comma list has it */
 /* Puts the host key algorithms in `known` (a list) first. Caller frees. */
 char *kex_known_first(const char *ours, const char *known);
 

@@ -6,11 +6,17 @@
 #include <libssh2.h>
 #include <openssl/crypto.h>
 
+/* Short-lived secrets of handshakes are there too, so that it must hold thousands of them. */
+#define SECURE_HEAP ((size_t) 2 << 20)
+#define SECURE_LEAST 32
+
 int engine_global_init(struct err *e)
 {
     /* A helper that was left behind may still be in libcrypto when main returns, so that does not
      * take itself down. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+    /* Private keys lie in locked pages that no core dump has. Where it cannot be had, in others. */
+    CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_LEAST);
 
     int rc = libssh2_init(0);
 

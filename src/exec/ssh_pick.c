@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which keys are offered, in which order: the agent's that match an identity file, the agent's
  * others (unless IdentitiesOnly), then files. What is passed over leaves a note for the error
- * text. */
+ * text; what only ssh itself could offer is kept apart, for it may be asked to. */
 #include "ssh_prepare.h"
 
+#include "helpers.h"
 #include "ssh_agent.h"
 #include "ssh_key.h"
+#include "ssh_keyring.h"
 #include "ssh_shared.h"
 
 #include "muster/base/alloc.h"
@@ -18,6 +20,7 @@
 
 #define AGENT_MS 3000
 #define IDENTITIES_MAX 16
+#define RSA_MIN_BITS 1024 /* as OpenSSH */
 
 /* Loaded identity files. */
 struct files {
@@ -30,20 +33,32 @@ static void note(struct prepared *p, const char *what, const char *text)
     strv_push_own(&p->notes, x_asprintf("%s %s", what, text));
 }
 
-/* A name in a comma list. */
-static bool listed(const char *list, const char *name)
+/* The signature that an RSA key is offered with, of those that the user's list allows. */
+static const char *rsa_algorithm(const struct prepared *p)
 {
-    size_t n = strlen(name);
+    static const char *const best_first[] = {"rsa-sha2-512", "rsa-sha2-256", "ssh-rsa"};
 
-    for (const char *at = list; at && (at = strstr(at, name)); at += n)
-        if ((at == list || at[-1] == ',') && (at[n] == ',' || !at[n]))
-            return true;
-    return false;
+    for (size_t i = 0; i < ARRAY_LEN(best_first); i++)
+        if (!p->conf->key_algs || kex_lists(p->conf->key_algs, best_first[i]))
+            return best_first[i];
+    return NULL;
 }
 
-static bool type_allowed(struct prepared *p, const char *what, const char *type)
+static bool type_allowed(struct prepared *p, const char *what, const char *type,
+                         const void *blob, size_t n)
 {
-    if (!p->conf->key_algs || listed(p->conf->key_algs, type))
+    unsigned bits = ssh_rsa_bits(blob, n);
+    unsigned least = p->conf->required_rsa > 0 ? (unsigned) p->conf->required_rsa : RSA_MIN_BITS;
+
+    if (bits && bits < least) {
+        CLEANUP_FREE char *text = x_asprintf("is an RSA key of %u bits, and RequiredRSASize is %u",
+                                             bits, least);
+
+        note(p, what, text);
+        return false;
+    }
+    if (bits ? rsa_algorithm(p) != NULL
+             : !p->conf->key_algs || kex_lists(p->conf->key_algs, type))
         return true;
     note(p, what, "is of a type that PubkeyAcceptedAlgorithms leaves out");
     return false;
@@ -57,24 +72,42 @@ static const struct candidate *offered(const struct prepared *p, const uint8_t *
     return NULL;
 }
 
+static void note_too_many(struct prepared *p, const char *label)
+{
+    CLEANUP_FREE char *text = x_asprintf("comes after the %zu that are offered (a server ends the "
+                                         "connection after a few)", p->max_cand);
+
+    note(p, label, text);
+}
+
+/* Takes the label over. */
 static void offer(struct prepared *p, const uint8_t *blob, size_t n, struct ssh_key *key,
                   char *label)
 {
-    if (p->n_cand == OFFERED_MAX || offered(p, blob, n)) {
+    bool twice = offered(p, blob, n) != NULL;
+
+    if (!twice && p->n_cand >= p->max_cand)
+        note_too_many(p, label);
+    if (twice || p->n_cand >= p->max_cand) {
         free(label);
         return;
     }
-    p->cand[p->n_cand++] =
-        (struct candidate) {x_memdup(blob, n), n, key ? ssh_key_ref(key) : NULL, label};
+    p->cand[p->n_cand++] = (struct candidate) {
+        .blob = x_memdup(blob, n),
+        .blob_len = n,
+        .alg = ssh_rsa_bits(blob, n) ? rsa_algorithm(p) : NULL,
+        .key = key ? ssh_key_ref(key) : NULL,
+        .label = label,
+    };
 }
 
-/* ssh would offer it beside the key. */
-static void note_certificate(struct prepared *p, const char *key_path)
+/* ssh would offer it before the key. */
+static void look_for_certificate(struct prepared *p, const char *key_path)
 {
     CLEANUP_FREE char *path = x_asprintf("%s-cert.pub", key_path);
 
     if (access(path, F_OK) == 0)
-        note(p, path, "is a certificate, which the ssh transport cannot use");
+        prepare_fallback(p, "%s is a certificate, which only ssh itself can offer", path);
 }
 
 static void load_files(struct prepared *p, const struct strv *list, bool explicit_keys,
@@ -97,8 +130,13 @@ static void load_files(struct prepared *p, const struct strv *list, bool explici
             continue;
         }
         f->v[f->n++] = key;
-        note_certificate(p, path);
+        look_for_certificate(p, path);
     }
+}
+
+static bool is_certificate(const char *type)
+{
+    return type && strstr(type, "-cert-v0");
 }
 
 static void offer_agent_key(struct prepared *p, const struct agent_key *k)
@@ -106,10 +144,15 @@ static void offer_agent_key(struct prepared *p, const struct agent_key *k)
     CLEANUP_FREE char *print = ssh_fingerprint(k->blob, k->blob_len);
     CLEANUP_FREE char *label = x_asprintf("agent %s %s", ssh_type_short(k->type), print);
 
-    if (!ssh_type_usable(k->type))
-        note(p, label, "is of a type that the ssh transport cannot use (only ed25519 and ECDSA)");
-    else if (type_allowed(p, label, k->type))
+    if (is_certificate(k->type)) {
+        prepare_fallback(p, "the agent %s has a certificate (%s), which only ssh itself can offer",
+                         p->agent_path, k->type);
+    } else if (!ssh_type_usable(k->type)) {
+        note(p, label, "is of a type that only ssh itself can use");
+        strv_push(&p->only_ssh, label);
+    } else if (type_allowed(p, label, k->type, k->blob, k->blob_len)) {
         offer(p, k->blob, k->blob_len, NULL, X_STEAL(label));
+    }
 }
 
 static bool same(const struct agent_key *a, const struct ssh_key *k)
@@ -124,6 +167,7 @@ static void offer_agent(struct prepared *p, const struct agent_keys *keys, const
 {
     size_t keep = 0;
 
+    p->agent_keys = (int) keys->n;
     for (size_t i = 0; i < f->n; i++) {
         bool found = false;
 
@@ -132,9 +176,10 @@ static void offer_agent(struct prepared *p, const struct agent_keys *keys, const
                 offer_agent_key(p, &keys->v[j]);
                 found = true;
             }
-        keep += !found && f->v[i]->pkey && keep < 2;
+        keep += !found && (f->v[i]->pkey || f->v[i]->locked) && keep < 2;
     }
-    for (size_t j = 0; !only && j < keys->n && p->n_cand + keep < OFFERED_MAX; j++) {
+    p->max_cand -= keep;
+    for (size_t j = 0; !only && j < keys->n; j++) {
         bool matched = false;
 
         for (size_t i = 0; i < f->n; i++)
@@ -142,6 +187,7 @@ static void offer_agent(struct prepared *p, const struct agent_keys *keys, const
         if (!matched)
             offer_agent_key(p, &keys->v[j]);
     }
+    p->max_cand += keep;
 }
 
 static char *agent_path(const struct prepared *p)
@@ -184,6 +230,47 @@ static void ask_agent(struct prepared *p, const struct files *f)
     err_clear(&e);
 }
 
+/* A file with a passphrase is offered by its public half, and opened when a server takes it: not
+ * before, unless that half is hidden too. */
+static void offer_locked(struct prepared *p, struct ssh_key *k)
+{
+    struct keyring *ring = shared_keyring(p->shared);
+    CLEANUP_FREE char *why = NULL;
+    struct ssh_key *open = keyring_look(ring, k, &why);
+
+    if (!open && !why && (p->conf->batch_mode || !help_can_ask(p->help))) {
+        note(p, k->path, k->problem);
+        return;
+    }
+    if (!open && !why && !k->blob)
+        open = keyring_unlock(ring, k, p->help, &why);
+
+    struct ssh_key *key = open ? open : k;
+
+    if (why)
+        note(p, k->path, why);
+    else if (key->blob && !ssh_type_usable(key->type))
+        note(p, k->path, "is of a type that the ssh transport cannot use");
+    else if (key->blob && type_allowed(p, k->path, key->type, key->blob, key->blob_len))
+        offer(p, key->blob, key->blob_len, key, x_strdup(k->path));
+    ssh_key_unref(open);
+}
+
+static void offer_file(struct prepared *p, struct ssh_key *k)
+{
+    if (k->blob && offered(p, k->blob, k->blob_len))
+        return; /* by the agent */
+    if (k->locked) {
+        offer_locked(p, k);
+    } else if (!k->pkey) {
+        note(p, k->path, k->problem);
+        if (k->type && strncmp(k->type, "sk-", 3) == 0)
+            strv_push(&p->only_ssh, k->path);
+    } else if (type_allowed(p, k->path, k->type, k->blob, k->blob_len)) {
+        offer(p, k->blob, k->blob_len, k, x_strdup(k->path));
+    }
+}
+
 void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys)
 {
     struct files f = {.n = 0};
@@ -194,16 +281,14 @@ void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_key
 
     /* A hung agent must show as such, and not as a server that takes too long. */
     p->agent_ms = limit / 3;
+    if (p->conf->no_pubkey) {
+        strv_push(&p->notes, "any key (PubkeyAuthentication is off)");
+        return;
+    }
     load_files(p, list, explicit_keys, &f);
     ask_agent(p, &f);
     for (size_t i = 0; i < f.n; i++) {
-        struct ssh_key *k = f.v[i];
-        const struct candidate *by_agent = k->blob ? offered(p, k->blob, k->blob_len) : NULL;
-
-        if (!by_agent && !k->pkey)
-            note(p, k->path, k->problem);
-        else if (!by_agent && type_allowed(p, k->path, k->type))
-            offer(p, k->blob, k->blob_len, k, x_strdup(k->path));
-        ssh_key_unref(k);
+        offer_file(p, f.v[i]);
+        ssh_key_unref(f.v[i]);
     }
 }

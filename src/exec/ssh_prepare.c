@@ -24,21 +24,39 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct prepared *prepared_new(struct session *s, struct ssh_shared *shared)
+struct prepared *prepared_for(struct ssh_shared *shared, const struct prepare_query *q)
 {
     struct prepared *p = x_calloc(1, sizeof *p);
 
     p->shared = shared;
-    p->node = x_strdup(session_node(s));
-    p->config = x_strdup(session_ssh_config(s));
+    p->node = x_strdup(q->node);
+    p->config = x_strdup(q->config);
     settings_init(&p->base);
     settings_init(&p->over);
-    settings_merge(&p->base, session_base(s));
-    settings_merge(&p->over, session_over(s));
-    if (session_ssh_options(s))
-        strv_copy(&p->options, session_ssh_options(s));
-    p->batch = session_batch(s);
+    settings_merge(&p->base, q->base);
+    settings_merge(&p->over, q->over);
+    if (q->options)
+        strv_copy(&p->options, q->options);
     p->connect_ms = -1;
+    p->agent_keys = -1;
+    p->max_cand = OFFERED_MAX;
+    return p;
+}
+
+struct prepared *prepared_new(struct session *s, struct ssh_shared *shared)
+{
+    const struct prepare_query q = {
+        .node = session_node(s),
+        .config = session_ssh_config(s),
+        .options = session_ssh_options(s),
+        .base = session_base(s),
+        .over = session_over(s),
+    };
+    struct prepared *p = prepared_for(shared, &q);
+
+    p->batch = session_batch(s);
+    /* Two attempts are kept for the password, whichever way the server asks for it. */
+    p->max_cand = session_password(s) ? OFFERED_MAX - 1 : OFFERED_MAX;
     return p;
 }
 
@@ -72,10 +90,12 @@ void prepared_free(void *arg)
         free(p->prefs[i]);
     for (size_t i = 0; i < p->n_cand; i++) {
         free(p->cand[i].blob);
+        free(p->cand[i].wire);
         free(p->cand[i].label);
         ssh_key_unref(p->cand[i].key);
     }
     strv_clear(&p->notes);
+    strv_clear(&p->only_ssh);
     free(p->agent_path);
     strv_clear(&p->env);
     free(p);
@@ -175,7 +195,14 @@ static bool find_conf(struct prepared *p, struct conf_named *named)
 
     if (shared_conf(p->shared, &q, &p->conf, &p->hostname, named, &e) != 0)
         prepare_fail(p, REASON_UNSUPPORTED, false, "%s", e.msg);
-    else if (p->conf->unsupported)
+    err_clear(&e);
+    return p->failed == REASON_NONE;
+}
+
+/* What it asks for that is not for this transport. */
+static void judge_conf(struct prepared *p)
+{
+    if (p->conf->unsupported)
         prepare_fail(p, REASON_UNSUPPORTED, false,
                      "%s (ssh_config or -o) is not supported by the ssh transport%s%s",
                      p->conf->unsupported,
@@ -186,8 +213,6 @@ static bool find_conf(struct prepared *p, struct conf_named *named)
                          p->conf->openssh_instead
                              ? "; where the host does without, use -o " : "",
                          p->conf->openssh_instead ? p->conf->openssh_instead : "");
-    err_clear(&e);
-    return p->failed == REASON_NONE;
 }
 
 /* Who wins for one setting: the node and the flags, ssh_config where it names it, the inventory's
@@ -381,7 +406,9 @@ static void work(struct prepared *p, const struct conf_named *named)
 {
     find_endpoint(p, named);
     find_strict(p, named);
-    prepare_control(p, &named->control);
+    judge_conf(p);
+    if (p->failed == REASON_NONE)
+        prepare_control(p, &named->control);
     if (p->failed == REASON_NONE)
         find_algorithms(p);
     if (p->failed == REASON_NONE)

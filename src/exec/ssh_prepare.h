@@ -27,7 +27,10 @@ struct ssh_shared;
 struct candidate {
     uint8_t *blob;
     size_t blob_len;
-    struct ssh_key *key; /* NULL: the agent signs */
+    const char *alg;     /* of an RSA key's signature; NULL: the key has but one; static */
+    uint8_t *wire; /* as it is offered by that name; NULL: not yet, or as blob */
+    size_t wire_len;
+    struct ssh_key *key; /* NULL: the agent signs; a locked one is opened when the server takes it */
     char *label;         /* "agent ed25519 SHA256:...", "/home/ops/.ssh/id_ecdsa" */
 };
 
@@ -63,13 +66,22 @@ struct prepared {
     char *prefs[KEX_KINDS];
 
     struct candidate cand[OFFERED_MAX];
-    size_t n_cand;
-    struct strv notes; /* keys that were passed over, and why */
+    size_t n_cand, max_cand;
+    struct strv notes;    /* keys that were passed over, and why */
+    struct strv only_ssh; /* those that only ssh itself could offer */
+    int agent_keys;       /* how many it listed; -1: it was not asked, or did not answer */
     char *agent_path;
     int64_t agent_ms; /* how long the agent may take */
     struct strv env;  /* NAME=VALUE, to send before the command */
 };
 
+/* What it starts from; copied. */
+struct prepare_query {
+    const char *node, *config;   /* config: -F, or NULL */
+    const struct strv *options;  /* -o, or NULL */
+    const struct settings *base, *over;
+};
+struct prepared *prepared_for(struct ssh_shared *shared, const struct prepare_query *q);
 struct prepared *prepared_new(struct session *s, struct ssh_shared *shared);
 void prepared_free(void *arg); /* struct prepared *; NULL allowed */
 void prepare_work(void *arg, struct help *help); /* on a helper thread */

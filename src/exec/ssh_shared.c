@@ -12,6 +12,7 @@
 #include "ssh_class.h"
 #include "ssh_hosts.h"
 #include "ssh_key.h"
+#include "ssh_keyring.h"
 #include "ssh_reader.h"
 #include "ssh_side.h"
 
@@ -53,6 +54,7 @@ struct agent_slot {
 struct ssh_shared {
     int refs; /* atomic */
     struct side *side;
+    struct keyring *keyring;
     pthread_mutex_t lock;
     pthread_cond_t filled;
     struct strmap *scans, *confs, *hosts, *revoked, *keys, *agents;
@@ -72,6 +74,7 @@ void *ssh_shared_new(const struct engine_config *cfg)
 
     s->refs = 1;
     s->side = side_new(s, cfg);
+    s->keyring = keyring_new();
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->accepting, NULL);
     pthread_cond_init(&s->filled, NULL);
@@ -96,6 +99,11 @@ void *ssh_shared_again(const struct engine_config *cfg)
 void ssh_shared_stop(void *shared)
 {
     side_stop(((struct ssh_shared *) shared)->side);
+}
+
+struct keyring *shared_keyring(struct ssh_shared *s)
+{
+    return s->keyring;
 }
 
 struct side *shared_side(struct ssh_shared *s)
@@ -153,6 +161,7 @@ void ssh_shared_free(void *shared)
     if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     side_free(s->side);
+    keyring_free(s->keyring);
     strmap_each(s->scans, drop_scan, NULL);
     strmap_each(s->confs, drop_conf, NULL);
     strmap_each(s->hosts, drop_hosts, NULL);

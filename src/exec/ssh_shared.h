@@ -13,6 +13,7 @@
 struct agent_keys;
 struct engine_config;
 struct hosts_file;
+struct keyring;
 struct side;
 struct ssh_key;
 struct ssh_shared;
@@ -21,6 +22,7 @@ void *ssh_shared_new(const struct engine_config *cfg);
 void *ssh_shared_again(const struct engine_config *cfg); /* a reference to cfg->shared_ctx */
 void ssh_shared_stop(void *shared);
 void ssh_shared_free(void *shared); /* drops a reference */
+struct keyring *shared_keyring(struct ssh_shared *s); /* ssh_keyring.h */
 struct side *shared_side(struct ssh_shared *s); /* ssh_side.h */
 
 /* Which settings the user's ssh_config, or an -o, names for this host: what is not named is only

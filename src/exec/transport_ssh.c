@@ -76,9 +76,34 @@ static void *ssh_open(struct session *s)
     struct conn *c = x_calloc(1, sizeof *c);
 
     c->session = s;
+    c->refs = 1;
     c->fd = -1;
     strbuf_init(&c->tried, 2048);
     return c;
+}
+
+/* What a helper has is freed by session_help's rules. */
+void conn_unref(struct conn *c)
+{
+    if (__atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    conn_teardown(c);
+    if (c->state != CONN_PREPARE)
+        prepared_free(c->prep);
+    if (c->state != CONN_SIGN)
+        sign_work_free(c->signing);
+    if (c->state != CONN_ACCEPT)
+        accept_work_free(c->accepting);
+    strbuf_free(&c->tried);
+    free(c->addr_text);
+    free(c->farewell);
+    free(c->host_key_label);
+    free(c->methods);
+    free(c->pending);
+    free(c->command);
+    free(c->held[0]);
+    free(c->held[1]);
+    free(c);
 }
 
 static void ssh_close(void *priv)
@@ -91,22 +116,14 @@ static void ssh_close(void *priv)
     session_timer(c->session, -1);
     conn_stop_free(c);
     conn_feed_free(c);
-    conn_teardown(c);
-    /* What a helper has is freed by session_help's rules. */
-    if (c->state != CONN_PREPARE)
-        prepared_free(c->prep);
-    if (c->state != CONN_SIGN)
-        sign_work_free(c->signing);
-    if (c->state != CONN_ACCEPT)
-        accept_work_free(c->accepting);
-    strbuf_free(&c->tried);
-    free(c->addr_text);
-    free(c->farewell);
-    free(c->host_key_label);
-    free(c->command);
-    free(c->held[0]);
-    free(c->held[1]);
-    free(c);
+    if (c->state == CONN_KBDINT) {
+        /* A helper is in the library: it is left with the rest. */
+        session_unwatch(c->session, c->fd);
+        c->session = NULL;
+    } else {
+        conn_teardown(c);
+    }
+    conn_unref(c);
 }
 
 static enum go start(struct conn *c)
@@ -306,6 +323,10 @@ static enum go advance(struct conn *c, unsigned *wake)
         return take(wake, WAKE_HELP) ? conn_signed(c) : GO_WAIT;
     case CONN_METHODS:
         return conn_methods(c);
+    case CONN_PASSWORD:
+        return conn_password(c);
+    case CONN_KBDINT:
+        return take(wake, WAKE_HELP) ? conn_kbdint_done(c) : GO_WAIT;
     case CONN_OPEN:
         return conn_open(c);
     case CONN_ENV:
@@ -327,7 +348,7 @@ static enum go advance(struct conn *c, unsigned *wake)
 /* While a helper works, nothing is read: an event that nobody takes would come again at once. */
 static void set_watch(struct conn *c)
 {
-    bool helper = c->state == CONN_SIGN || c->state == CONN_ACCEPT;
+    bool helper = c->state == CONN_SIGN || c->state == CONN_ACCEPT || c->state == CONN_KBDINT;
     uint32_t events = helper ? 0 : conn_events(c);
 
     if (c->fd < 0)
@@ -352,9 +373,12 @@ static const char *phase(const struct conn *c)
                                    : "while waiting for the server's SSH banner";
     case CONN_AUTH:
     case CONN_METHODS:
+    case CONN_PASSWORD:
+    case CONN_KBDINT:
         return "during authentication";
     case CONN_SIGN:
-        return "while the agent was asked to sign";
+        return c->prep->cand[c->key].key ? "while the passphrase of its key was asked for"
+                                         : "while the agent was asked to sign";
     case CONN_OPEN:
         return "while opening a session";
     case CONN_ENV:
@@ -364,18 +388,66 @@ static const char *phase(const struct conn *c)
     }
 }
 
+/* A stage has been reached, for explain. */
+static void trace(struct conn *c, enum conn_state before)
+{
+    const struct prepared *p = c->prep;
+
+    if (c->state == before || !session_traced(c->session))
+        return;
+    switch (c->state) {
+    case CONN_SLOT:
+        session_trace(c->session, "settings, name and keys are known; waiting for a turn");
+        break;
+    case CONN_CONNECT:
+        session_trace(c->session, "connecting to %s", c->addr_text);
+        break;
+    case CONN_HANDSHAKE:
+        session_trace(c->session, "connected; exchanging keys");
+        break;
+    case CONN_AUTH:
+        if (before == CONN_HANDSHAKE || before == CONN_ACCEPT)
+            session_trace(c->session, "the host key is trusted; logging in as %s", p->user);
+        break;
+    case CONN_METHODS:
+        session_trace(c->session, "asking what else the server would take");
+        break;
+    case CONN_OPEN:
+        session_trace(c->session, "logged in; opening a session");
+        break;
+    case CONN_RUN:
+        session_trace(c->session, "the command runs");
+        break;
+    case CONN_CLOSE:
+        session_trace(c->session, "the command has ended");
+        break;
+    default:
+        break;
+    }
+}
+
+static enum go traced_advance(struct conn *c, unsigned *wake)
+{
+    enum conn_state before = c->state;
+    enum go go = advance(c, wake);
+
+    trace(c, before);
+    return go;
+}
+
 static void ssh_step(void *priv, unsigned wake)
 {
     struct conn *c = priv;
 
     if (c->state == CONN_ENDED)
         return;
-    conn_flush(c);
+    if (c->state != CONN_KBDINT) /* a helper has the connection */
+        conn_flush(c);
     if ((wake & WAKE_TIMER) && c->state >= CONN_RUN) {
         conn_stop_look(c);
         conn_keepalive(c);
     }
-    while (c->state != CONN_ENDED && advance(c, &wake) == GO_ON)
+    while (c->state != CONN_ENDED && traced_advance(c, &wake) == GO_ON)
         ;
     if (c->state == CONN_ENDED)
         return;

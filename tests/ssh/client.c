@@ -6,6 +6,9 @@
  *   client [options] -- COMMAND
  *   -n COUNT -f FANOUT -l USER -p PORT -i IDENTITY -k KNOWN_HOSTS -s STRICT -F CONFIG -o OPTION
  *   -t CONNECT_MS -u COMMAND_MS -H HOST -r RETRIES -m MAX_OUTPUT -w (cancel once each has written)
+ *   -W PASSWORD (as -A) -P ANSWER (to the user's questions: the first to the first and so on, the last
+ *   to all that follow; an empty one declines; each question is a line in $CLIENT_QUESTIONS)
+ *   -T (trace lines on standard error)
  *   -c MS (cancel after that) -d (a default under ssh_config: KEY=VALUE) -g GRACE_MS */
 #include "muster/base/alloc.h"
 #include "muster/base/bqueue.h"
@@ -13,11 +16,15 @@
 #include "muster/base/err.h"
 #include "muster/base/hash.h"
 #include "muster/base/log.h"
+#include "muster/base/secret.h"
 #include "muster/base/thread.h"
 #include "muster/core/event.h"
+#include "muster/exec/ask.h"
 #include "muster/exec/engine.h"
 #include "muster/exec/transport.h"
 
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -119,7 +126,76 @@ static void usage(void)
     exit(2);
 }
 
+/* Who answers the user's questions: a thread, as the face is one. */
+struct answers {
+    struct asker *asker;
+    struct strv list;
+    sem_t wake;
+    pthread_t thread;
+    bool quit;
+};
+
+static void wake_answers(void *ctx)
+{
+    sem_post(&((struct answers *) ctx)->wake);
+}
+
+static void *answer(void *arg)
+{
+    struct answers *a = arg;
+    struct question q;
+    size_t n = 0;
+    FILE *f = getenv("CLIENT_QUESTIONS") ? fopen(getenv("CLIENT_QUESTIONS"), "a") : NULL;
+
+    while (sem_wait(&a->wake) == 0 && !__atomic_load_n(&a->quit, __ATOMIC_ACQUIRE)) {
+        while (asker_next(a->asker, &q)) {
+            const char *text = a->list.v[n < a->list.n - 1 ? n : a->list.n - 1];
+            struct secret *s = *text ? secret_new(text, strlen(text)) : NULL;
+
+            n++;
+            if (f) {
+                fprintf(f, "%s|%s|%s\n", q.about, q.text, q.echo ? "echo" : "");
+                fflush(f);
+            }
+            asker_answer(a->asker, q.id, s);
+            secret_unref(s);
+            question_clear(&q);
+        }
+    }
+    if (f)
+        fclose(f);
+    return NULL;
+}
+
+static void answers_begin(struct answers *a)
+{
+    if (!a->list.n)
+        return;
+    sem_init(&a->wake, 0, 0);
+    a->asker = asker_new(wake_answers, a);
+    pthread_create(&a->thread, NULL, answer, a);
+}
+
+static void answers_end(struct answers *a)
+{
+    if (!a->asker)
+        return;
+    asker_close(a->asker);
+    __atomic_store_n(&a->quit, true, __ATOMIC_RELEASE);
+    sem_post(&a->wake);
+    pthread_join(a->thread, NULL);
+    sem_destroy(&a->wake);
+    asker_unref(a->asker);
+    strv_clear(&a->list);
+}
+
+static void trace(void *ctx, const char *node, int64_t ms, const char *text)
+{
+    fprintf(stderr, "%s: %s\n", node, text);
+}
+
 struct arguments {
+    struct answers answers;
     struct engine_config cfg;
     struct engine_batch batch;
     struct settings base, over;
@@ -154,7 +230,7 @@ static void parse(struct arguments *a, int argc, char **argv)
 {
     int opt;
 
-    while ((opt = getopt(argc, argv, "n:f:l:p:i:k:s:F:o:t:u:H:r:m:d:g:c:w")) != -1) {
+    while ((opt = getopt(argc, argv, "n:f:l:p:i:k:s:F:o:t:u:H:r:m:d:g:c:wW:P:T")) != -1) {
         switch (opt) {
         case 'n': a->n = strtoul(optarg, NULL, 10); break;
         case 'f': a->cfg.fanout = (unsigned) atoi(optarg); break;
@@ -174,6 +250,9 @@ static void parse(struct arguments *a, int argc, char **argv)
         case 'g': a->cfg.stop_grace_ms = atoi(optarg); break;
         case 'c': a->cancel_ms = atoi(optarg); break;
         case 'w': a->cancel = true; break;
+        case 'W': a->batch.password = secret_new(optarg, strlen(optarg)); break;
+        case 'P': strv_push(&a->answers.list, optarg); break;
+        case 'T': a->batch.trace = trace; break;
         default: usage();
         }
     }
@@ -244,6 +323,8 @@ int main(int argc, char **argv)
     a.batch.ssh_options = a.options.n ? &a.options : NULL;
     if (getenv("CLIENT_LOG"))
         log_open(getenv("CLIENT_LOG"), LOG_DEBUG);
+    answers_begin(&a.answers);
+    a.cfg.asker = a.answers.asker;
     if (engine_global_init(&e) != 0 || !(c.engine = engine_new(&a.cfg, &sink, &e))) {
         fprintf(stderr, "client: %s\n", e.msg);
         return 1;
@@ -253,6 +334,8 @@ int main(int argc, char **argv)
     c.results = x_calloc(a.n, sizeof *c.results);
     run(&c, &a);
     engine_free(c.engine);
+    answers_end(&a.answers);
+    secret_unref(a.batch.password);
     for (size_t i = 0; i < a.n; i++) {
         free(c.results[i].out[0]);
         free(c.results[i].out[1]);
