@@ -232,7 +232,7 @@ class World:
 
     def keygen(self, *args):
         subprocess.run([find_program("ssh-keygen"), "-q", *args], check=True,
-                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+                       input=b"", capture_output=True)
 
     def _keys(self):
         """One key a type in each form: NAME, NAME_pem, NAME_pkcs8, and each with _locked."""

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the rows of rows.py with the real program against real servers, and prints a line for each.
+
+    matrix.py [TEXT...]         only rows whose group and name have one of the texts in them
+    matrix.py --group NAME      one group (repeatable)
+    matrix.py --markdown        the table of the README; needs no run and no rights
+    matrix.py --list            the rows
+
+The program is in the variable MUSTER. Needs root, see world.py.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import subprocess
+import sys
+import time
+import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import rows as table        # noqa: E402
+import world as worlds      # noqa: E402
+
+AT_ONCE = 4
+
+
+def parse(argv):
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("text", nargs="*")
+    p.add_argument("--group", action="append")
+    p.add_argument("--markdown", action="store_true")
+    p.add_argument("--list", action="store_true")
+    p.add_argument("--verbose", action="store_true", help="the whole answer of a row that failed")
+    return p.parse_args(argv)
+
+
+def chosen(args):
+    """(number, row) of those to run."""
+    for number, row in enumerate(table.ROWS):
+        if args.group and row.group not in args.group:
+            continue
+        if args.text and not any(t in f"{row.group}: {row.name}" for t in args.text):
+            continue
+        yield number, row
+
+
+def markdown():
+    """One line for each name; what differs by transport stands side by side."""
+    lines = ["| what | transport | outcome |", "| --- | --- | --- |"]
+    group, merged = None, {}
+    for row in table.ROWS:
+        name = row.name.replace(" (openssh)", "").replace("|", "\\|")
+        merged.setdefault((row.group, name), []).append((row.transport, row.outcome))
+    for (its_group, name), results in merged.items():
+        if its_group != group:
+            group = its_group
+            lines.append(f"| **{group}** | | |")
+        by_outcome = {}
+        for transport, outcome in results:
+            by_outcome.setdefault(outcome, []).append(transport)
+        for outcome, transports in by_outcome.items():
+            lines.append(f"| {name} | {', '.join(dict.fromkeys(transports))} | {outcome} |")
+    return "\n".join([*lines, "", *table.NOTES]) + "\n"
+
+
+def work(w, args):
+    import runner
+    import servers
+    picked = list(chosen(args))
+    s = servers.Servers(w).start()
+    agents = servers.Agents(w).start()
+    failures, started = [], time.monotonic()
+
+    def one(item):
+        number, row = item
+        trial = runner.Trial(w, s, agents, number, row)
+        begun = time.monotonic()
+        try:
+            trial.go()
+            faults = trial.faults()
+        except Exception as e:      # a row's fault is a line of the table, never the end of it
+            faults = [f"{type(e).__name__}: {e}"]
+            if args.verbose:
+                faults.append(traceback.format_exc())
+        finally:
+            trial.end()
+        return row, trial, faults, int((time.monotonic() - begun) * 1000)
+
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        for row, trial, faults, ms in pool.map(one, picked):
+            mark = "FAIL" if faults else "ok"
+            print(f"{mark:4} {row.group + ': ' + row.name:58} {trial.transport or '-':8} "
+                  f"{trial.outcome():24} {ms:6} ms", flush=True)
+            if faults:
+                failures.append((row, faults))
+                for fault in faults:
+                    print(f"     {fault}", flush=True)
+                if args.verbose:
+                    print(trial.all(), flush=True)
+    print(f"\n{len(picked) - len(failures)} of {len(picked)} rows as they should be, "
+          f"{time.monotonic() - started:.0f} s")
+    return 1 if failures or not picked else 0
+
+
+def main():
+    args = parse(sys.argv[1:])
+    if args.markdown:
+        sys.stdout.write(markdown())
+        return 0
+    if args.list:
+        for _, row in chosen(args):
+            print(f"{row.group}: {row.name}: {row.transport}, {row.outcome}")
+        return 0
+    if not os.environ.get("MUSTER") or not os.path.exists(os.environ["MUSTER"]):
+        raise SystemExit("matrix: the variable MUSTER names no program (./dev matrix sets it)")
+    return worlds.run(lambda w: work(w, args))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except subprocess.SubprocessError as e:
+        raise SystemExit(f"matrix: {e}") from e
