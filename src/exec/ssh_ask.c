@@ -130,11 +130,12 @@ static int run(char *const *argv, struct help *help, struct strbuf *text, struct
     return -rc;
 }
 
-int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e)
+char *conf_ask(const struct conf_query *q, int *ret, struct err *e)
 {
     CLEANUP_STRV struct strv args = STRV_INIT;
     struct strbuf text, errors;
-    int status = 0, ret = 0;
+    char *answer = NULL;
+    int status = 0;
 
     strv_push(&args, "ssh");
     /* Not -T as well: it would hide what RequestTTY says. */
@@ -163,13 +164,14 @@ int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e)
 
     int rc = run(args.v, q->help, &text, &errors, &status);
 
+    *ret = 0;
     if (rc == -ENOENT) {
-        ret = 1;
+        *ret = 1;
     } else if (rc == -ETIMEDOUT) {
-        ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` took more than %d s", q->host,
+        *ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` took more than %d s", q->host,
                       ANSWER_TIME_MS / 1000);
     } else if (rc < 0) {
-        ret = err_set(e, ERR_INTERNAL, "`ssh -G %s`: %s", q->host, strerror(-rc));
+        *ret = err_set(e, ERR_INTERNAL, "`ssh -G %s`: %s", q->host, strerror(-rc));
     } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         char *end = strpbrk(errors.s, "\r\n");
 
@@ -178,11 +180,21 @@ int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e)
 
         CLEANUP_FREE char *clean = text_clean(errors.s);
 
-        ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` failed: %s", q->host, clean);
+        *ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` failed: %s", q->host, clean);
     } else {
-        *out = conf_parse(text.s);
+        answer = x_strdup(text.s);
     }
     strbuf_free(&text);
     strbuf_free(&errors);
+    return answer;
+}
+
+int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e)
+{
+    int ret;
+    CLEANUP_FREE char *text = conf_ask(q, &ret, e);
+
+    if (text)
+        *out = conf_parse(text);
     return ret;
 }

@@ -75,6 +75,9 @@ struct conf_query {
 /* Asks `ssh -G`. 0 with *out; 1 when there is no ssh program; -code. */
 int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e);
 
+/* The same, but the lines as they are printed: NULL and *ret where conf_run() has no answer. */
+char *conf_ask(const struct conf_query *q, int *ret, struct err *e);
+
 /* The home of the account, which is what ssh means by ~, whatever $HOME says. Caller frees. */
 char *conf_home(void);
 

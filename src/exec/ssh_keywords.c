@@ -324,8 +324,7 @@ const struct conf_keyword *conf_keyword(const char *name)
     return NULL;
 }
 
-/* The value is one of those that ask for nothing. */
-static bool fine(const struct conf_keyword *k, const char *value)
+bool conf_fine(const struct conf_keyword *k, const char *value)
 {
     size_t len = strlen(value);
 
@@ -354,17 +353,17 @@ void conf_apply(struct ssh_conf *c, const char *keyword, const char *value)
             k->apply(c, k, value);
         break;
     case CONF_OPENSSH:
-        if (!fine(k, value) && !c->openssh) {
+        if (!conf_fine(k, value) && !c->openssh) {
             c->openssh = x_asprintf("%s %s", k->name, value);
             c->openssh_instead = k->note;
         }
         break;
     case CONF_REFUSED:
-        if (!fine(k, value))
+        if (!conf_fine(k, value))
             refuse(c, k->name, value, k->note);
         break;
     case CONF_LEFT_OUT:
-        if (!fine(k, value))
+        if (!conf_fine(k, value))
             strv_push_own(&c->warnings, x_asprintf("%s is left out: %s", k->name, k->note));
         break;
     case CONF_HARMLESS:

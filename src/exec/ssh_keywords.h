@@ -4,6 +4,7 @@
 #ifndef MUSTER_EXEC_SSH_KEYWORDS_H
 #define MUSTER_EXEC_SSH_KEYWORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct ssh_conf;
@@ -29,5 +30,7 @@ struct conf_keyword {
 
 const struct conf_keyword *conf_keyword(const char *name); /* NULL: not known */
 const struct conf_keyword *conf_keyword_at(size_t i);      /* in order; NULL past the end */
+/* OPENSSH, REFUSED, LEFT_OUT: this value asks for nothing. */
+bool conf_fine(const struct conf_keyword *k, const char *value);
 
 #endif

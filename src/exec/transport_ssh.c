@@ -391,8 +391,6 @@ static const char *phase(const struct conn *c)
 /* A stage has been reached, for explain. */
 static void trace(struct conn *c, enum conn_state before)
 {
-    const struct prepared *p = c->prep;
-
     if (c->state == before || !session_traced(c->session))
         return;
     switch (c->state) {
@@ -405,15 +403,8 @@ static void trace(struct conn *c, enum conn_state before)
     case CONN_HANDSHAKE:
         session_trace(c->session, "connected; exchanging keys");
         break;
-    case CONN_AUTH:
-        if (before == CONN_HANDSHAKE || before == CONN_ACCEPT)
-            session_trace(c->session, "the host key is trusted; logging in as %s", p->user);
-        break;
-    case CONN_METHODS:
-        session_trace(c->session, "asking what else the server would take");
-        break;
     case CONN_OPEN:
-        session_trace(c->session, "logged in; opening a session");
+        session_trace(c->session, "opening a session");
         break;
     case CONN_RUN:
         session_trace(c->session, "the command runs");

@@ -243,8 +243,8 @@ static int write_batch(struct service *s, const struct batch_request *r,
 }
 
 /* What lies under ssh_config for a node: the inventory's defaults, then the configuration's. */
-static void base_settings(const struct service *s, const struct fleet_node *node,
-                          struct settings *out)
+void service_base_settings(const struct service *s, const struct fleet_node *node,
+                           struct settings *out)
 {
     settings_init(out);
     if (s->config.user)
@@ -265,7 +265,7 @@ static void submit(struct service *s, const struct batch_request *r, const struc
     for (size_t i = 0; i < n; i++) {
         const struct fleet_node *node = fleet_node(s->fleet, v->nodes.v[i]);
         struct settings *base = &sets[2 * i], *over = &sets[2 * i + 1];
-        base_settings(s, node, base);
+        service_base_settings(s, node, base);
         settings_init(over);
         if (node)
             settings_merge(over, &node->over);

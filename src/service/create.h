@@ -6,8 +6,11 @@
 struct batch_created;
 struct batch_request;
 struct err;
+struct fleet_node;
 struct json;
 struct rerun_hold;
+struct service;
+struct settings;
 
 /* A JSON object text; caller frees. No secret is ever in a request. */
 char *parameters_encode(const struct batch_request *r);
@@ -16,5 +19,9 @@ int parameters_decode(const char *text, struct batch_request *r, struct rerun_ho
                       struct err *e);
 /* Puts the members of a create answer into an object. */
 void batch_created_members(const struct batch_created *c, struct json *o);
+
+/* What lies under ssh_config for a node (NULL: one that no inventory has); into an uninitialised set. */
+void service_base_settings(const struct service *s, const struct fleet_node *node,
+                           struct settings *out);
 
 #endif

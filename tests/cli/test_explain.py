@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""muster explain: each setting with its source and verdict, and a real attempt on demand."""
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'ssh'))
+
+import lib
+import rig
+
+CONFIG = '''Host web*
+  User deploy
+  HostName 127.0.0.1
+  LocalForward 8080 localhost:80
+  Compression yes
+Host agent*
+  HostName 127.0.0.1
+  ForwardAgent yes
+Host odd*
+  HostName 127.0.0.1
+  RemoteCommand uptime
+Match originalhost late*
+  Port 2200
+Host *
+  ConnectTimeout 5
+'''
+
+
+class Settings(lib.Case):
+    def setUp(self):
+        super().setUp()
+        self.config = os.path.join(self.dir, 'ssh_config')
+        with open(self.config, 'w', encoding='utf-8') as f:
+            f.write(CONFIG)
+
+    def explain(self, *args):
+        return self.muster('explain', '-F', self.config, '--json', *args)
+
+    def row(self, document, keyword):
+        found = [r for r in document['settings'] if r['keyword'] == keyword]
+        self.assertEqual(len(found), 1, (keyword, document['settings']))
+        return found[0]
+
+    def test_file_and_line(self):
+        d = self.explain('web1').json
+        self.assertEqual((d['node'], d['known'], d['host'], d['user'], d['port'], d['transport']),
+                         ('web1', False, '127.0.0.1', 'deploy', 22, 'ssh'))
+        self.assertEqual(self.row(d, 'User')['source'], self.config + ':2')
+        self.assertEqual(self.row(d, 'User')['verdict'], 'honoured')
+        self.assertEqual(self.row(d, 'LocalForward')['verdict'], 'left out')
+        self.assertEqual(self.row(d, 'Compression')['verdict'], 'no difference')
+        self.assertEqual(d['knownHosts'], [])
+
+    def test_flags_and_options_come_first(self):
+        d = self.explain('-l', 'root', '-o', 'ConnectTimeout=3', 'web1').json
+        self.assertEqual(d['user'], 'root')
+        self.assertEqual(self.row(d, 'user')['source'], 'flag')
+        self.assertEqual(self.row(d, 'User')['verdict'], 'overridden')
+        self.assertEqual(self.row(d, 'ConnectTimeout')['source'], 'flag')
+
+    def test_openssh_and_refused(self):
+        done = self.explain('agent1')
+        d = done.json
+        self.assertEqual((done.rc, d['transport'], d['reason']), (0, 'openssh', None))
+        self.assertIn('ForwardAgent', d['why'])
+        self.assertEqual(self.row(d, 'ForwardAgent')['verdict'], 'openssh')
+        done = self.explain('odd1')
+        self.assertEqual((done.rc, done.json['reason']), (4, 'unsupported'))
+        self.assertEqual(self.row(done.json, 'RemoteCommand')['verdict'], 'refused')
+
+    def test_a_match_is_named(self):
+        d = self.explain('late1').json
+        self.assertEqual((d['port'], self.row(d, 'Port')['source']),
+                         (2200, self.config + ':13 (Match)'))
+
+    def test_all(self):
+        few, many = self.explain('web1').json, self.explain('--all', 'web1').json
+        self.assertGreater(len(many['settings']), len(few['settings']) + 40)
+        self.assertNotIn('not known', [r['verdict'] for r in many['settings']])
+
+    def test_destinations(self):
+        d = self.explain('ssh://bob@127.0.0.1:2222').json
+        self.assertEqual((d['host'], d['user'], d['port']), ('127.0.0.1', 'bob', 2222))
+        d = self.explain('[::1]:2222').json
+        self.assertEqual((d['host'], d['port'], d['address']), ('::1', 2222, '::1'))
+        d = self.explain('ann@::1').json
+        self.assertEqual((d['host'], d['user'], d['port']), ('::1', 'ann', 22))
+        done = self.explain('-l', 'eve', 'ann@127.0.0.1')
+        self.assertEqual(done.json['user'], 'eve')
+
+    def test_a_local_node(self):
+        d = self.explain('db1').json
+        self.assertEqual((d['known'], d['transport'], d['host']), (True, 'local', None))
+
+    def test_for_people(self):
+        done = self.muster('explain', '-F', self.config, 'web1')
+        self.assertEqual(done.rc, 0, done)
+        self.assertIn('transport   ssh\n', done.text)
+        self.assertIn('unknown', done.text)
+        for line in done.lines:
+            if self.dir not in line:
+                self.assertLessEqual(len(line), 80, line)
+
+    def test_usage(self):
+        done = self.muster('explain')
+        self.assertEqual(done.rc, 2, done)
+
+    def test_nothing_is_written(self):
+        self.explain('--connect', '-p', '1', 'web1')
+        done = self.muster('history', '--json')
+        self.assertEqual(done.json['total'], 0)
+
+
+@unittest.skipUnless(rig.available(), 'no sshd')
+class Connecting(lib.Case):
+    def test_stages_and_outcome(self):
+        with rig.Rig() as r:
+            usual = ['--connect', '--json', '-F', 'none', '-p', r.env['RIG_PORT'], '-l',
+                     r.env['RIG_USER'], '--identity', r.env['RIG_KEY'], '-o',
+                     'UserKnownHostsFile=' + r.env['RIG_KNOWN_HOSTS']]
+            done = self.muster('explain', *usual, '127.0.0.1')
+            d = done.json
+            self.assertEqual((done.rc, d['outcome'], d['reason'], d['transport']),
+                             (0, 'reached', None, 'ssh'))
+            texts = ' / '.join(s['text'] for s in d['stages'])
+            for stage in ('connecting to 127.0.0.1', 'host key', 'authenticated as', 'command runs'):
+                self.assertIn(stage, texts)
+            self.assertEqual(sorted(s['ms'] for s in d['stages']), [s['ms'] for s in d['stages']])
+            self.assertTrue(d['knownHosts'][0].startswith(r.env['RIG_KNOWN_HOSTS'] + ':'))
+            self.assertTrue(any(i['offered'] and r.env['RIG_KEY'] in i['text']
+                                for i in d['identities']))
+            usual[-1] = 'UserKnownHostsFile=' + r.env['RIG_KNOWN_HOSTS_EMPTY']
+            done = self.muster('explain', *usual, '127.0.0.1')
+            self.assertEqual((done.rc, done.json['reason'], done.json['knownHosts']),
+                             (4, 'hostkey', []))
+
+
+if __name__ == '__main__':
+    unittest.main()
