@@ -301,6 +301,8 @@ static bool more_input(struct child *c)
         c->held_len = session_input(c->s, c->held, FEED_SIZE, &end);
         if (c->held_len)
             c->in_line = c->held[c->held_len - 1] != '\n';
+    } else {
+        c->held_len = 0; /* the last of it has been written */
     }
     c->in_ends |= end;
     if (c->held && c->held_len)

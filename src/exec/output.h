@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two output streams of one session: the cap, a bounded buffer, and the line that tells the
- * remote pid, which is taken out however the reads cut it (of either stream: a terminal has one). Where another user is become, also the
- * line before it and the prompt, and what is said between the two lines goes to exec/become. Not
- * locked. */
+ * remote pid, which is taken out of either (a terminal has one) however the reads cut it. Where
+ * another user is become, also the line before it and the prompt, and what is said between the two
+ * lines goes to exec/become. Not locked. */
 #ifndef MUSTER_EXEC_OUTPUT_H
 #define MUSTER_EXEC_OUTPUT_H
 
