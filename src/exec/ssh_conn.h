@@ -22,7 +22,9 @@
 enum conn_state {
     CONN_NEW,
     CONN_PREPARE,   /* a helper works */
+    CONN_JUMP,      /* waits for a connection to the jump host */
     CONN_SLOT,      /* waits for a handshake place */
+    CONN_CHANNEL,   /* waits for a channel of the jump host's */
     CONN_CONNECT,
     CONN_HANDSHAKE,
     CONN_ACCEPT,    /* a helper writes known_hosts */
@@ -31,6 +33,7 @@ enum conn_state {
     CONN_METHODS,   /* asks what the server would take */
     CONN_PASSWORD,
     CONN_KBDINT,    /* a helper has the connection, and answers what the server asks */
+    CONN_CARRY,     /* a jump host's: it carries others (ssh_carrier.c) */
     CONN_OPEN,
     CONN_ENV,       /* SendEnv and SetEnv */
     CONN_EXEC,
@@ -98,6 +101,7 @@ struct kbdint_work {
     struct help *help;       /* while it works */
     struct secret *password;
     bool sent;               /* the password was */
+    bool asked;              /* the user was, for more */
     char *error;             /* why it was broken off */
     int rc;
 };
@@ -120,12 +124,17 @@ struct conn {
     struct addrinfo *addr; /* the one that is being tried */
     char *addr_text;       /* "10.0.0.5 port 22", for texts */
     int connect_error;
+    struct jump *via;      /* the way through a jump host, or NULL */
+    char *via_phase;
+    struct proxy *proxy;   /* the ProxyCommand, or NULL */
+    struct carry *carry;   /* it is a jump host's; else NULL */
 
     LIBSSH2_SESSION *ssh;
     LIBSSH2_CHANNEL *channel;
 
     /* ssh_io.c */
     bool dead, rx_ended;
+    bool rx_dry; /* the socket had nothing more in this step */
     int io_errno;
     uint64_t rx_bytes, rx_seen;
     char *out;             /* what the socket did not take */
@@ -140,6 +149,7 @@ struct conn {
     unsigned spent;        /* enum auth_method, as bits */
     char *pending;         /* what was given last: the next list tells whether it was taken */
     bool password_refused, rsa_refused;
+    bool asked;            /* the user gave more than the password */
     bool wiping;           /* memory that the library frees may have held a password */
     struct kbdint_work *kbdint; /* ours only while no helper has it */
     size_t key;            /* the candidate that is being offered */
@@ -157,11 +167,25 @@ struct conn {
     size_t held_len[2];
     bool started;
     struct feed feed;
+    int64_t eof_ms;        /* when both streams and the input had ended; 0: not yet */
     bool pty, pty_asked;
     unsigned missed;       /* keepalives without an answer */
 
     struct stopper stop;
 };
+
+/* ssh_way.c: through a jump host, or by a ProxyCommand. */
+bool conn_way_straight(const struct conn *c);
+enum go conn_way_begin(struct conn *c);
+enum go conn_way_jump(struct conn *c);
+enum go conn_way_slot(struct conn *c);
+enum go conn_way_granted(struct conn *c); /* the handshake place */
+enum go conn_way_channel(struct conn *c);
+char *conn_way_failure(struct conn *c, enum reason *reason, bool *retry, bool *fallback);
+void conn_way_step(struct conn *c);
+void conn_way_close(struct conn *c); /* after the teardown */
+int64_t conn_connect_ms(const struct conn *c);
+enum go conn_session_begin(struct conn *c); /* there is a socket: libssh2's turn */
 
 /* Each goes on with its part of the state machine. */
 enum go conn_handshake(struct conn *c);  /* ssh_auth.c */

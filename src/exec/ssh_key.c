@@ -203,7 +203,8 @@ static EVP_PKEY *rsa_pkey(struct wire *w)
         const uint8_t *p = i < DP ? wire_string(w, &len) : NULL;
 
         v[i] = BN_secure_new();
-        good = v[i] && (i >= DP || (p && len && len <= RSA_NUMBER_MAX && BN_bin2bn(p, (int) len, v[i])));
+        good = v[i] && (i >= DP || (p && len && len <= RSA_NUMBER_MAX &&
+                                    BN_bin2bn(p, (int) len, v[i])));
         if (good && i >= DP) /* d mod (p - 1), d mod (q - 1) */
             good = BN_sub(less, v[P + i - DP], BN_value_one()) &&
                    BN_mod(v[i], v[D], less, bn_ctx);

@@ -66,8 +66,8 @@ static void trace_begin(struct conn *c)
     const struct prepared *p = c->prep;
 
     if (p->agent_keys >= 0)
-        session_trace(c->session, "agent %s lists %d keys", p->agent_path, p->agent_keys);
-    session_trace(c->session, "%zu keys are offered at most", p->n_cand);
+        session_trace(c->session, "agent %s lists its keys: %d", p->agent_path, p->agent_keys);
+    session_trace(c->session, "keys to offer: %zu", p->n_cand);
 }
 
 enum go conn_authenticate(struct conn *c)
@@ -82,7 +82,9 @@ enum go conn_authenticate(struct conn *c)
         return GO_ON;
     }
     if (!m)
-        return conn_auth_failed(c, c->password_refused ? "password refused" : NULL);
+        return conn_auth_failed(c, !c->password_refused ? NULL
+                                   : c->asked ? "password or answer refused"
+                                              : "password refused");
     if (m->state != CONN_AUTH)
         c->spent |= 1u << (unsigned) (m - methods);
     c->state = m->state;

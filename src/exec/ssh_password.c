@@ -97,6 +97,7 @@ static struct secret *answer(struct kbdint_work *w, const char *prompt, bool ech
 
     struct secret *s = NULL;
 
+    w->asked = true;
     if (!w->conn->prep->conf->batch_mode)
         s = help_ask(w->help, w->conn->prep->node, prompt, echo);
     if (!s)
@@ -186,6 +187,7 @@ enum go conn_kbdint_done(struct conn *c)
     enum go go = GO_ON;
 
     c->state = CONN_METHODS;
+    c->asked = w->asked;
     if (rc == 0) {
         go = conn_authenticated(c, "keyboard-interactive");
     } else if (w->error) {

@@ -495,15 +495,20 @@ struct ssh_key *shared_key(struct ssh_shared *s, const char *path)
     if (key)
         return key;
     key = ssh_key_load(path);
-
-    struct key_slot *slot = x_calloc(1, sizeof *slot);
-
-    slot->key = ssh_key_ref(key);
-    slot->st = st;
     pthread_mutex_lock(&s->lock);
-    if (strmap_get(s->keys, path, &found))
-        drop_key(NULL, found, NULL);
-    strmap_set(s->keys, path, slot);
+    if (strmap_get(s->keys, path, &found) && same_file(&((struct key_slot *) found)->st, &st)) {
+        /* Another helper was first, and a locked key must be one for all: it is asked for once. */
+        ssh_key_unref(key);
+        key = ssh_key_ref(((struct key_slot *) found)->key);
+    } else {
+        struct key_slot *slot = x_calloc(1, sizeof *slot);
+
+        if (strmap_get(s->keys, path, &found))
+            drop_key(NULL, found, NULL);
+        slot->key = ssh_key_ref(key);
+        slot->st = st;
+        strmap_set(s->keys, path, slot);
+    }
     pthread_mutex_unlock(&s->lock);
     return key;
 }

@@ -7,7 +7,7 @@
  *   -n COUNT -f FANOUT -l USER -p PORT -i IDENTITY -k KNOWN_HOSTS -s STRICT -F CONFIG -o OPTION
  *   -t CONNECT_MS -u COMMAND_MS -H HOST -r RETRIES -m MAX_OUTPUT -w (cancel once each has written)
  *   -W PASSWORD (as -A) -P ANSWER (to the user's questions: the first to the first and so on, the last
- *   to all that follow; an empty one declines; each question is a line in $CLIENT_QUESTIONS)
+ *   to all that follow; an empty one declines, "-" lets it stand; each is a line in $CLIENT_QUESTIONS)
  *   -T (trace lines on standard error)
  *   -c MS (cancel after that) -d (a default under ssh_config: KEY=VALUE) -g GRACE_MS */
 #include "muster/base/alloc.h"
@@ -155,14 +155,19 @@ static void *answer(void *arg)
             n++;
             if (f) {
                 fprintf(f, "%s|%s|%s\n", q.about, q.text, q.echo ? "echo" : "");
+            bool stands = strcmp(text, "-") == 0;
+
                 fflush(f);
             }
-            asker_answer(a->asker, q.id, s);
+            if (!stands)
+                asker_answer(a->asker, q.id, s);
             secret_unref(s);
             question_clear(&q);
         }
     }
     if (f)
+            if (stands)
+                break; /* it is the next one for ever */
         fclose(f);
     return NULL;
 }
