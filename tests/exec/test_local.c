@@ -6,6 +6,7 @@
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/base/hash.h"
+#include "muster/base/io.h"
 #include "muster/core/batch.h"
 #include "muster/exec/transport.h"
 
@@ -19,6 +20,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -383,9 +385,47 @@ static void start_is_quick(void **state)
     assert_true(best < 2000);
 }
 
+/* Variables, folder, input and a long line together, on 50 at once. */
+static void fed(void **state)
+{
+    enum { N = 50 };
+    struct engine_config cfg = config(16);
+    CLEANUP_STRV struct strv env = STRV_INIT;
+    char path[] = "/tmp/muster-stdin-XXXXXX", text[70000];
+    char *command = x_malloc(100200);
+    struct engine_job jobs[N];
+    struct rig rig;
+    int fd = mkstemp(path);
+
+    memset(text, 'i', sizeof text);
+    assert_int_equal(io_write_all(fd, text, sizeof text), 0);
+    strv_push(&env, "MINE=one\ntwo");
+    int head = sprintf(command, "pwd; echo \"$MINE\"; wc -c; : ");
+    memset(command + head, 'x', 100000);
+    command[head + 100000] = '\0';
+    struct engine_batch b = {.number = 1, .command = command, .max_output = 1000, .env = &env,
+                             .chdir = "/usr", .stdin_fd = fd, .progress = true};
+    for (size_t i = 0; i < N; i++)
+        jobs[i] = (struct engine_job){.position = (uint32_t) i, .node = "n"};
+    rig_start(&rig, &cfg, N);
+    assert_int_equal(engine_reserve(rig.engine, N, NULL), 0);
+    engine_submit(rig.engine, &b, jobs, N);
+    rig_wait(&rig, N, PATIENCE);
+    for (size_t i = 0; i < N; i++) {
+        assert_int_equal(rig.results[i].end->status, EXEC_SUCCESS);
+        assert_string_equal(rig.results[i].out[0], "/usr\none\ntwo\n70000\n");
+        assert_null(rig.results[i].out[1]);
+    }
+    rig_stop(&rig);
+    close(fd);
+    unlink(path);
+    free(command);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fed),
         cmocka_unit_test(echo_200),        cmocka_unit_test(exit_code),
         cmocka_unit_test(exit_by_signal),  cmocka_unit_test(exact_line),
         cmocka_unit_test(large_output),    cmocka_unit_test(capped_output),
