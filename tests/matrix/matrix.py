@@ -13,6 +13,7 @@ The program is in the variable MUSTER. Needs root, see world.py.
 import argparse
 import concurrent.futures
 import os
+import re
 import subprocess
 import sys
 import time
@@ -46,21 +47,19 @@ def chosen(args):
 
 
 def markdown():
-    """One line for each name; what differs by transport stands side by side."""
-    lines = ["| what | transport | outcome |", "| --- | --- | --- |"]
-    group, merged = None, {}
+    """A line for each outcome of a group, with all that comes to it."""
+    lines = ["| group | what | transport | outcome |", "| --- | --- | --- | --- |"]
+    merged, by_outcome = {}, {}
     for row in table.ROWS:
-        name = row.name.replace(" (openssh)", "").replace("|", "\\|")
-        merged.setdefault((row.group, name), []).append((row.transport, row.outcome))
-    for (its_group, name), results in merged.items():
-        if its_group != group:
-            group = its_group
-            lines.append(f"| **{group}** | | |")
-        by_outcome = {}
-        for transport, outcome in results:
-            by_outcome.setdefault(outcome, []).append(transport)
-        for outcome, transports in by_outcome.items():
-            lines.append(f"| {name} | {', '.join(dict.fromkeys(transports))} | {outcome} |")
+        name = re.sub(r" \((ssh|openssh|local|exec)\)$", "", row.name).replace("|", "\\|")
+        ways = merged.setdefault((row.group, name, row.outcome), [])
+        ways += [row.transport] if row.transport not in ways else []
+    for (group, name, outcome), ways in merged.items():
+        by_outcome.setdefault((group, ", ".join(ways), outcome), []).append(name)
+    order = list(dict.fromkeys(row.group for row in table.ROWS))
+    for (group, ways, outcome), names in sorted(by_outcome.items(),
+                                                key=lambda item: order.index(item[0][0])):
+        lines.append(f"| {group} | {'; '.join(names)} | {ways} | {outcome} |")
     return "\n".join([*lines, "", *table.NOTES]) + "\n"
 
 
@@ -112,8 +111,6 @@ def main():
         for _, row in chosen(args):
             print(f"{row.group}: {row.name}: {row.transport}, {row.outcome}")
         return 0
-    if not os.environ.get("MUSTER") or not os.path.exists(os.environ["MUSTER"]):
-        raise SystemExit("matrix: the variable MUSTER names no program (./dev matrix sets it)")
     return worlds.run(lambda w: work(w, args))
 
 

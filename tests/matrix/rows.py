@@ -34,7 +34,7 @@ class Row:
     signal: str = None
     remote: str = None
     out: tuple = ("in-42",)
-    err: tuple = ()             # what the error has in it
+    err: tuple = ()             # what the error has in it: expressions
     seconds: float = 30         # no row takes longer
 
     @property
@@ -85,12 +85,10 @@ def keys():
         for form, what in forms.items():
             if kind == "ed25519" and form == "_pem":
                 continue
-            how = "openssh" if kind == "rsa" else "ssh"
-            row(g, f"{kind} file, {what}", key=kind + form, transport=how)
-            row(g, f"{kind} file, {what}, encrypted", key=kind + form + "_locked", transport=how,
+            row(g, f"{kind} file, {what}", key=kind + form)
+            row(g, f"{kind} file, {what}, encrypted", key=kind + form + "_locked",
                 asked=(("assphrase", PASSPHRASE),))
-        row(g, f"{kind} in the agent", key="", agent=kind,
-            transport="openssh" if kind == "rsa" else "ssh")
+        row(g, f"{kind} in the agent", key="", agent=kind)
     row(g, "passphrase on the transport openssh", key="ed25519_locked", flags=forced("openssh"),
         transport="openssh", asked=(("assphrase", PASSPHRASE),))
     refused(g, "wrong passphrase", "auth", "passphrase", server="tries", key="ed25519_locked",
@@ -143,14 +141,13 @@ def host_keys():
         row(g, "HostKeyAlias" + at, known="alias", config=("HostKeyAlias alias.test",), **more)
         row(g, "another type is known: that one is asked for" + at, known="ecdsa", **more)
         refused(g, "a negated pattern" + at, "hostkey", known="negated", **more)
-        refused(g, "known without the port only" + at, "hostkey", known="port22",
-                config=("CheckHostIP no",), **more)
+        row(g, "known without the port, as ssh takes it too" + at, known="port22", **more)
         refused(g, "unknown" + at, "hostkey", known="empty", **more)
         row(g, "unknown, accept-new" + at, known="empty", action="accept_new",
             config=("StrictHostKeyChecking accept-new",), **more)
         for policy, lines in (("", ()), (", accept-new", ("StrictHostKeyChecking accept-new",)),
                               (", StrictHostKeyChecking no", ("StrictHostKeyChecking no",))):
-            refused(g, "changed" + policy + at, "hostkey", "changed", known="changed", config=lines,
+            refused(g, "changed" + policy + at, "hostkey", "differs|changed", known="changed", config=lines,
                     **more)
             refused(g, "revoked" + policy + at, "hostkey", "revoked", known="revoked", config=lines,
                     **more)
@@ -194,8 +191,9 @@ def jumps():
             config=("ProxyCommand ssh -F {config} -W %h:%p b1",), **more)
         refused(g, "ProxyCommand that fails" + at, "unreachable", "no such luck",
                 config=('ProxyCommand sh -c "echo no such luck >&2; exit 3"',), **more)
-    row(g, "the target wants openssh, the bastion does not", server="inner", key="rsa",
-        config=("ProxyJump b1",), extra=BASTION, transport="openssh")
+    row(g, "the target wants openssh, the bastion does not", server="inner", known="rsa",
+        config=("ProxyJump b1",), extra=BASTION.replace("{known}", "{knowns}/right"),
+        transport="openssh")
 
 
 SUDO = ("--sudo",)
@@ -234,8 +232,8 @@ def become():
             stdin="first line\n", flags=("--sudo", "--stdin", "{stdin}"),
             command="read -r l; echo got $l; id -un", out=("got first line", "root"))
         add("su, password", "plain", flags=("--become", "su"), become=password("root"))
-        add("su to another user", "plain", flags=("--become", "su", "--sudo=deploy"),
-            become=password("deploy"), out=("deploy",))
+        add("su to another user", "plain", flags=(), become=password("deploy"), out=("deploy",),
+            node={"become": "su", "become_user": "deploy"})
         add("su, wrong password", "plain", flags=("--become", "su"), become="wrong", reason="auth")
         add("doas, no password needed", "su1", flags=("--become", "doas"))
         add("doas, password", "su2", flags=("--become", "doas"), become=password("su2"))
@@ -262,13 +260,12 @@ def running():
         "dropbear": {"server": "dropbear"},
     }
     for how, base in ways.items():
-        flags = base.get("flags", ())
         transport = "ssh" if how == "dropbear" else how
 
-        def add(name, command, flags=flags, base=base, transport=transport, how=how, **more):
-            given = more.pop("flags", ())
+        def add(name, command, base=base, transport=transport, how=how, **more):
+            both = (*base.get("flags", ()), *more.pop("flags", ()))
             row(g, f"{name} ({how})", command=command, transport=transport,
-                **{**base, **more, "flags": (*flags, *given)})
+                **{**base, **more, "flags": both})
         add("exit 3", "exit 3", reason="exit", exit=3, out=())
         add("exit 255", "echo x; exit 255", reason="exit", exit=255, out=("x",))
         add("killed by TERM", "kill -TERM $$", reason="signal", signal="TERM", out=())
@@ -277,7 +274,11 @@ def running():
         add("--stdin", "wc -c; echo end", flags=("--stdin", "{stdin}"), stdin="x" * 300000,
             out=("300000", "end"))
         add("--chdir", "pwd", flags=("--chdir", "/usr/share"), out=("/usr/share",))
-        add("--pty", "test -t 0 && test -t 1 && echo terminal", flags=("--pty",), out=("terminal",))
+        if how == "exec":
+            add("--pty", "true", flags=("--pty",), reason="unsupported", out=(), err=("template",))
+        else:
+            add("--pty", "test -t 0 && test -t 1 && echo terminal", flags=("--pty",),
+                out=("terminal",))
         add("a line of 100 kB", "x=" + "a" * 100000 + "; echo ${#x}", out=("100000",))
         add("1 MB of output", "head -c 1000000 /dev/zero | tr '\\0' y; echo", out=("y" * 1000,))
     row(g, "login shell dash", user="dashy", out=("in-42", "dashy"))
@@ -290,7 +291,7 @@ def running():
         config=("ControlPath {home}/master",))
     refused(g, "nobody listens", "unreachable", "refused", server="refused")
     refused(g, "a server that is silent", "timeout", server="silent", flags=("-t", "2"))
-    refused(g, "not an SSH server", "unreachable", server="garbage", flags=("-t", "5"))
+    refused(g, "not an SSH server", "timeout", "banner", server="garbage", flags=("-t", "2"))
     for how in ("openssh",):
         refused(g, "nobody listens (openssh)", "unreachable", "refused", server="refused",
                 flags=forced(how), transport=how)

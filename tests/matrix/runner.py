@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -107,7 +108,8 @@ class Trial:
 
     def fill(self, text):
         names = {"keys": self.world.keys, "home": self.home, "config": self.path("ssh_config"),
-                 "known": self.known, "stdin": self.path("stdin"), "sleep": self.sleep}
+                 "known": self.known,
+                 "knowns": self.world.path("known"), "stdin": self.path("stdin"), "sleep": self.sleep}
         for name, value in names.items():
             text = text.replace("{" + name + "}", value)
         return text
@@ -257,7 +259,7 @@ class Trial:
             found.append(f"signal: expected {row.signal}, got {result.get('signal')}")
         out, error = result.get("stdout") or "", x["error"] or ""
         found += [f"stdout has no {t[:40]!r}: {out[:200]!r}" for t in row.out if t not in out]
-        found += [f"error has no {t!r}" for t in row.err if t.lower() not in error.lower()]
+        found += [f"error has no {t!r}" for t in row.err if not re.search(t, error, re.I)]
         if row.reason and row.reason not in ("exit", "signal") and not error:
             found.append("no error text")
         if found:

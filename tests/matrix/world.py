@@ -167,9 +167,7 @@ class World:
         self._mounts()
         self._accounts()
         self._keys()
-        program = os.environ.get("MUSTER")
-        if program:
-            shutil.copy2(program, self.muster)
+        shutil.copy2(os.environ["MUSTER"], self.muster)
 
     def _mounts(self):
         """A copy of /etc over /etc; and nothing of the system's own in what daemons write to."""
@@ -295,10 +293,18 @@ def _die_with_parent():
 
 def _outside():
     if os.geteuid() != 0:
+        keep = [f"{k}={os.environ[k]}" for k in ("MUSTER", "MATRIX_PAM_CODE") if k in os.environ]
+        argv = ["sudo", "-n", "env", *keep, sys.executable, "-B"]
+        if shutil.which("sudo") and subprocess.run([*argv, "-c", ""], capture_output=True,
+                                                   check=False).returncode == 0:
+            os.execvp("sudo", [*argv, *sys.argv])
         print("world: needs root, for mounts of its own (sudo ./dev matrix)", file=sys.stderr)
         return 1
     for name in PROGRAMS:
         find_program(name)
+    if not os.path.exists(os.environ.get("MUSTER", "")):
+        print("world: the variable MUSTER names no program (./dev matrix sets it)", file=sys.stderr)
+        return 1
     top = tempfile.mkdtemp(prefix="muster-world-")
     os.chmod(top, 0o755)
     argv = [find_program("unshare"), "--mount", "--propagation", "private", "--net", "--pid", "--fork",

@@ -5,7 +5,7 @@
     docs.py DOCGEN [--check] [FILE...]        default: the *.md files at the top
 
 Between `<!-- NAME: made by ./dev docs -->` and `<!-- end of NAME -->` stands what `DOCGEN NAME`
-prints. With --check nothing is written, and a part that is out of date is an error.
+prints; for the name `matrix`, what the rows of tests/matrix expect. With --check nothing is written, and a part that is out of date is an error.
 """
 
 import glob
@@ -15,12 +15,16 @@ import subprocess
 import sys
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MATRIX = os.path.join(TOP, "tests", "matrix", "matrix.py")
 PART = re.compile(r"(<!-- ([a-z-]+): made by \./dev docs -->\n).*?(<!-- end of \2 -->)", re.S)
 
 
 def renew(text, docgen):
     def part(match):
-        made = subprocess.run([docgen, match.group(2)], check=True, capture_output=True,
+        argv = [docgen, match.group(2)]
+        if match.group(2) == "matrix":
+            argv = [sys.executable, "-B", MATRIX, "--markdown"]
+        made = subprocess.run(argv, check=True, capture_output=True,
                               text=True, encoding="utf-8").stdout
         return match.group(1) + made + match.group(3)
     return PART.sub(part, text)
