@@ -8,6 +8,8 @@
  * to read looks at rx_ended. */
 #include "ssh_conn.h"
 
+#include "ssh_carrier.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/log.h"
 #include "muster/base/secret.h"
@@ -61,7 +63,7 @@ static ssize_t recv_cb(libssh2_socket_t fd, void *p, size_t n, int flags, void *
 
     if (c->dead)
         return -ECONNRESET;
-    if (c->rx_ended)
+    if (c->rx_ended || (c->state == CONN_CARRY && c->rx_dry))
         return -EAGAIN;
 
     ssize_t got = recv(fd, p, n, MSG_DONTWAIT);
@@ -82,6 +84,7 @@ static ssize_t recv_cb(libssh2_socket_t fd, void *p, size_t n, int flags, void *
         if (got < 0 && !c->io_errno)
             c->io_errno = errno;
     }
+    c->rx_dry = true;
     return -EAGAIN;
 }
 
@@ -180,6 +183,8 @@ uint32_t conn_events(const struct conn *c)
 {
     if (c->state == CONN_CONNECT)
         return EPOLLOUT;
+    if (c->state == CONN_CARRY)
+        return carry_events(c);
     /* After its end the socket would be ready for ever. */
     return (c->rx_ended ? 0 : EPOLLIN) | (c->out_len ? EPOLLOUT : 0);
 }

@@ -78,6 +78,8 @@ void prepared_free(void *arg)
     free(p->hostname);
     free(p->user);
     free(p->key_alias);
+    free(p->jump);
+    free(p->proxy_command);
     if (p->addrs)
         freeaddrinfo(p->addrs);
     free(p->check_name);
@@ -418,6 +420,9 @@ static void work(struct prepared *p, const struct conf_named *named)
     if (p->failed == REASON_NONE)
         prefer_known(p);
     if (p->failed == REASON_NONE)
+        prepare_route(p, named->jump,
+                      has_option(p, "proxyjump") || has_option(p, "proxycommand"));
+    if (p->failed == REASON_NONE && !p->jump && !p->proxy_command)
         resolve(p);
     if (p->failed == REASON_NONE)
         find_keys(p, named);

@@ -55,7 +55,9 @@ struct prepared {
     char *hostname, *user, *key_alias;
     int port;
     int64_t connect_ms; /* from ssh_config; -1: none */
-    struct addrinfo *addrs;
+    char *jump;          /* jump hosts, parted by commas; NULL: none */
+    char *proxy_command; /* filled in; NULL: none */
+    struct addrinfo *addrs; /* NULL where one of those leads there */
 
     char *check_name, *plain_name; /* for known_hosts; the latter NULL without a port */
     struct hosts_known known;
@@ -90,6 +92,8 @@ void prepare_work(void *arg, struct help *help); /* on a helper thread */
 /* explicit_keys: somebody named these files, so one that is absent is worth a word. */
 void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys);
 void prepare_env(struct prepared *p);
+/* named: ssh_config has a word on it; by_option: an -o. */
+void prepare_route(struct prepared *p, bool named, bool by_option);
 /* ssh_control.c: paths as written; one with a live ControlMaster behind it is for ssh itself. */
 void prepare_control(struct prepared *p, const struct strv *paths);
 /* Only ssh itself can do this: ends it as prepare_fail() with REASON_UNSUPPORTED does, and the transport

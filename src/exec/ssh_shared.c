@@ -11,6 +11,7 @@
 #include "ssh_agent.h"
 #include "ssh_class.h"
 #include "ssh_hosts.h"
+#include "ssh_jump.h"
 #include "ssh_key.h"
 #include "ssh_keyring.h"
 #include "ssh_reader.h"
@@ -54,6 +55,7 @@ struct agent_slot {
 struct ssh_shared {
     int refs; /* atomic */
     struct side *side;
+    struct jumps *jumps;
     struct keyring *keyring;
     pthread_mutex_t lock;
     pthread_cond_t filled;
@@ -74,6 +76,7 @@ void *ssh_shared_new(const struct engine_config *cfg)
 
     s->refs = 1;
     s->side = side_new(s, cfg);
+    s->jumps = jumps_new(s);
     s->keyring = keyring_new();
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->accepting, NULL);
@@ -109,6 +112,11 @@ struct keyring *shared_keyring(struct ssh_shared *s)
 struct side *shared_side(struct ssh_shared *s)
 {
     return s->side;
+}
+
+struct jumps *shared_jumps(struct ssh_shared *s)
+{
+    return s->jumps;
 }
 
 static void drop_scan(const char *key, void *value, void *ctx)
@@ -161,6 +169,7 @@ void ssh_shared_free(void *shared)
     if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     side_free(s->side);
+    jumps_free(s->jumps);
     keyring_free(s->keyring);
     strmap_each(s->scans, drop_scan, NULL);
     strmap_each(s->confs, drop_conf, NULL);

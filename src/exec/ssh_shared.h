@@ -14,6 +14,7 @@ struct agent_keys;
 struct engine_config;
 struct hosts_file;
 struct keyring;
+struct jumps;
 struct side;
 struct ssh_key;
 struct ssh_shared;
@@ -24,6 +25,7 @@ void ssh_shared_stop(void *shared);
 void ssh_shared_free(void *shared); /* drops a reference */
 struct keyring *shared_keyring(struct ssh_shared *s); /* ssh_keyring.h */
 struct side *shared_side(struct ssh_shared *s); /* ssh_side.h */
+struct jumps *shared_jumps(struct ssh_shared *s); /* ssh_jump.h */
 
 /* Which settings the user's ssh_config, or an -o, names for this host: what is not named is only
  * OpenSSH's default, and the inventory's defaults go before that. */

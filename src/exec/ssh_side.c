@@ -92,7 +92,8 @@ static bool emit(void *ctx, struct event *ev)
 /* With the lock held. */
 static struct engine *get_engine(struct side *side, struct err *e)
 {
-    static const struct transport_ops *const transports[] = {&transport_ssh_side, NULL};
+    static const struct transport_ops *const transports[] = {&transport_ssh_side,
+                                                             &transport_carrier, NULL};
     const struct engine_config cfg = {
         .fanout = FANOUT_MAX,
         .inner = true,

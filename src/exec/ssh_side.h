@@ -32,5 +32,6 @@ void side_free(struct side *side); /* stopped; NULL allowed */
 
 /* The transports of the side: the ssh transport, and a connection to a jump host that stays. */
 extern const struct transport_ops transport_ssh_side;
+extern const struct transport_ops transport_carrier;
 
 #endif

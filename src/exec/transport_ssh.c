@@ -9,6 +9,8 @@
  * again at the next wake; ssh_io.c sees to it that nothing else is ever needed. */
 #include "ssh_conn.h"
 
+#include "ssh_carrier.h"
+#include "ssh_jump.h"
 #include "ssh_shared.h"
 #include "ssh_side.h"
 
@@ -37,7 +39,14 @@ enum go conn_fail(struct conn *c, enum reason reason, bool retry, const char *fm
     CLEANUP_FREE char *text = x_vasprintf(fmt, ap);
 
     va_end(ap);
-    session_end_failed(c->session, reason, retry, "%s", text);
+
+    bool fallback = false;
+    CLEANUP_FREE char *better = reason == REASON_UNREACHABLE || reason == REASON_LOST
+                                    ? conn_way_failure(c, &reason, &retry, &fallback) : NULL;
+
+    if (fallback)
+        return conn_fallback(c, reason, "%s", better);
+    session_end_failed(c->session, reason, retry, "%s", better ? better : text);
     c->state = CONN_ENDED;
     return GO_WAIT;
 }
@@ -51,8 +60,10 @@ enum go conn_fallback(struct conn *c, enum reason reason, const char *fmt, ...)
     CLEANUP_FREE char *text = x_vasprintf(fmt, ap);
 
     va_end(ap);
+    if (c->carry)
+        carrier_for_openssh(carry_carrier(c->carry));
     if (!session_fallback(c->session, "%s", text))
-        return conn_fail(c, reason, false, "%s", text);
+        session_end_failed(c->session, reason, false, "%s", text);
     c->state = CONN_ENDED;
     return GO_WAIT;
 }
@@ -111,9 +122,12 @@ static void ssh_close(void *priv)
     struct conn *c = priv;
 
     /* A clean end gets a clean word, so that the server's log has no complaint. */
-    if (c->started && !c->io_errno && !c->rx_ended && c->state == CONN_ENDED)
+    if ((c->started || (c->carry && c->ssh)) && !c->io_errno && !c->rx_ended && c->state == CONN_ENDED)
         libssh2_session_disconnect(c->ssh, "");
     session_timer(c->session, -1);
+    session_phase(c->session, NULL); /* some texts are ours */
+    carry_free(c);
+    conn_way_close(c);
     conn_stop_free(c);
     conn_feed_free(c);
     if (c->state == CONN_KBDINT) {
@@ -124,6 +138,14 @@ static void ssh_close(void *priv)
         conn_teardown(c);
     }
     conn_unref(c);
+}
+
+static void *carrier_open(struct session *s)
+{
+    struct conn *c = ssh_open(s);
+
+    c->carry = carry_new(s);
+    return c;
 }
 
 static enum go start(struct conn *c)
@@ -190,14 +212,21 @@ static int begin_connect(struct conn *c)
     return 0;
 }
 
+int64_t conn_connect_ms(const struct conn *c)
+{
+    const struct prepared *p = c->prep;
+
+    return p->over.connect_timeout_ms > 0   ? p->over.connect_timeout_ms
+           : p->connect_ms > 0              ? p->connect_ms
+           : p->base.connect_timeout_ms > 0 ? p->base.connect_timeout_ms
+                                            : CONNECT_DEFAULT_MS;
+}
+
 /* Each address but the last gets its share of the time. */
 static void arm_address_timer(struct conn *c)
 {
     const struct prepared *p = c->prep;
-    int64_t ms = p->over.connect_timeout_ms > 0   ? p->over.connect_timeout_ms
-                 : p->connect_ms > 0              ? p->connect_ms
-                 : p->base.connect_timeout_ms > 0 ? p->base.connect_timeout_ms
-                                                  : CONNECT_DEFAULT_MS;
+    int64_t ms = conn_connect_ms(c);
     int n = 0;
 
     for (const struct addrinfo *a = p->addrs; a; a = a->ai_next)
@@ -242,6 +271,10 @@ static enum go prepared(struct conn *c)
     if (p->failed != REASON_NONE)
         return conn_fail(c, p->failed, p->retry, "%s", p->error);
     session_set_timeouts(c->session, p->connect_ms, -1);
+    session_trace(c->session, "settings, name and keys looked up: %s@%s port %d", p->user,
+                  p->hostname, p->port);
+    if (!conn_way_straight(c))
+        return conn_way_begin(c);
     c->addr = p->addrs;
     set_addr_text(c);
     if (session_want_handshake(c->session, c->addr_text))
@@ -273,6 +306,12 @@ static enum go connected(struct conn *c, unsigned wake)
     if (getpeername(c->fd, (struct sockaddr *) &peer, &peer_len) != 0)
         return GO_WAIT;
     session_timer(c->session, -1);
+    session_trace(c->session, "connected to %s", c->addr_text);
+    return conn_session_begin(c);
+}
+
+enum go conn_session_begin(struct conn *c)
+{
     c->ssh = conn_session_new(c);
     if (!c->ssh)
         return conn_fail(c, REASON_INTERNAL, false, "libssh2 cannot make a session");
@@ -309,8 +348,14 @@ static enum go advance(struct conn *c, unsigned *wake)
         return start(c);
     case CONN_PREPARE:
         return take(wake, WAKE_HELP) ? prepared(c) : GO_WAIT;
+    case CONN_JUMP:
+        return conn_way_jump(c);
     case CONN_SLOT:
-        return take(wake, WAKE_SLOT) ? try_address(c) : GO_WAIT;
+        if (!take(wake, WAKE_SLOT))
+            return conn_way_slot(c);
+        return conn_way_straight(c) ? try_address(c) : conn_way_granted(c);
+    case CONN_CHANNEL:
+        return conn_way_channel(c);
     case CONN_CONNECT:
         return connected(c, *wake);
     case CONN_HANDSHAKE:
@@ -327,8 +372,13 @@ static enum go advance(struct conn *c, unsigned *wake)
         return conn_password(c);
     case CONN_KBDINT:
         return take(wake, WAKE_HELP) ? conn_kbdint_done(c) : GO_WAIT;
+    case CONN_CARRY:
+        return conn_carry(c);
     case CONN_OPEN:
-        return conn_open(c);
+        if (!c->carry)
+            return conn_open(c);
+        c->state = CONN_CARRY;
+        return GO_ON;
     case CONN_ENV:
         return conn_env(c);
     case CONN_EXEC:
@@ -364,6 +414,10 @@ static const char *phase(const struct conn *c)
     switch (c->state) {
     case CONN_PREPARE:
         return "while its settings, name and keys were looked up";
+    case CONN_JUMP:
+        return c->via_phase;
+    case CONN_CHANNEL:
+        return "while the jump host was connecting to it";
     case CONN_SLOT:
         return "while it waited for its turn (handshakes at one server are limited)";
     case CONN_CONNECT:
@@ -393,15 +447,20 @@ static void trace(struct conn *c, enum conn_state before)
 {
     if (c->state == before || !session_traced(c->session))
         return;
+    if (before == CONN_HANDSHAKE && conn_banner_seen(c)) {
+        CLEANUP_FREE char *banner = text_clean(libssh2_session_banner_get(c->ssh));
+
+        session_trace(c->session, "the server says %s", banner);
+    }
     switch (c->state) {
     case CONN_SLOT:
-        session_trace(c->session, "settings, name and keys are known; waiting for a turn");
+        session_trace(c->session, "waiting for a turn");
         break;
     case CONN_CONNECT:
         session_trace(c->session, "connecting to %s", c->addr_text);
         break;
     case CONN_HANDSHAKE:
-        session_trace(c->session, "connected; exchanging keys");
+        session_trace(c->session, "exchanging keys");
         break;
     case CONN_OPEN:
         session_trace(c->session, "opening a session");
@@ -432,8 +491,11 @@ static void ssh_step(void *priv, unsigned wake)
 
     if (c->state == CONN_ENDED)
         return;
-    if (c->state != CONN_KBDINT) /* a helper has the connection */
+    if (c->state != CONN_KBDINT) { /* a helper has the connection */
+        c->rx_dry = false;
         conn_flush(c);
+    }
+    conn_way_step(c);
     if ((wake & WAKE_TIMER) && c->state >= CONN_RUN) {
         conn_stop_look(c);
         conn_keepalive(c);
@@ -465,6 +527,16 @@ const struct transport_ops transport_ssh = {
     .shared_new = ssh_shared_new,
     .shared_free = ssh_shared_free,
     .shared_stop = ssh_shared_stop,
+};
+
+const struct transport_ops transport_carrier = {
+    .name = "carrier",
+    .open = carrier_open,
+    .step = ssh_step,
+    .stop = ssh_stop,
+    .close = ssh_close,
+    .shared_new = ssh_shared_again,
+    .shared_free = ssh_shared_free,
 };
 
 const struct transport_ops transport_ssh_side = {

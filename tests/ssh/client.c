@@ -5,11 +5,13 @@
  *
  *   client [options] -- COMMAND
  *   -n COUNT -f FANOUT -l USER -p PORT -i IDENTITY -k KNOWN_HOSTS -s STRICT -F CONFIG -o OPTION
- *   -t CONNECT_MS -u COMMAND_MS -H HOST -r RETRIES -m MAX_OUTPUT -w (cancel once each has written)
+ *   -J JUMP -t CONNECT_MS -u COMMAND_MS -H HOST -r RETRIES -m MAX_OUTPUT
+ *   -w (cancel once each has written)
  *   -W PASSWORD (as -A) -P ANSWER (to the user's questions: the first to the first and so on, the last
  *   to all that follow; an empty one declines, "-" lets it stand; each is a line in $CLIENT_QUESTIONS)
  *   -T (trace lines on standard error)
- *   -c MS (cancel after that) -d (a default under ssh_config: KEY=VALUE) -g GRACE_MS */
+ *   -c MS (cancel after that) -d (a default under ssh_config: KEY=VALUE) -g GRACE_MS
+ *   -I FILE (its standard input) -Y (a terminal) -X TRANSPORT (ssh alone, without it) */
 #include "muster/base/alloc.h"
 #include "muster/base/bqueue.h"
 #include "muster/base/clock.h"
@@ -20,6 +22,7 @@
 #include "muster/base/thread.h"
 #include "muster/core/event.h"
 #include "muster/exec/ask.h"
+#include "muster/exec/askpass.h"
 #include "muster/exec/engine.h"
 #include "muster/exec/transport.h"
 
@@ -152,22 +155,22 @@ static void *answer(void *arg)
             const char *text = a->list.v[n < a->list.n - 1 ? n : a->list.n - 1];
             struct secret *s = *text ? secret_new(text, strlen(text)) : NULL;
 
+            bool stands = strcmp(text, "-") == 0;
+
             n++;
             if (f) {
                 fprintf(f, "%s|%s|%s\n", q.about, q.text, q.echo ? "echo" : "");
-            bool stands = strcmp(text, "-") == 0;
-
                 fflush(f);
             }
             if (!stands)
                 asker_answer(a->asker, q.id, s);
             secret_unref(s);
             question_clear(&q);
+            if (stands)
+                break; /* it is the next one for ever */
         }
     }
     if (f)
-            if (stands)
-                break; /* it is the next one for ever */
         fclose(f);
     return NULL;
 }
@@ -235,7 +238,7 @@ static void parse(struct arguments *a, int argc, char **argv)
 {
     int opt;
 
-    while ((opt = getopt(argc, argv, "n:f:l:p:i:k:s:F:o:t:u:H:r:m:d:g:c:wW:P:T")) != -1) {
+    while ((opt = getopt(argc, argv, "J:n:f:l:p:i:k:s:F:o:t:u:H:r:m:d:g:c:I:YX:wW:P:T")) != -1) {
         switch (opt) {
         case 'n': a->n = strtoul(optarg, NULL, 10); break;
         case 'f': a->cfg.fanout = (unsigned) atoi(optarg); break;
@@ -245,6 +248,7 @@ static void parse(struct arguments *a, int argc, char **argv)
         case 'k': set(&a->over, SETTING_KNOWN_HOSTS, optarg); break;
         case 's': set(&a->over, SETTING_STRICT, optarg); break;
         case 'H': set(&a->over, SETTING_HOST, optarg); break;
+        case 'J': set(&a->over, SETTING_JUMP, optarg); break;
         case 'F': a->batch.ssh_config = optarg; break;
         case 'o': strv_push(&a->options, optarg); break;
         case 't': a->over.connect_timeout_ms = atoi(optarg); break;
@@ -254,6 +258,12 @@ static void parse(struct arguments *a, int argc, char **argv)
         case 'd': set_default(&a->base, optarg); break;
         case 'g': a->cfg.stop_grace_ms = atoi(optarg); break;
         case 'c': a->cancel_ms = atoi(optarg); break;
+        case 'I': a->batch.stdin_path = optarg; break;
+        case 'Y': a->batch.pty = true; break;
+        case 'X':
+            set(&a->over, SETTING_TRANSPORT, optarg);
+            a->cfg.transports = NULL; /* all */
+            break;
         case 'w': a->cancel = true; break;
         case 'W': a->batch.password = secret_new(optarg, strlen(optarg)); break;
         case 'P': strv_push(&a->answers.list, optarg); break;
@@ -322,6 +332,8 @@ int main(int argc, char **argv)
     struct event_sink sink = {emit, &c};
     struct err e = ERR_INIT;
 
+    if (askpass_wanted())
+        return askpass_main(argc, argv);
     settings_init(&a.base);
     settings_init(&a.over);
     parse(&a, argc, argv);

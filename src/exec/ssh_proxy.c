@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The ProxyCommand of one connection: in a session of its own, so that no key of the terminal
+ * reaches it, and nothing of it stays behind. */
+#include "ssh_proxy.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/base/thread.h"
+#include "muster/exec/transport.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ERRORS_MAX 2048
+#define REAP_STACK (64 * 1024)
+#define REAP_LOOKS 100 /* of 20 ms each: how long it has after SIGTERM */
+
+extern char **environ;
+
+struct proxy {
+    struct session *session;
+    pid_t pid; /* and its process group */
+    int err;   /* -1: at its end */
+    char errors[ERRORS_MAX];
+    size_t n;
+    char *text;
+};
+
+static int spawn(const char *command, int io, int err, pid_t *pid)
+{
+    const char *shell = getenv("SHELL");
+    CLEANUP_FREE char *line = x_asprintf("exec %s", command);
+    CLEANUP_FREE char *path = x_strdup(shell && *shell == '/' ? shell : "/bin/sh");
+    char flag[] = "-c", *argv[] = {path, flag, line, NULL};
+    posix_spawn_file_actions_t fa;
+    posix_spawnattr_t attr;
+    sigset_t none, all;
+
+    sigemptyset(&none);
+    sigfillset(&all);
+    sigdelset(&all, SIGKILL);
+    sigdelset(&all, SIGSTOP);
+    posix_spawn_file_actions_init(&fa);
+    posix_spawn_file_actions_adddup2(&fa, io, 0);
+    posix_spawn_file_actions_adddup2(&fa, io, 1);
+    posix_spawn_file_actions_adddup2(&fa, err, 2);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setsigdefault(&attr, &all);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                        POSIX_SPAWN_SETSID);
+
+    int rc = posix_spawn(pid, path, &fa, &attr, argv, environ);
+
+    posix_spawnattr_destroy(&attr);
+    posix_spawn_file_actions_destroy(&fa);
+    return rc;
+}
+
+struct proxy *proxy_start(struct session *s, const char *command, int *fd, struct err *e)
+{
+    int io[2], err[2];
+    pid_t pid = 0;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, io) != 0) {
+        err_set(e, ERR_INTERNAL, "cannot make a socket: %s", strerror(errno));
+        return NULL;
+    }
+    if (pipe2(err, O_CLOEXEC) != 0) {
+        err_set(e, ERR_INTERNAL, "cannot make a pipe: %s", strerror(errno));
+        close(io[0]);
+        close(io[1]);
+        return NULL;
+    }
+    /* Ours alone: the program wants its own end to block. */
+    fcntl(io[0], F_SETFL, O_NONBLOCK);
+    fcntl(err[0], F_SETFL, O_NONBLOCK);
+
+    int rc = spawn(command, io[1], err[1], &pid);
+
+    close(io[1]);
+    close(err[1]);
+    if (rc != 0) {
+        err_set(e, ERR_INTERNAL, "cannot start the shell for ProxyCommand: %s", strerror(rc));
+        close(io[0]);
+        close(err[0]);
+        return NULL;
+    }
+
+    struct proxy *p = x_calloc(1, sizeof *p);
+
+    p->session = s;
+    p->pid = pid;
+    p->err = err[0];
+    session_watch(s, p->err, EPOLLIN);
+    *fd = io[0];
+    return p;
+}
+
+void proxy_step(struct proxy *p)
+{
+    char buf[1024];
+
+    while (p->err >= 0) {
+        ssize_t n = read(p->err, buf, sizeof buf);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && errno == EAGAIN)
+            return;
+        if (n <= 0) {
+            session_unwatch(p->session, p->err);
+            close(p->err);
+            p->err = -1;
+            return;
+        }
+
+        size_t room = sizeof p->errors - p->n;
+        size_t take = (size_t) n < room ? (size_t) n : room;
+
+        memcpy(p->errors + p->n, buf, take);
+        p->n += take;
+    }
+}
+
+const char *proxy_errors(struct proxy *p)
+{
+    CLEANUP_FREE char *copy = NULL;
+    struct strbuf b;
+    char *save = NULL;
+
+    proxy_step(p);
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->errors[i])
+            p->errors[i] = '?';
+    copy = x_strndup(p->errors, p->n);
+    strbuf_init(&b, 0);
+    for (char *l = strtok_r(copy, "\r\n", &save); l; l = strtok_r(NULL, "\r\n", &save))
+        strbuf_addf(&b, "%s%s", b.len ? "; " : "", l);
+    free(p->text);
+    p->text = text_clean(b.s ? b.s : "");
+    strbuf_free(&b);
+    return p->text;
+}
+
+static bool reaped(pid_t pid)
+{
+    return waitpid(pid, NULL, WNOHANG) != 0;
+}
+
+static void *reap(void *arg)
+{
+    pid_t pid = (pid_t) (intptr_t) arg;
+    const struct timespec look = {.tv_nsec = 20000000};
+
+    for (int i = 0; i < REAP_LOOKS; i++) {
+        if (reaped(pid))
+            return NULL;
+        nanosleep(&look, NULL);
+    }
+    kill(-pid, SIGKILL);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return NULL;
+}
+
+void proxy_close(struct proxy *p)
+{
+    if (!p)
+        return;
+    if (p->err >= 0) {
+        session_unwatch(p->session, p->err);
+        close(p->err);
+    }
+    kill(-p->pid, SIGTERM);
+    if (!reaped(p->pid) &&
+        thread_start_detached("muster-reap", REAP_STACK, reap, (void *) (intptr_t) p->pid) != 0)
+        kill(-p->pid, SIGKILL);
+    free(p->text);
+    free(p);
+}
