@@ -27,6 +27,7 @@ enum verb_mask {
 #include "muster/cli/verbs.def"
 #undef VERB
     V_SCREEN = 1 << VERB_SCREEN,
+    V_COPY = V_PUSH | V_PULL,
     V_ALL = (1 << VERB_COUNT) - 1
 };
 

@@ -116,6 +116,29 @@ static const char *notes(enum verb v)
                "  muster run -w localhost -- uname -a\n"
                "  muster run -w @web,db1 -b -- 'systemctl is-active nginx'\n"
                "  muster run -w @last:failed -f 20 -u 60 -- apt-get -q update\n";
+    case VERB_PUSH:
+        return "\nA folder that is there, or a REMOTE that ends in a slash, takes what is sent; else\n"
+               "REMOTE is the new name. Folders are merged with, files are replaced: as a whole, and\n"
+               "only when their SHA-256 is right. Permissions are those here, the owner is who logs in\n"
+               "(or --sudo=USER). Links given by name are followed, those inside of folders are kept.\n"
+               "REMOTE begins in the login's folder. Nodes need tar, mktemp, and sha256sum or shasum.\n"
+               "\nExit status as of run (muster run -h). On a node: 70 a program is missing, 71 REMOTE\n"
+               "cannot be used, 72 it cannot be written, 73 it did not arrive whole or has no room,\n"
+               "74 it arrived differently, 75 not all could be replaced.\n"
+               "\nExamples:\n"
+               "  muster push -w @web nginx.conf /etc/nginx/ --sudo\n"
+               "  muster push -w web[01-20] site/ robots.txt /srv/www/\n";
+    case VERB_PULL:
+        return "\nA node's files go to LOCALDIR/NODE/, all of them or none: first their SHA-256 is\n"
+               "checked. What was there by the same name is replaced. Links that lead out of the\n"
+               "folder, devices and pipes are left out, and named. A file that only grows (a log) may\n"
+               "grow while it is copied. REMOTE begins in the login's folder.\n"
+               "\nExit status as of run (muster run -h). On a node: 70 a program is missing, 71 there\n"
+               "is no REMOTE, 72 it cannot be read, 73 it did not arrive whole or is too much, 74 it\n"
+               "changed while it was copied.\n"
+               "\nExamples:\n"
+               "  muster pull -w @web /var/log/nginx/error.log logs/\n"
+               "  muster pull -w db1 /etc/postgresql backup/ --sudo\n";
     case VERB_SCREEN:
         return "\nFiles: config.yaml and inventory.yaml in $XDG_CONFIG_HOME/muster (~/.config/muster),\n"
                "  muster.db and muster.log in $XDG_STATE_HOME/muster (~/.local/state/muster).\n"

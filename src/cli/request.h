@@ -13,6 +13,10 @@ int request_options(struct cli *c, struct batch_request *r, struct err *e);
 /* Those of them that a rerun takes as well, over what the batch had. */
 int request_extras(struct cli *c, struct batch_request *r, struct err *e);
 
+/* Runs a copy as `run` runs a command: targets, review, questions, batch, results. The exit status,
+ * or -code. */
+int run_copy(struct cli *c, const struct copy_request *copy, struct err *e);
+
 struct request_document {
     struct batch_request request; /* without the targets */
     struct strv nodes, groups;    /* targetNodeIds, targetGroupIds */

@@ -377,6 +377,28 @@ int verb_run(struct cli *c, struct err *e)
     return rc;
 }
 
+int run_copy(struct cli *c, const struct copy_request *copy, struct err *e)
+{
+    struct secrets x = {0};
+    struct batch_request r;
+    batch_request_init(&r);
+    r.type = ACTION_TYPE_TASK;
+    r.copy = copy;
+    r.action = copy->action;
+    int rc = secrets_read(c, &x, e);
+    if (rc == 0)
+        rc = request_options(c, &r, e);
+    struct service *s = rc == 0 ? cli_service(c, e) : NULL;
+    if (s)
+        rc = run_on_targets(c, s, &x, NULL, &r, e);
+    else if (rc == 0)
+        rc = -(int) e->code;
+    service_close(s);
+    batch_request_clear(&r);
+    secrets_clear(&x);
+    return rc;
+}
+
 /* --- rerun --- */
 
 static int which(const struct cli *c, enum rerun_which *out, enum reason *reason, struct err *e)

@@ -2,6 +2,7 @@
 /* Creating a batch: validate all, expand groups, fold duplicates, reserve room, write, submit. */
 #include "service.h"
 
+#include "copy.h"
 #include "create.h"
 #include "input.h"
 
@@ -67,6 +68,17 @@ static int check_command(const char *line, struct err *e)
     if (!utf8_valid(line, n))
         return err_set(e, ERR_VALIDATION, "the command is not valid UTF-8");
     return 0;
+}
+
+static int check_copy(const struct batch_request *r, struct err *e)
+{
+    if ((r->type == ACTION_TYPE_TASK) != (r->copy != NULL))
+        return err_set(e, ERR_VALIDATION, "a task is made by muster push or muster pull");
+    if (!r->copy)
+        return 0;
+    if (r->pty || r->stdin_path || r->stdin_fd)
+        return err_set(e, ERR_VALIDATION, "a copy takes no input and no terminal");
+    return copy_check(r->copy, e);
 }
 
 /* What ssh itself would refuse at once is no reason to fail on every node. */
@@ -198,6 +210,8 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
     if (rc == 0)
         rc = check_ssh(r, e);
     if (rc == 0)
+        rc = check_copy(r, e);
+    if (rc == 0)
         rc = input_check(r, e);
     if (rc == 0 && r->warnings)
         for (size_t i = 0; i < r->warnings->n; i++)
@@ -256,8 +270,42 @@ void service_base_settings(const struct service *s, const struct fleet_node *nod
         settings_merge(out, &node->base);
 }
 
+/* What a copy runs: its script, and what that reads. */
+struct program {
+    char *command; /* NULL: the action itself */
+    int stdin_fd;  /* 0: none */
+};
+
+static int program_make(struct service *s, const struct batch_request *r, struct program *p,
+                        struct err *e)
+{
+    *p = (struct program){0};
+    if (!r->copy)
+        return 0;
+    if (r->copy->pull) {
+        int rc = copies_prepare(s->copies, r->copy, e);
+        if (rc != 0)
+            return rc;
+    }
+    return copy_prepare(r->copy, &p->command, &p->stdin_fd, e);
+}
+
+static void program_clear(struct program *p)
+{
+    if (p->stdin_fd)
+        close(p->stdin_fd);
+    free(p->command);
+}
+
+static uint64_t output_limit(const struct service *s, const struct batch_request *r)
+{
+    if (r->copy && r->copy->pull)
+        return r->copy->max_bytes ? r->copy->max_bytes : COPY_MAX_BYTES_DEFAULT;
+    return r->max_output ? r->max_output : s->config.max_output;
+}
+
 static void submit(struct service *s, const struct batch_request *r, const struct batch_review *v,
-                   const struct batch_ref *ref)
+                   const struct batch_ref *ref, const struct program *p)
 {
     size_t n = v->nodes.n;
     struct engine_job *jobs = x_calloc(n, sizeof *jobs);
@@ -276,9 +324,9 @@ static void submit(struct service *s, const struct batch_request *r, const struc
     }
     const struct engine_batch b = {
         .number = ref->number,
-        .command = r->action,
+        .command = p->command ? p->command : r->action,
         .fanout = v->fanout,
-        .max_output = r->max_output ? r->max_output : s->config.max_output,
+        .max_output = output_limit(s, r),
         .retries = r->retries >= 0 ? (unsigned) r->retries : s->config.retries,
         .live = r->live,
         .ssh_config = r->ssh_config ? r->ssh_config : s->ssh_config,
@@ -287,10 +335,13 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         .chdir = r->chdir,
         .pty = r->pty,
         .stdin_path = r->stdin_path,
-        .stdin_fd = r->stdin_fd,
+        .stdin_fd = p->stdin_fd ? p->stdin_fd : r->stdin_fd,
+        .progress = p->stdin_fd != 0,
         .password = r->password,
         .become_password = r->become_password,
     };
+    if (r->copy && r->copy->pull)
+        copies_add(s->copies, ref->number, r->copy, &v->nodes);
     engine_submit(s->engine, &b, jobs, n);
     for (size_t i = 0; i < 2 * n; i++)
         settings_clear(&sets[i]);
@@ -312,6 +363,28 @@ static int confirmed(const struct batch_request *r, const struct batch_review *v
         return err_set(e, ERR_FORBIDDEN, "a rule of the configuration asks to confirm this command: "
                        "confirm with -y");
     return 0;
+}
+
+static int write_and_submit(struct service *s, const struct batch_request *r,
+                            const struct batch_review *v, struct batch_ref *ref, struct err *e)
+{
+    struct program p;
+    int rc = program_make(s, r, &p, e);
+    if (rc != 0)
+        return rc;
+    rc = engine_reserve(s->engine, v->nodes.n, e);
+    if (rc == 0) {
+        rc = write_batch(s, r, v, ref, e);
+        if (rc != 0)
+            engine_unreserve(s->engine, v->nodes.n);
+    }
+    if (rc == 0) {
+        if (r->on_written)
+            r->on_written(r->on_written_ctx, ref->number, v->nodes.n);
+        submit(s, r, v, ref, &p);
+    }
+    program_clear(&p);
+    return rc;
 }
 
 int batch_create(struct service *s, const struct batch_request *r, struct batch_created *out,
@@ -343,21 +416,12 @@ int batch_create(struct service *s, const struct batch_request *r, struct batch_
                                               "runs its other batches", v.fanout, s->fanout));
         v.fanout = s->fanout;
     }
-    rc = engine_reserve(engine, v.nodes.n, e);
-    if (rc != 0) {
-        batch_review_clear(&v);
-        return rc;
-    }
     struct batch_ref ref;
-    rc = write_batch(s, r, &v, &ref, e);
+    rc = write_and_submit(s, r, &v, &ref, e);
     if (rc != 0) {
-        engine_unreserve(engine, v.nodes.n);
         batch_review_clear(&v);
         return rc;
     }
-    if (r->on_written)
-        r->on_written(r->on_written_ctx, ref.number, v.nodes.n);
-    submit(s, r, &v, &ref);
     log_line(LOG_INFO, "service", ref.number, NULL, "%zu targets, fanout %u: %s", v.nodes.n,
              v.fanout, r->action);
     out->number = ref.number;

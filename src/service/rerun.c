@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running a batch again: its action and options from the store, on the nodes that are asked for. */
+#include "copy.h"
 #include "create.h"
 #include "service.h"
 
@@ -21,6 +22,7 @@ struct rerun_hold {
     const char **groups;
     struct strv ssh_options, env;
     char *ssh_config, *chdir, *stdin_path;
+    struct copy_request copy;
 };
 
 void rerun_hold_free(struct rerun_hold *h)
@@ -31,6 +33,7 @@ void rerun_hold_free(struct rerun_hold *h)
     nodeset_free(h->nodes);
     strv_clear(&h->ssh_options);
     strv_clear(&h->env);
+    copy_request_clear(&h->copy);
     free(h->chdir);
     free(h->stdin_path);
     free(h->ssh_config);
@@ -97,6 +100,8 @@ char *parameters_encode(const struct batch_request *r)
         json_put_bool(o, "pty", true);
     if (r->stdin_path || r->stdin_fd)
         json_put_str(o, "stdin", r->stdin_path ? r->stdin_path : STDIN_NOT_KEPT);
+    if (r->copy)
+        json_put(o, "copy", copy_encode(r->copy));
     /* That there was one, never what it was. */
     if (r->password)
         json_put_bool(o, "password", true);
@@ -121,6 +126,9 @@ static void get_input(const struct json *o, struct batch_request *r, struct reru
     r->stdin_path = hold->stdin_path;
     r->wants_password = get_bool(o, "password");
     r->wants_become_password = get_bool(o, "sudoPassword");
+    const struct json *copy = json_get(o, "copy");
+    if (copy && copy_decode(copy, &hold->copy))
+        r->copy = &hold->copy;
 }
 
 int parameters_decode(const char *text, struct batch_request *r, struct rerun_hold *hold,

@@ -7,10 +7,13 @@
  * woken by an eventfd that carries no data: it reads what it shows from the store. */
 #include "service.h"
 
+#include "copy.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/base/log.h"
+#include "muster/base/text.h"
 #include "muster/core/event.h"
 #include "muster/exec/ask.h"
 #include "muster/exec/engine.h"
@@ -31,6 +34,15 @@ static bool sink_emit(void *ctx, struct event *ev)
     struct service *s = ctx;
     if (ev->kind == EVENT_FINISH)
         atomic_fetch_add(&s->finish_emitted, 1);
+    bool taken;
+    bool went = copies_emit(s->copies, ev, &taken);
+    return taken ? went : writer_emit(s->writer, ev);
+}
+
+/* What the copies have done with an event goes on to the store. */
+static bool copies_to_writer(void *ctx, struct event *ev)
+{
+    struct service *s = ctx;
     return writer_emit(s->writer, ev);
 }
 
@@ -134,6 +146,7 @@ struct service *service_open(const struct service_options *o, struct err *e)
     s->max_queue = o->max_queue ? o->max_queue : s->config.max_queue;
     s->read_only = o->read_only || s->config.read_only;
     s->ephemeral = o->ephemeral;
+    s->copies = copies_new(copies_to_writer, s);
     s->stale = true;
     return s;
 }
@@ -145,6 +158,7 @@ void service_close(struct service *s)
     service_abort(s);
     service_set_can_ask(s, false);
     drop_engine(s);
+    copies_free(X_STEAL(s->copies), true);
     writer_close(s->writer); /* commits what it holds, settles what was left */
     inventory_watch_free(s->watch);
     fleet_free(s->fleet);
@@ -324,6 +338,17 @@ bool service_question(struct service *s, struct user_question *out)
     return true;
 }
 
+char *user_question_text(const struct user_question *q)
+{
+    CLEANUP_FREE char *text = text_clean(q->text);
+    CLEANUP_FREE char *about = text_clean(q->about);
+    bool told = !*about || strstr(text, about);
+    size_t n = strlen(text);
+    while (n && (text[n - 1] == ' ' || text[n - 1] == ':'))
+        text[--n] = '\0';
+    return x_asprintf("%s%s%s: ", told ? "" : about, told ? "" : ": ", text);
+}
+
 void user_question_clear(struct user_question *q)
 {
     free(q->about);
@@ -355,6 +380,12 @@ int service_settle(struct service *s, struct err *e)
     if (rc == 0 && settled)
         log_info("store", "settled %zu executions of dead processes", settled);
     return rc;
+}
+
+int service_agent_types(const char *socket_path, int64_t timeout_ms, struct strv *types,
+                        struct err *e)
+{
+    return engine_agent_types(socket_path, timeout_ms, types, e);
 }
 
 unsigned long service_files_needed(unsigned fanout)
@@ -423,6 +454,7 @@ void service_leave(struct service *s)
     pthread_mutex_lock(&s->engine_lock);
     s->engine = NULL;
     pthread_mutex_unlock(&s->engine_lock);
+    copies_free(X_STEAL(s->copies), true);
     writer_close(s->writer);
     s->writer = NULL;
 }

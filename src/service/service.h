@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 struct asker;
+struct copies;
 struct engine;
 struct fleet;
 struct inventory_watch;
@@ -45,7 +46,9 @@ struct service {
 
     struct asker *asker; /* of questions to the user; NULL: this face shows none */
 
-    /* FINISH events handed to the writer, and those it has committed: equal when nothing that has
+    struct copies *copies; /* pulls take what their nodes send; NULL once we leave */
+
+    /* FINISH events on their way to the writer, and those it has committed: equal when nothing that has
      * ended is still unwritten. */
     atomic_size_t finish_emitted, finish_committed;
 

@@ -38,6 +38,7 @@ THIRD_PARTY = {
     r"openssl/.*": r"src/base/hash\.c|src/exec/.*",
     r"json-c/.*|json\.h": r"src/core/json\.c",
     r"yaml\.h": r"src/core/yaml\.c",
+    r"archive(_entry)?\.h": r"src/service/copy_archive\.c",
     r"sqlite3\.h": r"src/store/.*",
     r"libssh2.*": r"src/exec/.*",
     r"(n?curses|ncursesw/.*|term|panel|form|menu)(\.h)?": r"src/ui/tty_curses\.c",

@@ -46,6 +46,9 @@ const struct config *service_config(const struct service *s);
 const char *service_db_path(const struct service *s);
 /* Files that must be allowed to be open (ulimit -n) to run with this fanout. */
 unsigned long service_files_needed(unsigned fanout);
+/* The types of the keys that an agent holds; 0, or below it when it does not answer in time. */
+int service_agent_types(const char *socket_path, int64_t timeout_ms, struct strv *types,
+                        struct err *e);
 bool service_is_ephemeral(const struct service *s);
 /* The fleet, loaded at first use and again when a file behind it has changed. Valid until the next
  * service_fleet_release. NULL on an error (a broken file that was named), until a file has changed
@@ -78,6 +81,8 @@ struct user_question {
 void service_set_can_ask(struct service *s, bool can);
 /* The oldest one that waits. It may go away unanswered. */
 bool service_question(struct service *s, struct user_question *out);
+/* "web1: Verification code: ": as one line, ready for the answer. Caller frees. */
+char *user_question_text(const struct user_question *q);
 void user_question_clear(struct user_question *q);
 /* NULL: the user declines. The reference stays the caller's. */
 void service_answer(struct service *s, uint64_t id, struct secret *answer);
@@ -104,8 +109,22 @@ int service_targets(struct service *s, const struct target_request *t, struct ta
 
 /* --- create --- */
 
+/* A copy of files: a batch of the type task. */
+struct copy_request {
+    bool pull;
+    struct strv local;  /* push: what is sent; pull: one folder, which gets a folder for each node */
+    char *remote;       /* as typed; from the login's folder on; ~/ is the user's home there */
+    char *action;       /* the text of the batch: push a.conf /etc/app/ */
+    uint64_t max_bytes; /* pull: that a node may send; 0: 1 GiB */
+};
+/* Names here are taken from the current folder on. 0 or -ERR_VALIDATION. */
+int copy_request_make(struct copy_request *c, bool pull, const char *const *local, size_t n,
+                      const char *remote, struct err *e);
+void copy_request_clear(struct copy_request *c);
+
 struct batch_request {
     enum action_type type;
+    const struct copy_request *copy; /* a task is a copy; or NULL */
     const char *action;           /* the command line, 1 to COMMAND_MAX bytes */
     const char *const *node_ids;  /* direct nodes, in order; duplicates fold */
     size_t n_node_ids;
