@@ -197,13 +197,7 @@ static void start_question(struct follow *f, const struct user_question *q)
     }
     hide_line(f);
     f->told_background = false;
-    CLEANUP_FREE char *text = text_clean(q->text);
-    CLEANUP_FREE char *about = text_clean(q->about);
-    size_t n = strlen(text);
-    bool whole = !*about || strstr(text, about);
-    CLEANUP_FREE char *prompt = x_asprintf("%s%s%s%s", whole ? "" : about, whole ? "" : ": ", text,
-                                           n && text[n - 1] == ':' ? " " : n && text[n - 1] == ' ' ? ""
-                                                                                                   : ": ");
+    CLEANUP_FREE char *prompt = user_question_text(q);
     if (ask_tty_open(&f->tty, prompt, q->echo, false, NULL) == 0)
         f->asked = q->id;
     else

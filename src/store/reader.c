@@ -134,6 +134,27 @@ bool reader_changed(struct reader *r)
     return changed;
 }
 
+int reader_integrity(struct reader *r, struct err *e)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = 0;
+
+    if (!r->open)
+        return 0;
+    if (sqlite3_prepare_v2(r->sql.db, "PRAGMA quick_check(1)", -1, &st, NULL) != SQLITE_OK ||
+        sqlite3_step(st) != SQLITE_ROW) {
+        rc = err_set(e, ERR_STORE, "The database %s cannot be checked: %s", r->path,
+                     sqlite3_errmsg(r->sql.db));
+    } else {
+        const char *told = (const char *) sqlite3_column_text(st, 0);
+        if (!told || strcmp(told, "ok") != 0)
+            rc = err_set(e, ERR_STORE, "The database %s is damaged: %s", r->path,
+                         told ? told : "no answer");
+    }
+    sqlite3_finalize(st);
+    return rc;
+}
+
 int reader_rc(struct reader *r, int rc, struct err *e)
 {
     return rc == SQLITE_OK ? 0 : sql_err(&r->sql, rc, "Reading", e);

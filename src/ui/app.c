@@ -20,14 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct field *form_field(struct form *f, size_t i)
-{
-    struct field *all[] = {&f->command,         &f->user,            &f->fanout,
-                           &f->connect_timeout, &f->command_timeout, &f->label};
-
-    return i < ARRAY_LEN(all) ? all[i] : NULL;
-}
-
 static char *who_text(void)
 {
     char host[65] = "";
@@ -56,8 +48,9 @@ struct app *app_new(struct service *s, const struct mclock *clock, bool read_onl
     a->priv->poll_at = a->priv->fleet_at = mono_ms(clock);
     field_init(&a->priv->question.field);
     selection_init(&a->sel);
-    for (size_t i = 0; form_field(&a->form, i); i++)
-        field_init(form_field(&a->form, i));
+    for (size_t i = 0; i < FORM_COUNT; i++)
+        field_init(&a->form.fields[i]);
+    service_set_can_ask(s, true);
     a->focus = PANE_HISTORY;
     a->dirty = true;
     app_refresh_fleet(a);
@@ -75,11 +68,12 @@ void app_free(struct app *a)
     app_bury(a);
     for (size_t i = 0; i < PANE_COUNT; i++)
         view_free(a->panes[i]);
+    service_set_can_ask(a->service, false); /* nobody is there to answer any more */
     app_pending_clear(a);
     question_close(a);
     field_free(&a->priv->question.field);
-    for (size_t i = 0; form_field(&a->form, i); i++)
-        field_free(form_field(&a->form, i));
+    for (size_t i = 0; i < FORM_COUNT; i++)
+        field_free(&a->form.fields[i]);
     for (size_t i = 0; i < a->priv->n_messages; i++)
         free(a->priv->messages[i]);
     selection_free(&a->sel);

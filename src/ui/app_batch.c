@@ -26,6 +26,9 @@ void app_pending_clear(struct app *a)
     batch_request_clear(&h->request);
     strv_clear(&h->nodes);
     strv_clear(&h->groups);
+    strv_clear(&h->env);
+    free(h->chdir);
+    free(h->stdin_path);
     free(h->command);
     free(h->label);
     rerun_hold_free(h->rerun);
@@ -50,51 +53,6 @@ static void review(struct app *a)
 
 /* --- from the form --- */
 
-/* A time of the form: "" leaves it to the node. */
-static bool form_time(struct app *a, const struct field *f, const char *what, int64_t least,
-                      int64_t *out)
-{
-    if (f->len == 0)
-        return true;
-    if (text_parse_duration(f->text, out) && *out >= least)
-        return true;
-    app_toast(a, "%s: `%s` is no time: write seconds, or 90s, 5m, 1h", what, f->text);
-    return false;
-}
-
-static bool form_fanout(struct app *a, const struct field *f, unsigned *out)
-{
-    char *end = NULL;
-
-    if (f->len == 0)
-        return true;
-    errno = 0;
-    unsigned long n = strtoul(f->text, &end, 10);
-    if (f->text[0] >= '0' && f->text[0] <= '9' && !*end && !errno && n >= 1 && n <= FANOUT_MAX) {
-        *out = (unsigned) n;
-        return true;
-    }
-    app_toast(a, "fanout: `%s` is not a number from 1 to %d", f->text, FANOUT_MAX);
-    return false;
-}
-
-static bool form_fields(struct app *a, struct batch_request *r)
-{
-    const struct form *f = &a->form;
-    struct err e = ERR_INIT;
-
-    if (!form_fanout(a, &f->fanout, &r->fanout) ||
-        !form_time(a, &f->connect_timeout, "connect timeout", 1, &r->over.connect_timeout_ms) ||
-        !form_time(a, &f->command_timeout, "command timeout", 0, &r->over.command_timeout_ms))
-        return false;
-    if (f->user.len > 0 && setting_set(&r->over, SETTING_USER, f->user.text, &e) != 0) {
-        app_toast_err(a, &e);
-        err_clear(&e);
-        return false;
-    }
-    return true;
-}
-
 static void nodeset_to_strv(const struct nodeset *s, struct strv *v)
 {
     for (size_t i = 0; i < nodeset_count(s); i++)
@@ -108,25 +66,24 @@ void app_review_form(struct app *a)
         app_focus(a, PANE_TARGETS);
         return;
     }
-    if (a->form.command.text[strspn(a->form.command.text, " \t\n")] == '\0') {
+    const char *command = a->form.fields[FORM_COMMAND].text;
+    if (command[strspn(command, " \t\n")] == '\0') {
         app_toast(a, "no command: e edits it");
         app_focus(a, PANE_ACTION);
         return;
     }
     struct pending_hold *h = hold_new(a);
     struct batch_request *r = &h->request;
-    if (!form_fields(a, r)) {
+    struct err e = ERR_INIT;
+    if (form_request(&a->form, h, &e) != 0) {
+        app_toast_err(a, &e);
+        err_clear(&e);
         app_pending_clear(a);
         app_focus(a, PANE_ACTION);
         return;
     }
-    h->command = x_strdup(a->form.command.text);
-    h->label = a->form.label.len ? x_strdup(a->form.label.text) : NULL;
     nodeset_to_strv(a->sel.nodes, &h->nodes);
     nodeset_to_strv(a->sel.groups, &h->groups);
-    r->type = ACTION_TYPE_COMMAND;
-    r->action = h->command;
-    r->label = h->label;
     r->node_ids = (const char *const *) h->nodes.v;
     r->n_node_ids = h->nodes.n;
     r->group_ids = (const char *const *) h->groups.v;

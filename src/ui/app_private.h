@@ -5,6 +5,7 @@
 
 #include "tty.h"
 
+#include "muster/base/secret.h"
 #include "muster/service/service.h"
 #include "muster/store/reader.h"
 #include "muster/ui/app.h"
@@ -29,13 +30,18 @@ struct question {
     struct field field;
     void (*done)(struct app *a, const char *text); /* of a line of text */
     const struct choice *choice;
+    /* Of an answer that is not shown: */
+    void (*got)(struct app *a, struct secret *answer);
+    size_t n;
+    char secret[SECRET_MAX];
+    uint64_t user_question; /* one of the service's; 0: of the app's own */
 };
 
 /* What `pending` borrows from. */
 struct pending_hold {
     struct batch_request request;
-    struct strv nodes, groups;
-    char *command, *label;
+    struct strv nodes, groups, env;
+    char *command, *label, *chdir, *stdin_path;
     struct rerun_hold *rerun;
 };
 
@@ -86,6 +92,8 @@ struct app_private {
     bool export_filtered;
     int64_t tell_cancel; /* the batch whose cancel has still to be told */
 
+    uint64_t ask_user;   /* the service's question that the prompt is about */
+    bool question_waits; /* one of a batch, which would take the keys of what is being typed */
     bool leave;          /* quit, and let the batches run on */
     bool quit_when_idle; /* they were cancelled; quit when they have stopped */
 };
@@ -103,6 +111,14 @@ const char *app_clock_text(int64_t wall_ms, const char *fmt, char *buf, size_t n
 /* Several keys may come between two frames: a view is to act on what it would show by now. */
 void app_catch_up(struct app *a, struct view *v);
 
+/* --- app_form.c --- */
+/* Fills the request but for its targets. 0 or -ERR_VALIDATION. */
+int form_request(const struct form *f, struct pending_hold *h, struct err *e);
+
+/* --- view_review.c --- */
+/* The run was agreed to and its passwords are there: goes on, if the review is still open. */
+void review_go_on(struct app *a);
+
 /* --- view_history.c --- */
 /* The cursor goes to this batch, where the filter shows it. */
 void history_show(struct view *v, int64_t number);
@@ -112,7 +128,7 @@ void history_show(struct view *v, int64_t number);
 void app_choose(struct app *a, const char *question, const struct choice *choice);
 void question_key(struct app *a, const struct key *k);
 void question_close(struct app *a);
-/* Closes a question that time has answered. */
+/* Closes a question that time has answered, and shows one of a batch that waits. */
 void question_tick(struct app *a);
 void question_draw(struct app *a, struct surface *s, struct rect row);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Questions on the status row. */
+/* Questions on the status row: the app's own, and those that a batch asks while it runs. */
 #include "app_private.h"
 
 #include "muster/base/alloc.h"
@@ -16,6 +16,16 @@ void question_close(struct app *a)
     p->active = false;
     free(p->text);
     p->text = NULL;
+    p->done = NULL;
+    p->got = NULL;
+    p->choice = NULL;
+    p->user_question = 0;
+    p->n = 0;
+    secret_wipe(p->secret, sizeof p->secret);
+    /* What was typed may have been an answer for one pair of eyes: a one-time code. */
+    if (p->field.text)
+        secret_wipe(p->field.text, p->field.cap);
+    field_set(&p->field, NULL);
     a->dirty = true;
 }
 
@@ -25,9 +35,8 @@ static struct question *question_open(struct app *a, const char *question, const
 
     question_close(a);
     p->active = true;
-    p->text = x_strdup(question);
-    p->done = NULL;
-    p->choice = NULL;
+    size_t n = strlen(question);
+    p->text = x_strndup(question, n && question[n - 1] == ' ' ? n - 1 : n);
     field_set(&p->field, initial);
     return p;
 }
@@ -38,9 +47,69 @@ void app_ask(struct app *a, const char *question, const char *initial,
     question_open(a, question, initial)->done = done;
 }
 
+void app_ask_secret(struct app *a, const char *question,
+                    void (*done)(struct app *a, struct secret *answer))
+{
+    question_open(a, question, NULL)->got = done;
+}
+
 void app_choose(struct app *a, const char *question, const struct choice *choice)
 {
     question_open(a, question, NULL)->choice = choice;
+}
+
+/* --- questions of a batch --- */
+
+static void answer_user(struct app *a, struct secret *answer)
+{
+    service_answer(a->service, a->priv->ask_user, answer);
+}
+
+static void answer_user_seen(struct app *a, const char *text)
+{
+    struct secret *answer = text ? secret_new(text, strlen(text)) : NULL;
+    answer_user(a, answer);
+    secret_unref(answer);
+}
+
+static bool types_text(const struct app *a)
+{
+    const struct view *v = a->n_overlays ? a->overlays[a->n_overlays - 1] : a->panes[a->focus];
+    return v->ops->takes_text && v->ops->takes_text(v);
+}
+
+/* Never over another question, nor while something is typed: the keys would go astray. */
+static void show_user_question(struct app *a, const struct user_question *q)
+{
+    CLEANUP_FREE char *text = user_question_text(q);
+
+    if (q->echo)
+        app_ask(a, text, NULL, answer_user_seen);
+    else
+        app_ask_secret(a, text, answer_user);
+    a->priv->question.user_question = q->id;
+    a->priv->ask_user = q->id;
+}
+
+static void check_user_question(struct app *a)
+{
+    struct question *p = &a->priv->question;
+    struct user_question q;
+    bool waited = a->priv->question_waits;
+
+    a->priv->question_waits = service_question(a->service, &q);
+    if (!a->priv->question_waits) {
+        if (p->active && p->user_question)
+            question_close(a); /* its session has ended meanwhile */
+    } else {
+        if (p->active && p->user_question && p->user_question != q.id)
+            question_close(a);
+        if (!p->active && !types_text(a))
+            show_user_question(a, &q);
+        user_question_clear(&q);
+    }
+    if (waited != a->priv->question_waits)
+        a->dirty = true;
 }
 
 void question_tick(struct app *a)
@@ -49,23 +118,58 @@ void question_tick(struct app *a)
 
     if (p->active && p->choice && p->choice->moot && p->choice->moot(a))
         question_close(a);
+    check_user_question(a);
 }
+
+/* --- keys --- */
 
 /* The answer may open the next prompt, so this one is closed before it is given. */
 static void answer(struct app *a, bool given, char key)
 {
     struct question *p = &a->priv->question;
     void (*done)(struct app *, const char *) = p->done;
+    void (*got)(struct app *, struct secret *) = p->got;
     const struct choice *choice = p->choice;
     char *text = given && done ? x_strdup(p->field.text) : NULL;
+    struct secret *secret = given && got ? secret_new(p->secret, p->n) : NULL;
 
     question_close(a);
-    if (done)
+    if (got)
+        got(a, secret);
+    else if (done)
         done(a, text);
     else if (choice)
         choice->chosen(a, key);
+    if (text)
+        secret_wipe(text, strlen(text));
     free(text);
+    secret_unref(secret);
     app_stale_all(a);
+}
+
+/* A key of an answer that is not shown: it is kept in one place, which is wiped. */
+static void secret_key(struct question *p, const struct key *k)
+{
+    char name[16] = "";
+    const char *text = k->code == KEY_CODE_PASTE && k->text ? k->text : name;
+    bool plain = k->code == KEY_CODE_CHAR && !k->ctrl && k->cp >= ' ' && k->cp != 0x7f;
+
+    if (k->code == KEY_CODE_BS && p->n) {
+        do
+            p->n--;
+        while (p->n && ((unsigned char) p->secret[p->n] & 0xc0) == 0x80);
+    } else if (k->code == KEY_CODE_CHAR && k->ctrl && k->cp == 'u') {
+        p->n = 0;
+    } else if (plain && k->cp == ' ') {
+        name[0] = ' ';
+    } else if (plain) {
+        key_label(k, name);
+    }
+    /* The line end of what was pasted is none of the password's. */
+    for (; *text && *text != '\n' && *text != '\r'; text++)
+        if (p->n < sizeof p->secret)
+            p->secret[p->n++] = *text;
+    secret_wipe(name, sizeof name);
 }
 
 void question_key(struct app *a, const struct key *k)
@@ -76,9 +180,11 @@ void question_key(struct app *a, const struct key *k)
     a->dirty = true;
     if (k->code == KEY_CODE_ESC || ctrl_c) {
         answer(a, false, 0);
-    } else if (p->done) {
+    } else if (p->done || p->got) {
         if (k->code == KEY_CODE_ENTER)
             answer(a, true, 0);
+        else if (p->got)
+            secret_key(p, k);
         else
             field_key(&p->field, k);
     } else if (k->code == KEY_CODE_CHAR && !k->ctrl && k->cp > ' ' && k->cp < 0x7f) {
@@ -106,17 +212,28 @@ static size_t tail_of(const char *text, int w)
     return at;
 }
 
+/* That something was typed, in no more columns than there are. */
+static void draw_stars(struct surface *s, struct rect row, int x, size_t n)
+{
+    int room = row.x + row.w - 1 - x, w = n < (size_t) room ? (int) n : room - 1;
+
+    surface_fill(s, (struct rect) {x, row.y, room, 1}, ROLE_FIELD, ' ');
+    for (int i = 0; i < w; i++)
+        surface_text(s, row, x + i, row.y, ROLE_FIELD, "*");
+    surface_cursor(s, x + (w > 0 ? w : 0), row.y, true);
+}
+
 /* The question stands on the row above, as far as it leaves no room for the answer on its own. */
 void question_draw(struct app *a, struct surface *s, struct rect row)
 {
     struct question *p = &a->priv->question;
     struct rect above = {row.x, row.y - 1, row.w, 1};
-    int w = (int) text_width(p->text), answer_w = p->done ? ANSWER_MIN : 1;
+    int w = (int) text_width(p->text), answer_w = p->done || p->got ? ANSWER_MIN : 1;
     size_t tail = 0;
 
     surface_fill(s, row, ROLE_NORMAL, ' ');
     if (w + 2 + answer_w > row.w && row.y > 0) {
-        tail = p->done ? strlen(p->text) : tail_of(p->text, row.w - 2 - answer_w);
+        tail = p->done || p->got ? strlen(p->text) : tail_of(p->text, row.w - 2 - answer_w);
         CLEANUP_FREE char *head = x_strndup(p->text, tail);
         surface_fill(s, above, ROLE_NORMAL, ' ');
         surface_fit(s, above, row.x + 1, above.y, row.w - 2, ROLE_WARN, head, false);
@@ -129,6 +246,8 @@ void question_draw(struct app *a, struct surface *s, struct rect row)
     int x = row.x + 1 + (w > 0 ? w + 1 : 0);
     if (p->done)
         field_draw(&p->field, s, row, x, row.y, row.x + row.w - 1 - x, true);
+    else if (p->got)
+        draw_stars(s, row, x, p->n);
     else
         surface_cursor(s, x, row.y, true);
 }

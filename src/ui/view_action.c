@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { F_COMMAND, F_USER, F_FANOUT, F_CONNECT, F_TIMEOUT, F_LABEL, F_COUNT };
 #define LABEL_W 9
 #define HISTORY_MAX 500
 #define ONE_COLUMN_ROWS 8
@@ -27,6 +26,8 @@ struct action_view {
     struct view v;
     int at; /* the field under the cursor */
     bool editing;
+    bool open; /* the fields behind More are shown .. */
+    bool zoomed; /* .. and for that the pane has been made the only one */
     struct strv history; /* newest first */
     size_t history_at;   /* what is shown, 1-based; 0: what was being typed */
     char *typed;         /* that, while history is shown; or what it was before a search */
@@ -37,9 +38,6 @@ struct action_view {
     uint64_t folded_generation;
 };
 
-static const char *const labels[F_COUNT] = {"Command", "User", "Fan-out", "Connect", "Run limit",
-                                            "Label"};
-
 static struct action_view *self(struct view *v)
 {
     return (struct action_view *) v;
@@ -47,10 +45,13 @@ static struct action_view *self(struct view *v)
 
 static struct field *field_at(struct app *a, int i)
 {
-    struct field *all[F_COUNT] = {&a->form.command,         &a->form.user,
-                                  &a->form.fanout,          &a->form.connect_timeout,
-                                  &a->form.command_timeout, &a->form.label};
-    return all[i];
+    return &a->form.fields[i];
+}
+
+/* How many fields are shown. */
+static int shown(const struct action_view *x)
+{
+    return x->open ? FORM_COUNT : FORM_MORE + 1;
 }
 
 static void action_init(struct view *v)
@@ -89,55 +90,21 @@ static bool blank(const char *s)
     return s[strspn(s, " \t\n")] == '\0';
 }
 
-/* What is wrong with a field, as a static text that fits beside it; NULL: nothing. */
-static const char *field_error(struct app *a, int i)
-{
-    const struct field *f = field_at(a, i);
-    struct settings probe;
-    int64_t ms;
-    char *end;
-    switch (i) {
-    case F_COMMAND:
-        return f->len > COMMAND_MAX ? "over 120,000 bytes" : NULL;
-    case F_FANOUT:
-        errno = 0;
-        unsigned long n = strtoul(f->text, &end, 10);
-        if (f->len == 0 || (f->text[0] >= '0' && f->text[0] <= '9' && !*end && !errno && n >= 1 &&
-                            n <= FANOUT_MAX))
-            return NULL;
-        return "1 to 10000";
-    case F_CONNECT:
-        if (f->len == 0 || (text_parse_duration(f->text, &ms) && ms >= 1))
-            return NULL;
-        return "as 90s, 5m";
-    case F_TIMEOUT:
-        if (f->len == 0 || text_parse_duration(f->text, &ms))
-            return NULL;
-        return "as 5m, or 0";
-    case F_USER:
-        settings_init(&probe);
-        bool ok = f->len == 0 || setting_set(&probe, SETTING_USER, f->text, NULL) == 0;
-        settings_clear(&probe);
-        return ok ? NULL : "not a login";
-    default:
-        return NULL;
-    }
-}
-
 /* Why x would not run it, or NULL. */
 static const char *refusal(struct app *a)
 {
     if (a->read_only)
         return "read-only: nothing can be run";
-    if (nodeset_count(a->sel.nodes) == 0 && blank(a->form.command.text))
+    if (nodeset_count(a->sel.nodes) == 0 && blank(a->form.fields[FORM_COMMAND].text))
         return "x cannot run yet: no target (1, then Space) and no command (e edits it)";
     if (nodeset_count(a->sel.nodes) == 0)
         return "x cannot run yet: no target (1, then Space)";
-    if (blank(a->form.command.text))
+    if (blank(a->form.fields[FORM_COMMAND].text))
         return "x cannot run yet: no command (e edits it)";
-    for (int i = 0; i < F_COUNT; i++)
-        if (field_error(a, i))
-            return "x cannot run yet: a field above is wrong";
+    for (int i = 0; i < FORM_COUNT; i++)
+        if (form_error(&a->form, i))
+            return i > FORM_MORE ? "x cannot run yet: a field under More is wrong"
+                                 : "x cannot run yet: a field above is wrong";
     return NULL;
 }
 
@@ -148,18 +115,12 @@ static void placeholder(const struct action_view *x, int i, char *buf, size_t n)
 {
     const struct config *c = x->v.app->service ? service_config(x->v.app->service) : NULL;
     char ms[32];
-    buf[0] = '\0';
-    if (i == F_COMMAND)
-        snprintf(buf, n, "(a shell line; e edits, Up and C-r recall)");
-    else if (i == F_USER)
-        snprintf(buf, n, "(each node's)");
-    else if (i == F_LABEL)
-        snprintf(buf, n, "(none)");
-    else if (i == F_FANOUT && c)
+    snprintf(buf, n, "%s", form_row(i)->empty);
+    if (i == FORM_FANOUT && c)
         snprintf(buf, n, "(%u)", c->fanout);
-    else if (i == F_CONNECT && c)
+    else if (i == FORM_CONNECT && c)
         snprintf(buf, n, "(%s)", text_duration(c->connect_timeout_ms, ms));
-    else if (i == F_TIMEOUT && c)
+    else if (i == FORM_TIMEOUT && c)
         snprintf(buf, n, "(%s)", c->command_timeout_ms ? text_duration(c->command_timeout_ms, ms)
                                                        : "none");
 }
@@ -173,24 +134,40 @@ static void draw_search(struct action_view *x, struct surface *s, struct rect ce
         qw = cell.w / 2;
     field_draw(&x->query, s, cell, cell.x + w, cell.y, qw, true);
     int used = w + qw + 1;
-    char *text = text_clean(x->v.app->form.command.text);
+    char *text = text_clean(x->v.app->form.fields[FORM_COMMAND].text);
     if (cell.w > used)
         surface_fit(s, cell, cell.x + used, cell.y, cell.w - used, ROLE_DIM, text, false);
     free(text);
+}
+
+/* What the folded fields say, or that there are some. */
+static void draw_more(const struct action_view *x, struct surface *s, struct rect cell)
+{
+    CLEANUP_FREE char *text = form_more_text(&x->v.app->form);
+    const char *hint = x->open ? "(Enter closes)" : form_row(FORM_MORE)->empty;
+    bool told = *text && !x->open;
+    surface_fit(s, cell, cell.x, cell.y, cell.w, told ? ROLE_SELECTED : ROLE_DIM, told ? text : hint,
+                false);
 }
 
 static void draw_field(struct action_view *x, struct surface *s, struct rect cell, int i,
                        bool focused)
 {
     struct field *f = field_at(x->v.app, i);
-    const char *error = field_error(x->v.app, i);
+    const char *error = form_error(&x->v.app->form, i);
     bool here = i == x->at, editing = here && x->editing && focused;
     int x0 = cell.x + 1 + LABEL_W + 1, w = cell.x + cell.w - x0;
     char hint[64];
     surface_text(s, cell, cell.x, cell.y, ROLE_CURSOR, here ? ">" : " ");
-    surface_text(s, cell, cell.x + 1, cell.y, ROLE_TITLE, labels[i]);
-    if (i == F_COMMAND && x->searching && focused) {
+    surface_text(s, cell, cell.x + 1, cell.y, ROLE_TITLE, form_row(i)->label);
+    if (i == FORM_COMMAND && x->searching && focused) {
         draw_search(x, s, (struct rect) {x0, cell.y, w, 1});
+        return;
+    }
+    if (form_row(i)->kind == FORM_KIND_FOLD) {
+        draw_more(x, s, (struct rect) {x0, cell.y, w, 1});
+        if (here)
+            vu_cursor_row(s, cell, cell.y, focused);
         return;
     }
     if (error) {
@@ -224,7 +201,7 @@ static void draw_targets(const struct action_view *x, struct surface *s, struct 
 }
 
 /* Which row of the form a field stands in: one a row, or two side by side. */
-static int form_row(int i, bool two)
+static int row_of(int i, bool two)
 {
     return !two || i == 0 ? i : 1 + (i - 1) / 2;
 }
@@ -234,14 +211,14 @@ static void action_draw(struct view *v, struct surface *s, struct rect body, boo
     struct action_view *x = self(v);
     const char *why = refusal(v->app);
     bool two = body.h < ONE_COLUMN_ROWS;
-    int rows = form_row(F_COUNT - 1, two) + 1;
+    int count = shown(x), rows = row_of(count - 1, two) + 1;
     body.w -= vu_gap(s, body);
     int form_h = body.h - 1 < rows ? body.h - 1 : rows;
     if (form_h < 1)
         form_h = 1;
-    int at = form_row(x->at, two), skip = at >= form_h ? at - form_h + 1 : 0;
-    for (int i = 0; i < F_COUNT; i++) {
-        int row = form_row(i, two) - skip;
+    int at = row_of(x->at, two), skip = at >= form_h ? at - form_h + 1 : 0;
+    for (int i = 0; i < count; i++) {
+        int row = row_of(i, two) - skip;
         struct rect cell = {body.x, body.y + row, body.w, 1};
         if (row < 0 || row >= form_h)
             continue;
@@ -279,12 +256,12 @@ static void load_history(struct action_view *x)
 static void keep_typed(struct action_view *x)
 {
     free(x->typed);
-    x->typed = x_strdup(x->v.app->form.command.text);
+    x->typed = x_strdup(x->v.app->form.fields[FORM_COMMAND].text);
 }
 
 static void show_history(struct action_view *x, bool older)
 {
-    struct field *f = &x->v.app->form.command;
+    struct field *f = &x->v.app->form.fields[FORM_COMMAND];
     if (older ? x->history_at >= x->history.n : x->history_at == 0)
         return;
     if (x->history_at == 0)
@@ -303,7 +280,7 @@ static void search_from(struct action_view *x, size_t from)
         if (!text_find(x->history.v[i], x->query.text))
             continue;
         x->history_at = i + 1;
-        field_set(&x->v.app->form.command, x->history.v[i]);
+        field_set(&x->v.app->form.fields[FORM_COMMAND], x->history.v[i]);
         return;
     }
     x->search_failed = true;
@@ -319,7 +296,7 @@ static enum view_result search_key(struct action_view *x, const struct key *k)
     if (ctrl(k, 'r')) {
         search_from(x, x->history_at);
     } else if (k->code == KEY_CODE_ESC || ctrl(k, 'g') || ctrl(k, 'c')) {
-        field_set(&x->v.app->form.command, x->typed ? x->typed : "");
+        field_set(&x->v.app->form.fields[FORM_COMMAND], x->typed ? x->typed : "");
         x->searching = false;
         x->history_at = 0;
     } else if (k->code == KEY_CODE_ENTER || k->code == KEY_CODE_TAB) {
@@ -334,7 +311,7 @@ static enum view_result search_key(struct action_view *x, const struct key *k)
 
 static bool history_key(struct action_view *x, const struct key *k)
 {
-    if (x->at != F_COMMAND)
+    if (x->at != FORM_COMMAND)
         return false;
     if (k->code == KEY_CODE_UP || ctrl(k, 'p')) {
         show_history(x, true);
@@ -354,18 +331,39 @@ static bool history_key(struct action_view *x, const struct key *k)
 
 /* --- keys --- */
 
+/* All the fields need more rows than the pane has beside others. */
+static void turn_fold(struct action_view *x)
+{
+    struct app *a = x->v.app;
+    x->open = !x->open;
+    if (x->open && !a->zoomed)
+        a->zoomed = x->zoomed = true;
+    else if (!x->open && x->zoomed)
+        a->zoomed = x->zoomed = false;
+    app_focus(a, PANE_ACTION);
+}
+
+/* Edits the field under the cursor; a switch is turned at once, the fold opened or closed. */
 static void start_editing(struct action_view *x)
 {
     struct field *f = field_at(x->v.app, x->at);
+    if (form_row(x->at)->kind == FORM_KIND_SWITCH) {
+        field_set(f, f->len ? "" : "yes");
+        return;
+    }
+    if (form_row(x->at)->kind == FORM_KIND_FOLD) {
+        turn_fold(x);
+        return;
+    }
     x->editing = true;
     f->cursor = f->len;
-    if (x->at == F_COMMAND)
+    if (x->at == FORM_COMMAND)
         load_history(x);
 }
 
 static void next_field(struct action_view *x, int by)
 {
-    x->at = (x->at + by + F_COUNT) % F_COUNT;
+    x->at = (x->at + by + shown(x)) % shown(x);
 }
 
 static enum view_result form_key(struct view *v, const struct key *k)
@@ -384,7 +382,9 @@ static enum view_result form_key(struct view *v, const struct key *k)
     }
     if (k->code == KEY_CODE_TAB || k->code == KEY_CODE_BTAB) {
         next_field(x, k->code == KEY_CODE_TAB ? 1 : -1);
-        start_editing(x);
+        x->editing = false;
+        if (form_row(x->at)->kind == FORM_KIND_TEXT)
+            start_editing(x);
         return VIEW_DONE;
     }
     if (history_key(x, k))
@@ -400,10 +400,10 @@ static bool action_takes_text(const struct view *v)
 static enum view_result action_act(struct view *v, enum action act)
 {
     struct action_view *x = self(v);
-    const int half = F_COUNT / 2, last = F_COUNT - 1;
+    const int half = shown(x) / 2, last = shown(x) - 1;
     switch (act) {
     case ACT_DOWN:
-        if (x->at + 1 < F_COUNT)
+        if (x->at < last)
             x->at++;
         return VIEW_DONE;
     case ACT_UP:

@@ -16,6 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What `t` goes through. */
+static const char *const kinds[] = {"", "single", "batch", "command", "task"};
+
 struct history_view {
     struct view view;
     struct list list;
@@ -69,7 +72,8 @@ static bool read_page(struct history_view *h, size_t first, size_t height, size_
     h->first = first;
     f.status = h->status;
     f.not_success = h->not_success;
-    f.kind = h->kind;
+    f.kind = h->kind <= 2 ? h->kind : 0;
+    f.type = h->kind <= 2 ? -1 : h->kind == 3 ? ACTION_TYPE_COMMAND : ACTION_TYPE_TASK;
     f.since_ms = h->since_ms;
     f.until_ms = h->until_ms;
     f.text = prompt_empty(&h->text) ? NULL : h->text.field.text;
@@ -225,7 +229,8 @@ static void draw_row(const struct history_view *h, struct surface *s, const stru
     snprintf(text, sizeof text, "#%lld", (long long) b->number);
     columns_cell(&c[COL_NUMBER], s, row, ROLE_NORMAL, text);
     columns_cell(&c[COL_TIME], s, row, ROLE_DIM, when(b->created_ms, now, c[COL_TIME].w < 8, buf));
-    columns_cell(&c[COL_KIND], s, row, ROLE_DIM, b->single ? "single" : "batch");
+    columns_cell(&c[COL_KIND], s, row, ROLE_DIM,
+                 b->type == ACTION_TYPE_TASK ? "task" : b->single ? "single" : "batch");
     snprintf(text, sizeof text, "%s %s", batch_status_glyph(b->status),
              c[COL_STATUS].w >= 11 ? batch_status_name(b->status)
                                    : batch_status_word(b->status));
@@ -306,7 +311,7 @@ static void caption(struct view *v, char *buf, size_t n)
     if (h->status >= 0)
         strbuf_addf(&b, "%s  ", batch_status_name((enum batch_status) h->status));
     if (h->kind)
-        strbuf_addf(&b, "%s  ", h->kind == 1 ? "single" : "batch");
+        strbuf_addf(&b, "%s  ", kinds[h->kind]);
     if (h->since_ms)
         strbuf_addf(&b, "since %s  ", app_clock_text(h->since_ms, "%Y-%m-%d", t, sizeof t));
     if (h->until_ms)
@@ -384,7 +389,7 @@ static void filter_act(struct history_view *h, enum action a)
         h->status = -1;
         break;
     case ACT_FILTER_KIND:
-        h->kind = (h->kind + 1) % 3;
+        h->kind = (h->kind + 1) % (int) ARRAY_LEN(kinds);
         break;
     default:
         app_ask(h->view.app, "Dates (today, 3d, FROM..TO or empty):", "",

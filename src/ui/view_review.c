@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The review overlay: what is about to run and where, and the agreement without which nothing
- * does. A few nodes want a `y`; many, protected ones, or a command with a confirm rule want
- * their number. */
+ * does. A few nodes want a `y`; many, protected ones, another user, or a command with a confirm rule
+ * want their number. */
+#include "app_private.h"
 #include "vutil.h"
 
 #include "muster/base/alloc.h"
@@ -45,7 +46,11 @@ static struct review_view *self(struct view *v)
 
 static bool by_count(const struct review_view *r)
 {
-    return r->review.nodes.n > SMALL_MAX || r->review.protected_groups.n > 0 || r->review.confirm;
+    const struct batch_request *q = r->v.app->pending;
+    bool other_user = q && (q->over.become_user || q->wants_become_password ||
+                            (q->over.become && strcmp(q->over.become, "none") != 0));
+    return r->review.nodes.n > SMALL_MAX || r->review.protected_groups.n > 0 || r->review.confirm ||
+           other_user;
 }
 
 static void set_error(struct review_view *r, struct err *e)
@@ -157,6 +162,46 @@ static void say_options(struct review_view *r)
     strbuf_free(&b);
 }
 
+/* "as root by sudo, with a password"; NULL: the login user runs it, or the node says who. */
+static char *become_text(const struct batch_request *q)
+{
+    const struct settings *o = &q->over;
+    if (o->become && strcmp(o->become, become_name(BECOME_NONE)) == 0)
+        return x_strdup("as the login user, whatever a node says");
+    if (!o->become && !o->become_user && !q->wants_become_password)
+        return NULL;
+    return x_asprintf("as %s by %s%s", o->become_user ? o->become_user : "root",
+                      o->become ? o->become : "sudo (or the node's own way)",
+                      !q->wants_become_password ? ""
+                      : q->become_password      ? ", password given"
+                                                : ", password asked next");
+}
+
+static void say_if(struct review_view *r, const char *name, const char *text)
+{
+    if (text)
+        say(r, ROLE_NORMAL, name, text, 6);
+}
+
+/* What the command gets besides its line. */
+static void say_extras(struct review_view *r)
+{
+    const struct batch_request *q = r->v.app->pending;
+    CLEANUP_FREE char *become = become_text(q);
+    CLEANUP_FREE char *env = q->env ? strv_join(q->env, "\n") : NULL;
+    if (become)
+        say(r, ROLE_WARN, "Privilege", become, 2);
+    if (q->wants_password)
+        say(r, ROLE_NORMAL, "Login", q->password ? "password given" : "password asked next", 1);
+    say_if(r, "Transport", q->over.transport);
+    say_if(r, "Through", q->over.jump);
+    say_if(r, "Folder", q->chdir);
+    say_if(r, "Environ", env);
+    say_if(r, "Input", q->stdin_path);
+    if (q->pty)
+        say(r, ROLE_NORMAL, "Terminal", "yes: both streams are one", 1);
+}
+
 static void make_lines(struct review_view *r)
 {
     const struct batch_request *q = r->v.app->pending;
@@ -180,6 +225,7 @@ static void make_lines(struct review_view *r)
     }
     say(r, ROLE_TITLE, "Command", q->action ? q->action : "", COMMAND_LINES);
     say_options(r);
+    say_extras(r);
     if (q->label && *q->label)
         say(r, ROLE_NORMAL, "Label", q->label, 2);
     if (q->rerun_of) {
@@ -252,6 +298,46 @@ static void review_draw(struct view *v, struct surface *s, struct rect body, boo
     draw_question(r, s, body, focused);
 }
 
+/* --- passwords --- */
+
+static void password_given(struct app *a, struct secret *answer)
+{
+    if (!answer || !secret_len(answer) || !a->pending) {
+        app_toast(a, "no password: nothing was run");
+        return;
+    }
+    a->pending->password = secret_ref(answer);
+    review_go_on(a);
+}
+
+static void become_given(struct app *a, struct secret *answer)
+{
+    bool empty = !answer || !secret_len(answer);
+    if (!a->pending || !answer || (empty && !a->pending->password)) {
+        app_toast(a, "no password: nothing was run");
+        return;
+    }
+    a->pending->become_password = secret_ref(empty ? a->pending->password : answer);
+    review_go_on(a);
+}
+
+/* True when one that is wanted is being asked for. */
+static bool ask_passwords(struct app *a)
+{
+    const struct batch_request *q = a->pending;
+    if (q->wants_password && !q->password) {
+        app_ask_secret(a, "SSH password: ", password_given);
+        return true;
+    }
+    if (!q->wants_become_password || q->become_password)
+        return false;
+    const char *how = q->over.become ? q->over.become : become_name(BECOME_SUDO);
+    CLEANUP_FREE char *text = x_asprintf("%s password%s: ", how,
+                                         q->password ? " [defaults to SSH password]" : "");
+    app_ask_secret(a, text, become_given);
+    return true;
+}
+
 /* --- keys --- */
 
 static void run(struct review_view *r)
@@ -259,6 +345,8 @@ static void run(struct review_view *r)
     struct app *a = r->v.app;
     struct batch_created c;
     struct err e = ERR_INIT;
+    if (ask_passwords(a))
+        return;
     memset(&c, 0, sizeof c);
     a->pending->confirmed = true;
     a->pending->expect_count = r->review.nodes.n;
@@ -275,6 +363,13 @@ static void run(struct review_view *r)
     app_open_batch(a, number);
     app_toast(a, "#%lld started on %zu node%s", (long long) number, count,
               count == 1 ? "" : "s");
+}
+
+void review_go_on(struct app *a)
+{
+    struct view *v = a->n_overlays ? a->overlays[a->n_overlays - 1] : NULL;
+    if (v && v->ops == &view_review && self(v)->ok)
+        run(self(v));
 }
 
 static void entered(struct review_view *r)

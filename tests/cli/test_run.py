@@ -289,7 +289,11 @@ class Request(Case):
     def test_refused(self):
         ok = {'targetNodeIds': ['n001'], 'action': 'true'}
         for doc, words in (
-                (dict(ok, sudo=True), ['"sudo"', 'targetNodeIds']), (dict(ok, db='x'), ['"db"']),
+                (dict(ok, wudo=True), ['"wudo"', 'targetNodeIds']),
+                (dict(ok, **{'password-fd': 3}), ['"password-fd"', 'command line only']),
+                (dict(ok, **{'ask-sudo-password': True}), ['command line only']),
+                (dict(ok, sudo=True, become='su'), ['--sudo and --become']),
+                (dict(ok, env='1=2'), ['no name of a variable']), (dict(ok, db='x'), ['"db"']),
                 (dict(ok, type='task'), ['"type"', '"command"']), ({'targetNodeIds': []}, ['"action"']),
                 (dict(ok, action=1), ['"action"']), (dict(ok, targetNodeIds='n001'), ['array']),
                 (dict(ok, targetNodeIds=[1]), ['item 1']), (dict(ok, fanout='x'), ['"fanout"']),

@@ -117,7 +117,7 @@ static void bursts_are_text(void **state)
 
     harness_keys(h, "2 e");
     burst(h, "one\ntwo\nX");
-    assert_string_equal(h->app->form.command.text, "one\ntwo\nX");
+    assert_string_equal(h->app->form.fields[FORM_COMMAND].text, "one\ntwo\nX");
     harness_expect(h, "editing");
     harness_keys(h, "Esc 5 E C-u");
     burst(h, "a.csv\nq");
@@ -142,7 +142,7 @@ static void broken_inventory_stays(void **state)
     harness_expect(h, "28 hosts (stale)");
     harness_expect(h, "stale inventory: ");
     harness_expect(h, "web01");
-    field_set(&h->app->form.command, "true");
+    field_set(&h->app->form.fields[FORM_COMMAND], "true");
     harness_keys(h, "1 j j j Space x");
     harness_expect(h, "Refused");
     harness_keys(h, "Esc R");

@@ -44,7 +44,7 @@ static struct harness *fresh(void)
 
 static const char *command(struct harness *h)
 {
-    return h->app->form.command.text;
+    return h->app->form.fields[FORM_COMMAND].text;
 }
 
 static void test_fields(void **state)
@@ -59,8 +59,8 @@ static void test_fields(void **state)
     harness_keys(h, "k k k e BS '20' Tab BS Esc");
     harness_expect_not(h, "1 to 10000");
     harness_expect_not(h, "as 90s");
-    assert_string_equal(h->app->form.fanout.text, "20");
-    assert_string_equal(h->app->form.connect_timeout.text, "15");
+    assert_string_equal(h->app->form.fields[FORM_FANOUT].text, "20");
+    assert_string_equal(h->app->form.fields[FORM_CONNECT].text, "15");
     /* Enter edits and leaves; it never launches. */
     harness_keys(h, "k k k e Enter Enter Enter");
     assert_int_equal(h->app->n_overlays, 0);
@@ -146,7 +146,7 @@ static void test_review_keys(void **state)
     strbuf_init(&b, 0);
     for (int i = 0; i < 60; i++)
         strbuf_addf(&b, "echo %d\n", i);
-    field_set(&h->app->form.command, b.s);
+    field_set(&h->app->form.fields[FORM_COMMAND], b.s);
     strbuf_free(&b);
     harness_keys(h, "x");
     harness_expect(h, "echo 0");
@@ -166,19 +166,52 @@ static void test_pages_in_form(void **state)
 {
     struct harness *h = fresh();
     harness_keys(h, "2 PgDn");
-    harness_expect(h, ">Label");
+    harness_expect(h, ">More");
     harness_keys(h, "PgUp");
     harness_expect(h, ">Command");
     harness_keys(h, "C-d");
     harness_expect(h, ">Connect");
     harness_keys(h, "C-d");
-    harness_expect(h, ">Label");
+    harness_expect(h, ">More");
     harness_keys(h, "C-u");
-    harness_expect(h, ">Fan-out");
+    harness_expect(h, ">Connect");
     harness_keys(h, "C-b");
     harness_expect(h, ">Command");
     harness_keys(h, "C-f");
-    harness_expect(h, ">Label");
+    harness_expect(h, ">More");
+    harness_free(h);
+}
+
+/* What is behind More is folded into one line, with what it says; errors show there too. */
+static void test_more(void **state)
+{
+    struct harness *h = fresh();
+    harness_keys(h, "1 / 'stage1' Enter G Space 2 e 'id' Esc G");
+    harness_expect_not(h, "Run as");
+    harness_keys(h, "Enter");
+    harness_expect_not(h, "Targets --");
+    harness_keys(h, "j Enter");
+    assert_string_equal(h->app->form.fields[FORM_ASK_LOGIN].text, "yes");
+    harness_keys(h, "e");
+    assert_int_equal(h->app->form.fields[FORM_ASK_LOGIN].len, 0);
+    harness_keys(h, "j e 'postgres' Enter e 'dubious' Enter");
+    harness_expect(h, "sudo su doas none");
+    harness_keys(h, "k e C-u 'su' Enter Enter");
+    assert_string_equal(h->app->form.fields[FORM_ASK_BECOME].text, "yes");
+    harness_keys(h, "j e '/srv' Enter e '1A=b' Enter");
+    harness_expect(h, "A=b C='d e'");
+    harness_keys(h, "k e C-u 'A=b C=\"d e\"' Enter e '/no/such/file' Enter");
+    harness_expect(h, "no such file");
+    harness_expect(h, "x cannot run yet: a field under More is wrong");
+    harness_keys(h, "k e C-u '/in/%n.txt' Enter G e 'bastion' Esc");
+    golden_sizes(h, "action-more");
+    harness_size(h, 80, 24);
+    harness_keys(h, "g j j j j j j Enter");
+    harness_expect_not(h, "Environ   ");
+    harness_expect(h, "Run as postgres, By su");
+    /* The review names the file that is not there. */
+    harness_keys(h, "x");
+    harness_expect(h, "input files cannot be read: /in/stage1.txt");
     harness_free(h);
 }
 
@@ -195,6 +228,57 @@ static void test_review_protected(void **state)
     assert_int_equal(h->app->n_overlays, 1);
     assert_int_equal(h->app->batch, 0);
     harness_golden(h, "review-protected-80x24");
+    harness_free(h);
+}
+
+static void wait_for(struct harness *h, const char *text);
+static struct harness *local(void);
+
+/* A password that is wanted is asked for once the run is agreed to; without one nothing runs. */
+static void test_password_is_asked(void **state)
+{
+    struct harness *h = local();
+    field_set(&h->app->form.fields[FORM_ASK_LOGIN], "yes");
+    field_set(&h->app->form.fields[FORM_BECOME], "none");
+    harness_keys(h, "1 / 'here01' Enter G Space 2 e 'echo fine' Esc x");
+    harness_expect(h, "password asked next");
+    harness_keys(h, "y");
+    harness_expect(h, "SSH password:");
+    harness_keys(h, "'secret' BS BS BS BS BS BS BS 'Xyz'");
+    harness_expect_not(h, "Xyz");
+    harness_expect(h, "SSH password: ***");
+    harness_keys(h, "Esc");
+    harness_expect(h, "no password: nothing was run");
+    assert_int_equal(h->app->batch, 0);
+    assert_int_equal(h->app->n_overlays, 1);
+    harness_keys(h, "y Enter");
+    assert_int_equal(h->app->batch, 0);
+    harness_keys(h, "y 'Xyz' Enter");
+    assert_int_equal(h->app->batch, 1);
+    wait_for(h, "Success: the command succeeded on the node.");
+    /* A rerun knows that there was one. */
+    harness_keys(h, "r a");
+    harness_expect(h, "password asked next");
+    harness_free(h);
+}
+
+/* Another user wants the number, however few the nodes; its password follows. */
+static void test_become_wants_the_number(void **state)
+{
+    struct harness *h = local();
+    field_set(&h->app->form.fields[FORM_RUN_AS], "app");
+    field_set(&h->app->form.fields[FORM_ASK_BECOME], "yes");
+    field_set(&h->app->form.fields[FORM_ENV], "A=b C='d e'");
+    harness_keys(h, "1 / 'here01' Enter G Space 2 e 'id' Esc x");
+    harness_expect(h, "Privilege as app by sudo");
+    harness_expect(h, "password asked next");
+    harness_expect(h, "C=d e");
+    harness_keys(h, "y");
+    assert_int_equal(h->app->n_overlays, 1);
+    harness_keys(h, "'1' Enter");
+    harness_expect(h, "sudo password:");
+    harness_keys(h, "Esc Esc");
+    assert_int_equal(h->app->batch, 0);
     harness_free(h);
 }
 
@@ -263,7 +347,7 @@ static void test_review_hostile(void **state)
 {
     struct harness *h = fresh();
     harness_keys(h, "1 / 'stage1' Enter G Space 2");
-    field_set(&h->app->form.command, "printf '\x1b[2J' # \xe2\x80\xae");
+    field_set(&h->app->form.fields[FORM_COMMAND], "printf '\x1b[2J' # \xe2\x80\xae");
     harness_keys(h, "x");
     harness_expect(h, "printf '^[[2J' # <U+202E>");
     harness_free(h);
@@ -272,7 +356,9 @@ static void test_review_hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_number_is_edited),
+        cmocka_unit_test(test_number_is_edited), cmocka_unit_test(test_more),
+        cmocka_unit_test(test_password_is_asked),
+        cmocka_unit_test(test_become_wants_the_number),
         cmocka_unit_test(test_fields),         cmocka_unit_test(test_history),
         cmocka_unit_test(test_refusals),       cmocka_unit_test(test_review_small),
         cmocka_unit_test(test_review_protected), cmocka_unit_test(test_run_small),

@@ -117,6 +117,11 @@ void engine_counts(struct engine *e, struct engine_counts *c);
 /* The transports of this build (core/settings.h has the table), NULL-terminated. */
 const struct transport_ops *const *engine_transports(void);
 
+/* The types of the keys that an agent holds ("ssh-ed25519"). Blocks, with a deadline. 0, or below it
+ * with what went wrong. Any thread. */
+int engine_agent_types(const char *socket_path, int64_t timeout_ms, struct strv *types,
+                       struct err *e);
+
 /* Once in main, before any thread: libssh2_init. 0 or -ERR_INTERNAL. */
 int engine_global_init(struct err *e);
 /* Of libssh2, the one it runs with; static. */

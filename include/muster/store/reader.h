@@ -94,6 +94,9 @@ int reader_nodes(struct reader *r, int64_t number, struct strv *out, struct err 
 int reader_nodes_by_result(struct reader *r, int64_t number, const char *what,
                            struct nodeset *out, struct err *e);
 
+/* Looks at every page. 0, or -ERR_STORE with the first fault. */
+int reader_integrity(struct reader *r, struct err *e);
+
 /* Classes of equal results: same reason, exit code, stdout and stderr. Largest first, ended
  * executions only. */
 struct output_class {

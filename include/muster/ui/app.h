@@ -20,15 +20,55 @@ struct exec_filter;
 struct fleet;
 struct mclock;
 struct reader;
+struct secret;
 struct service;
 
 enum pane { PANE_TARGETS, PANE_ACTION, PANE_PROGRESS, PANE_RESULTS, PANE_HISTORY, PANE_COUNT };
 #define OVERLAY_MAX 8
 
-/* The action form: text as typed; checked by service_review(). */
-struct form {
-    struct field command, user, fanout, connect_timeout, command_timeout, label;
+/* FORM(ID, label of at most 9 columns, kind, what an empty one means; "": as configured). What stands
+ * behind MORE is folded away until that is opened. TEXT, a SWITCH that Enter turns, or the FOLD. */
+#define FORM_TABLE(FORM)                                                                       \
+    FORM(COMMAND, "Command", TEXT, "(a shell line; e edits, Up and C-r recall)")               \
+    FORM(USER, "User", TEXT, "(each node's)")                                                  \
+    FORM(FANOUT, "Fan-out", TEXT, "")                                                          \
+    FORM(CONNECT, "Connect", TEXT, "")                                                         \
+    FORM(TIMEOUT, "Run limit", TEXT, "")                                                       \
+    FORM(LABEL, "Label", TEXT, "(none)")                                                       \
+    FORM(MORE, "More", FOLD, "(Enter: sudo, input, ..)")                                       \
+    FORM(ASK_LOGIN, "Password", SWITCH, "(keys only)")                                         \
+    FORM(RUN_AS, "Run as", TEXT, "(the login user)")                                           \
+    FORM(BECOME, "By", TEXT, "(sudo, or the node's)")                                          \
+    FORM(ASK_BECOME, "Sudo pass", SWITCH, "(none)")                                            \
+    FORM(CHDIR, "Folder", TEXT, "(the login's)")                                               \
+    FORM(ENV, "Environ", TEXT, "(A=b C='d e')")                                                \
+    FORM(STDIN, "Input", TEXT, "(a file; %n: the node)")                                       \
+    FORM(PTY, "Terminal", SWITCH, "(none)")                                                    \
+    FORM(TRANSPORT, "Transport", TEXT, "(each node's)")                                        \
+    FORM(JUMP, "Jump", TEXT, "(each node's)")
+
+enum form_id {
+#define FORM(id, label, kind, empty) FORM_##id,
+    FORM_TABLE(FORM)
+#undef FORM
+        FORM_COUNT
 };
+enum form_kind { FORM_KIND_TEXT, FORM_KIND_SWITCH, FORM_KIND_FOLD };
+struct form_row {
+    const char *label;
+    enum form_kind kind;
+    const char *empty;
+};
+
+/* The action form: text as typed; checked by service_review(). A switch that is on has a text. */
+struct form {
+    struct field fields[FORM_COUNT];
+};
+const struct form_row *form_row(enum form_id id);
+/* What is wrong with a field, as a static text that fits beside it; NULL: nothing. */
+const char *form_error(const struct form *f, enum form_id id);
+/* What the folded fields say, "" where they say nothing; caller frees. */
+char *form_more_text(const struct form *f);
 
 struct app {
     struct service *service;
@@ -88,6 +128,9 @@ const char *app_message(const struct app *a, size_t i); /* newest first; NULL pa
  * was closed by Esc). */
 void app_ask(struct app *a, const char *question, const char *initial,
              void (*done)(struct app *a, const char *text));
+/* The same with an answer that is not shown: done(app, secret) gets a reference of its own (NULL: Esc). */
+void app_ask_secret(struct app *a, const char *question,
+                    void (*done)(struct app *a, struct secret *answer));
 /* Starts the review of what the form and the selection say (x), or of a rerun. */
 void app_review_form(struct app *a);
 void app_review_rerun(struct app *a, int64_t number);

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The doctor's checks of what SSH needs: the program, the agent, keys, known hosts. */
+#include "doctor.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/vec.h"
+#include "muster/core/fleet.h"
+#include "muster/service/service.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define AGENT_MS 2000
+/* LIMIT: of a key's file, only its head is looked at; of known_hosts, this much. */
+#define HEAD_MAX 64
+#define HOSTS_MAX ((size_t) 64 << 20)
+
+/* --- the program --- */
+
+/* What `ssh -V` says, its first line; NULL: there is none that runs. */
+static char *ssh_version(void)
+{
+    static const char *const argv[] = {"ssh", "-V", NULL};
+    char line[128] = "";
+    int fds[2], status = 0;
+    pid_t pid;
+    posix_spawn_file_actions_t actions;
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return NULL;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, fds[1], STDERR_FILENO);
+    int rc = posix_spawnp(&pid, "ssh", &actions, NULL, (char *const *) argv, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(fds[1]);
+    ssize_t n = rc == 0 ? read(fds[0], line, sizeof line - 1) : 0;
+    close(fds[0]);
+    if (rc == 0)
+        waitpid(pid, &status, 0);
+    line[n > 0 ? n : 0] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    return rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && *line ? x_strdup(line) : NULL;
+}
+
+struct finding check_ssh(struct service *s)
+{
+    char *version = ssh_version();
+    if (version)
+        return finding(GOOD, version, NULL);
+    return finding(ADVICE, x_strdup("no ssh program: only the common keywords of ssh_config are read, and "
+                                    "nothing goes by the transport openssh (certificates, FIDO keys, "
+                                    "GSSAPI)"),
+                   "install OpenSSH's client (package openssh-client)");
+}
+
+/* --- the agent --- */
+
+static bool is_ours(const char *type)
+{
+    return strcmp(type, "ssh-ed25519") == 0 || strncmp(type, "ecdsa-sha2-nistp", 16) == 0;
+}
+
+struct finding check_agent(struct service *s)
+{
+    const char *path = getenv("SSH_AUTH_SOCK");
+    CLEANUP_ERR struct err e = ERR_INIT;
+    struct strv types = STRV_INIT;
+    size_t ours = 0;
+    if (!path || !*path)
+        return finding(ADVICE, x_strdup("no agent (SSH_AUTH_SOCK is not set)"),
+                       "start one and add your keys (eval $(ssh-agent); ssh-add), else passphrases are "
+                       "asked for in every run");
+    if (service_agent_types(path, AGENT_MS, &types, &e) != 0)
+        return finding(BAD, x_asprintf("the agent at %s does not answer: %s", path, e.msg),
+                       "start a new one, or unset SSH_AUTH_SOCK");
+    size_t n = types.n;
+    for (size_t i = 0; i < n; i++)
+        ours += is_ours(types.v[i]);
+    strv_clear(&types);
+    if (n == 0)
+        return finding(ADVICE, x_asprintf("%s holds no key", path), "ssh-add adds yours");
+    return finding(GOOD, x_asprintf("%s: %zu key%s, %zu ed25519 or ECDSA%s", path, n, n == 1 ? "" : "s",
+                                    ours, ours < n ? " (what only ssh can do with the others goes by the "
+                                                     "transport openssh)"
+                                                   : ""),
+                   NULL);
+}
+
+/* --- keys --- */
+
+static bool is_private_key(const char *path)
+{
+    char head[HEAD_MAX + 1];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return errno == EACCES && !strstr(path, ".pub");
+    ssize_t n = read(fd, head, HEAD_MAX);
+    close(fd);
+    head[n > 0 ? n : 0] = '\0';
+    return strncmp(head, "-----BEGIN ", 11) == 0 && strstr(head, "PRIVATE KEY");
+}
+
+static void add_key(struct strv *keys, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && !strv_has(keys, path) && is_private_key(path))
+        strv_push(keys, path);
+}
+
+static void keys_of_folder(const char *dir, struct strv *keys)
+{
+    DIR *d = opendir(dir);
+    struct dirent *entry;
+    while (d && (entry = readdir(d)) != NULL) {
+        CLEANUP_FREE char *path = io_join(dir, entry->d_name);
+        add_key(keys, path);
+    }
+    if (d)
+        closedir(d);
+}
+
+/* Those that the inventory names. */
+static void keys_of_inventory(struct service *s, struct strv *keys)
+{
+    const struct fleet *f = service_fleet(s, NULL);
+    for (size_t i = 0; f && i < f->n_nodes; i++) {
+        const struct strv *lists[] = {&f->nodes[i].base.identity, &f->nodes[i].over.identity};
+        for (size_t k = 0; k < ARRAY_LEN(lists); k++)
+            for (size_t j = 0; j < lists[k]->n; j++) {
+                CLEANUP_FREE char *path = io_expand_tilde(lists[k]->v[j]);
+                add_key(keys, path);
+            }
+    }
+}
+
+static struct finding judge_keys(const struct strv *keys)
+{
+    struct strbuf open_ones, unreadable;
+    struct stat st;
+    strbuf_init(&open_ones, 4096);
+    strbuf_init(&unreadable, 4096);
+    for (size_t i = 0; i < keys->n; i++) {
+        if (stat(keys->v[i], &st) == 0 && (st.st_mode & 077))
+            strbuf_addf(&open_ones, " %s", keys->v[i]);
+        if (access(keys->v[i], R_OK) != 0)
+            strbuf_addf(&unreadable, " %s", keys->v[i]);
+    }
+    struct finding f;
+    if (open_ones.len) {
+        CLEANUP_FREE char *remedy = x_asprintf("chmod 600%s", open_ones.s);
+        f = finding(BAD, x_asprintf("can be read by others, so ssh refuses them:%s", open_ones.s), remedy);
+    } else if (unreadable.len) {
+        CLEANUP_FREE char *remedy = x_asprintf("own them, and chmod 600%s", unreadable.s);
+        f = finding(BAD, x_asprintf("cannot be read:%s", unreadable.s), remedy);
+    } else if (keys->n == 0) {
+        f = finding(ADVICE, x_strdup("no private key in ~/.ssh, and none in the inventory"),
+                    "ssh-keygen -t ed25519, or an agent, or identity in the inventory, or -A");
+    } else {
+        f = finding(GOOD, x_asprintf("%zu private key file%s, read by you alone", keys->n,
+                                     keys->n == 1 ? "" : "s"), NULL);
+    }
+    strbuf_free(&open_ones);
+    strbuf_free(&unreadable);
+    return f;
+}
+
+struct finding check_keys(struct service *s)
+{
+    CLEANUP_FREE char *dir = io_expand_tilde("~/.ssh");
+    struct stat st;
+    struct strv keys = STRV_INIT;
+    if (stat(dir, &st) == 0 && (st.st_mode & 022)) {
+        CLEANUP_FREE char *remedy = x_asprintf("chmod 700 %s", dir);
+        return finding(BAD, x_asprintf("%s can be written by others", dir), remedy);
+    }
+    keys_of_folder(dir, &keys);
+    keys_of_inventory(s, &keys);
+    struct finding f = judge_keys(&keys);
+    strv_clear(&keys);
+    return f;
+}
+
+/* --- known hosts --- */
+
+/* Lines that say something; -1: it cannot be read. */
+static long count_entries(const char *path)
+{
+    struct strbuf text;
+    strbuf_init(&text, HOSTS_MAX);
+    long n = io_read_file(path, HOSTS_MAX, &text, NULL) == 0 ? 0 : -1;
+    for (char *line, *rest = text.s; n >= 0 && rest && (line = strsep(&rest, "\n")) != NULL;) {
+        line += strspn(line, " \t\r");
+        n += *line && *line != '#';
+    }
+    strbuf_free(&text);
+    return n;
+}
+
+struct finding check_known_hosts(struct service *s)
+{
+    static const char *const files[] = {"~/.ssh/known_hosts", "~/.ssh/known_hosts2",
+                                        "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"};
+    struct strbuf b;
+    long all = 0;
+    strbuf_init(&b, 0);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        CLEANUP_FREE char *path = io_expand_tilde(files[i]);
+        if (access(path, F_OK) != 0)
+            continue;
+        long n = count_entries(path);
+        if (n < 0) {
+            strbuf_free(&b);
+            CLEANUP_FREE char *remedy = x_asprintf("chmod %s %s, as its owner", i < 2 ? "600" : "644",
+                                                   path);
+            return finding(BAD, x_asprintf("%s cannot be read: its hosts are unknown", path), remedy);
+        }
+        all += n;
+        strbuf_addf(&b, "%s%s: %ld", b.len ? ", " : "", path, n);
+    }
+    char *text = strbuf_steal(&b);
+    if (all)
+        return finding(GOOD, text, NULL);
+    free(text);
+    return finding(ADVICE, x_strdup("no known host: every one is unknown, and refused"),
+                   "connect once by ssh, use ssh-keyscan, or -o StrictHostKeyChecking=accept-new");
+}

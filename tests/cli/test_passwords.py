@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Passwords: asked for on the terminal without echo, read from a descriptor, never kept, never seen."""
+import os
+import pty
+import select
+import signal
+import subprocess
+import termios
+import time
+
+from lib import MUSTER, Case, main, until
+
+# What sudo is to muster: -S reads the password from standard input after the prompt of -p.
+SUDO = r"""#!/bin/sh
+echo "$@" >>"$MUSTER_TEST/sudo.args"
+prompt= user=root
+while [ $# -gt 0 ]; do
+    case $1 in
+    -p) prompt=$2; shift 2;;
+    --prompt=*) prompt=${1#*=}; shift;;
+    -u) user=$2; shift 2;;
+    --) shift; break;;
+    -*) shift;;
+    *) break;;
+    esac
+done
+printf %s "$prompt" >&2
+IFS= read -r got
+[ "$got" = "Sesame!" ] || { echo "Sorry, try again." >&2; printf %s "$prompt" >&2; exit 1; }
+echo "$user" >>"$MUSTER_TEST/sudo.users"
+exec "$@"
+"""
+
+
+class Terminal:
+    """muster as the session leader of a terminal of its own."""
+
+    def __init__(self, case, *args):
+        self.seen = b''
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            os.chdir(case.dir)
+            os.execve(MUSTER, [MUSTER, *args], case.env)
+        self.status = None
+
+    def read(self, gap=0.05):
+        if select.select([self.master], [], [], gap)[0]:
+            try:
+                piece = os.read(self.master, 65536)
+            except OSError:
+                return False
+            self.seen += piece
+            return bool(piece)
+        return True
+
+    def expect(self, text, deadline=20):
+        end = time.monotonic() + deadline
+        while text not in self.seen:
+            if time.monotonic() > end or not self.read():
+                raise AssertionError('%r was not shown: %r' % (text, self.seen))
+
+    def echo(self):
+        return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
+
+    def type(self, text):
+        os.write(self.master, text)
+
+    def end(self, deadline=30):
+        """Its exit status, or minus the signal that ended it."""
+        stop = time.monotonic() + deadline
+        while self.status is None:
+            self.read()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > stop:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError('no end: %r' % self.seen)
+        while select.select([self.master], [], [], 0)[0] and self.read():
+            pass
+        os.close(self.master)
+        return self.status
+
+
+class Passwords(Case):
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path('bin'))
+        with open(self.path('bin', 'sudo'), 'w') as f:
+            f.write(SUDO)
+        os.chmod(self.path('bin', 'sudo'), 0o755)
+        self.env['PATH'] = self.path('bin') + ':' + self.env['PATH']
+
+    def nowhere(self, *secrets):
+        """None of the files that muster has written holds any of these."""
+        for folder, _, names in os.walk(self.dir):
+            for name in names:
+                with open(os.path.join(folder, name), 'rb') as f:
+                    text = f.read()
+                for secret in secrets:
+                    if name != 'sudo':
+                        self.assertNotIn(secret, text, os.path.join(folder, name))
+
+    def test_asked_once_without_echo(self):
+        t = Terminal(self, 'run', '-A', '--become', 'none', '-w', 'n[001-003]', '--', 'echo fine')
+        t.expect(b'SSH password: ')
+        self.assertFalse(t.echo())
+        self.assertEqual(self.rows(), (0, 0))  # before anything is written
+        t.type(b'Sesame!\n')
+        t.expect(b'n003: fine')
+        self.assertEqual(t.end(), 0)
+        self.assertEqual(t.seen.count(b'password'), 1)
+        self.assertNotIn(b'Sesame', t.seen)
+        self.nowhere(b'Sesame!')
+        self.assertTrue(self.status()['batch']['parameters']['password'])
+
+    def test_interrupted(self):
+        for key, ends in ((b'\x03', -signal.SIGINT), (b'\x1c', -signal.SIGQUIT)):
+            t = Terminal(self, 'run', '-A', '-w', 'n001', '--', 'echo fine')
+            t.expect(b'SSH password: ')
+            self.assertFalse(t.echo())
+            t.type(b'Ses' + key)
+            self.assertEqual(t.end() if key != b'\x03' else self.end_with_echo(t), ends)
+        self.assertEqual(self.rows(), (0, 0))
+
+    def end_with_echo(self, t):
+        """The end, with a look at the terminal before it goes: the echo is on again."""
+        until(lambda: t.read(0) and t.echo(), 'the echo')
+        return t.end()
+
+    def test_no_answer(self):
+        t = Terminal(self, 'run', '-A', '-w', 'n001', '--', 'echo fine')
+        t.expect(b'SSH password: ')
+        t.type(b'\n')
+        self.assertEqual(t.end(), 2)
+        self.assertIn(b'nothing was run', t.seen)
+        self.assertEqual(self.rows(), (0, 0))
+
+    def test_stopped_and_continued(self):
+        shell = Terminal.__new__(Terminal)
+        shell.seen, shell.status = b'', None
+        shell.pid, shell.master = pty.fork()
+        if shell.pid == 0:
+            os.chdir(self.dir)
+            os.execve('/bin/bash', ['bash', '--norc', '--noediting', '-i'], dict(self.env, PS1='$ '))
+        shell.expect(b'$ ')
+        shell.type(MUSTER.encode() + b' run -A --become none -w n001 -- echo fine\n')
+        shell.expect(b'SSH password: ')
+        shell.type(b'\x1a')
+        shell.expect(b'Stopped')
+        until(lambda: shell.read(0) and shell.echo(), 'the echo')
+        shell.seen = b''
+        shell.type(b'fg\n')
+        shell.expect(b'SSH password: ')
+        self.assertFalse(shell.echo())
+        shell.type(b'Sesame!\n')
+        shell.expect(b'n001: fine')
+        shell.expect(b'$ ')
+        shell.type(b'exit\n')
+        self.assertEqual(shell.end(), 0)
+
+    def test_from_a_descriptor(self):
+        r, w = os.pipe()
+        os.write(w, b'Sesame!\nSecond!\n')
+        os.close(w)
+        p = subprocess.run([MUSTER, 'run', '--password-fd', str(r), '-w', 'n001', '--json', '--',
+                            'cat /proc/self/environ; ls -l /proc/self/fd'],
+                           env=self.env, pass_fds=[r], capture_output=True, start_new_session=True)
+        # One line of it: the rest is still there for whoever reads on.
+        self.assertEqual(os.read(r, 100), b'Second!\n')
+        os.close(r)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertNotIn(b'Sesame', p.stdout + p.stderr)
+        self.nowhere(b'Sesame!')
+
+    def test_a_rerun_asks_again(self):
+        p = self.muster('run', '--password-fd', '0', '-w', 'n001', '--', 'true', input=b'Sesame!\n')
+        self.assertEqual(p.rc, 0, str(p))
+        self.refused(self.muster('rerun', '--all'), 2, 'no terminal', '--password-fd N')
+        self.ok('rerun', '--all', '--password-fd', '0', input=b'Sesame!\n')
+        t = Terminal(self, 'rerun', '--all')
+        t.expect(b'SSH password: ')
+        t.type(b'Sesame!\n')
+        self.assertEqual(t.end(), 0)
+        self.assertEqual(self.rows()[0], 3)
+
+    def test_one_reader_of_standard_input(self):
+        for flags, words in ((['-w', 'n001', '--stdin', '-', '--password-fd', '0'],
+                              ['--stdin -', '--password-fd 0']),
+                             (['-w', '-', '--stdin', '-'], ['standard input']),
+                             (['-w', '-', '--sudo-password-fd', '0'], ['standard input'])):
+            self.refused(self.muster('run', *flags, '--', 'true', input=b'n001\n'), 2, *words)
+        self.write('request.json', '{}')
+        self.refused(self.muster('run', '--request', '-', '--stdin', '-', input=b'{"action": "true"}'), 2,
+                     '--request -', '--stdin -')
+        self.assertEqual(self.rows(), (0, 0))
+
+    def test_what_does_not_go_together(self):
+        for flags, words in ((['-A', '--password-fd', '5'], ['--ask-password', '--password-fd']),
+                             (['-K', '--sudo-password-fd', '5'], ['--sudo-password-fd']),
+                             (['--sudo', '--become', 'su'], ['--sudo and --become']),
+                             (['--sudo=a', '--become-user', 'b'], ['--sudo=a and --become-user']),
+                             (['--become', 'none', '-K'], ['--become none', '--ask-sudo-password']),
+                             (['--become', 'pseudo'], ['sudo|su|doas|none']),
+                             (['--sudo='], ['--sudo=', 'empty']),
+                             (['--env', 'A'], ['NAME=VALUE']), (['--env', 'A B=c'], ['no name']),
+                             (['--transport', 'telnet'], ['ssh|openssh|local|exec']),
+                             (['--stdin', '/no/such'], ['/no/such', 'No such file']),
+                             (['--stdin', '.'], ['a folder']),
+                             (['--stdin', 'in.%n'], ['2 of 2 input files', 'in.n002']),
+                             (['--password-fd', '77'], ['--password-fd 77', 'Bad file descriptor'])):
+            r = self.muster('run', '-w', 'n[001-002]', *flags, '--', 'true')
+            self.refused(r, 2, *words)
+        self.assertEqual(self.rows(), (0, 0))
+
+    def test_sudo_by_its_own_protocol(self):
+        t = Terminal(self, 'run', '-K', '-w', 'n[001-002]', '--', 'echo by sudo')
+        t.expect(b'sudo password: ')
+        self.assertFalse(t.echo())
+        t.type(b'Sesame!\n')
+        t.expect(b'n002: by sudo')
+        self.assertEqual(t.end(), 0)
+        self.assertEqual(self.read('sudo.users'), b'root\nroot\n')
+        self.assertIn(b'-S', self.read('sudo.args'))
+        self.assertNotIn(b'Sesame', self.read('sudo.args') + t.seen)
+        self.nowhere(b'Sesame!')
+
+    def test_sudo_takes_the_ssh_password(self):
+        t = Terminal(self, 'run', '-A', '-K', '--sudo=app', '-w', 'n001', '--', 'echo by sudo')
+        t.expect(b'SSH password: ')
+        t.type(b'Sesame!\n')
+        t.expect(b'[defaults to SSH password]: ')
+        t.type(b'\n')
+        t.expect(b'n001: by sudo')
+        self.assertEqual(t.end(), 0)
+        self.assertEqual(self.read('sudo.users'), b'app\n')
+
+    def test_detached(self):
+        t = Terminal(self, 'run', '-K', '--detach', '-w', 'n001', '--', 'echo by sudo')
+        t.expect(b'sudo password: ')
+        t.type(b'Sesame!\n')
+        self.assertEqual(t.end(), 0)
+        d = self.wait_ended()
+        self.assertEqual(d['executions'][0]['result']['stdout'], 'by sudo\n')
+
+
+if __name__ == '__main__':
+    main()
