@@ -15,8 +15,10 @@ int engine_global_init(struct err *e)
     /* A helper that was left behind may still be in libcrypto when main returns, so that does not
      * take itself down. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+#ifndef __SANITIZE_ADDRESS__ /* it does not look there for what is still pointed to */
     /* Private keys lie in locked pages that no core dump has. Where it cannot be had, in others. */
     CRYPTO_secure_malloc_init(SECURE_HEAP, SECURE_LEAST);
+#endif
 
     int rc = libssh2_init(0);
 

@@ -23,6 +23,9 @@ class AuthTest(harness.SshTest):
         env = {"CLIENT_QUESTIONS": self.asked, "CLIENT_LOG": self.log, **kw.pop("env", {})}
         return self.client(*[x for a in answers for x in ("-P", a)], *args, env=env, **kw)
 
+    def client(self, *args, env=None, **kw):
+        return super().client(*args, env={**harness.LIBRARY_LEAKS, **(env or {})}, **kw)
+
     def questions(self):
         with open(self.asked, encoding="utf-8") as f:
             return f.read().splitlines()
