@@ -4,6 +4,7 @@
 #include "ssh_conn.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/clock.h"
 #include "muster/base/log.h"
 #include "muster/base/secret.h"
 #include "muster/base/text.h"
@@ -13,6 +14,7 @@
 #define FEED_SIZE 16384
 #define FEED_QUEUED ((size_t) 64 << 10) /* what may wait for the socket before feeding stops */
 #define FEED_TURN ((size_t) 512 << 10)  /* fed in one go: then it is the other sessions' turn */
+#define CLOSE_WAIT_MS 2000              /* for the server to close the channel */
 #define TTY_EOF 4                       /* ^D */
 #define STREAM_NONE 99    /* nobody writes it: reading it only keeps the protocol going */
 
@@ -207,13 +209,25 @@ static int pump(struct conn *c)
     return 0;
 }
 
-/* Nothing more will come, and nothing more is read: a command that has closed its output may still
- * want the rest of its input. */
+/* Nothing more will come. A command that has closed its output may still read the rest of its input,
+ * and a server that gets our CLOSE while it does may forget to tell how the command ended: so the
+ * server closes first, as they all do within a moment of the command's end. */
 static bool finished(struct conn *c)
 {
+    int64_t now = mono_ms(session_clock(c->session));
+
     if (!libssh2_channel_eof(c->channel))
         return false;
-    return c->feed.done || libssh2_channel_wait_closed(c->channel) == 0;
+    if (libssh2_channel_wait_closed(c->channel) == 0)
+        return true;
+    if (!c->feed.done)
+        return false;
+    if (!c->eof_ms) {
+        c->eof_ms = now;
+        if (!conn_stopping(c))
+            session_timer(c->session, CLOSE_WAIT_MS);
+    }
+    return now - c->eof_ms >= CLOSE_WAIT_MS;
 }
 
 enum go conn_run(struct conn *c)
