@@ -45,6 +45,7 @@ struct app *app_new(struct service *s, const struct mclock *clock, bool read_onl
     a->priv = x_calloc(1, sizeof *a->priv);
     a->priv->who = who_text();
     a->priv->poll_gap = POLL_MS;
+    a->priv->key_ms = INT64_MIN / 2;
     a->priv->poll_at = a->priv->fleet_at = mono_ms(clock);
     field_init(&a->priv->question.field);
     selection_init(&a->sel);
@@ -401,6 +402,8 @@ int64_t app_tick(struct app *a)
     if (p->quit_when_idle && (service_idle(a->service) || service_stuck(a->service)))
         a->quit = true;
     if (p->quit_when_idle && next > now + POLL_MS)
+        next = now + POLL_MS;
+    if (p->question_waits && next > now + POLL_MS)
         next = now + POLL_MS;
     if (a->toast[0] && a->toast_until_ms < next)
         next = a->toast_until_ms;

@@ -125,7 +125,7 @@ static void standing_text(struct app *a, const struct layout *l, struct surface 
         snprintf(text, sizeof text, "%s", a->priv->trouble);
         role = ROLE_FAIL;
     } else if (a->priv->question_waits) {
-        snprintf(text, sizeof text, "a question waits: leave this field (Esc) to answer it");
+        snprintf(text, sizeof text, "a question waits until nothing is typed (Esc leaves a field)");
     } else if (a->priv->quit_when_idle) {
         snprintf(text, sizeof text, "cancelled; muster quits when all has stopped");
     } else if (a->fleet_error) {

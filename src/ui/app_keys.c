@@ -269,6 +269,7 @@ void app_key(struct app *a, const struct key *k)
     app_refresh_fleet(a);
     a->dirty = true;
     p->poll_gap = POLL_MS;
+    p->key_ms = now;
     if (p->poll_at > now)
         p->poll_at = now;
     p->toast_new = false;

@@ -92,6 +92,7 @@ struct app_private {
     bool export_filtered;
     int64_t tell_cancel; /* the batch whose cancel has still to be told */
 
+    int64_t key_ms;      /* of the last key */
     uint64_t ask_user;   /* the service's question that the prompt is about */
     bool question_waits; /* one of a batch, which would take the keys of what is being typed */
     bool leave;          /* quit, and let the batches run on */

@@ -3,10 +3,12 @@
 #include "app_private.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/clock.h"
 #include "muster/base/text.h"
 
 #include <string.h>
 
+#define QUIET_MS 500  /* since the last key, before a batch may ask */
 #define ANSWER_MIN 24 /* columns that a line of text is typed in, at least */
 
 void question_close(struct app *a)
@@ -104,7 +106,8 @@ static void check_user_question(struct app *a)
     } else {
         if (p->active && p->user_question && p->user_question != q.id)
             question_close(a);
-        if (!p->active && !types_text(a))
+        bool quiet = mono_ms(a->clock) - a->priv->key_ms >= QUIET_MS;
+        if (!p->active && quiet && !types_text(a))
             show_user_question(a, &q);
         user_question_clear(&q);
     }

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import re
+import subprocess
+import sqlite3
 
-from lib import Case, main
+from lib import Case, main, until
 
 TIME = re.compile(r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$')
 UUID = re.compile(r'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
@@ -166,6 +168,53 @@ class Shapes(Case):
             self.assertIn(x['verdict'], ('ok', 'advice', 'BAD'))
             self.assertEqual(x['remedy'] is None, x['verdict'] == 'ok', x)
         self.assertRegex(self.ok('doctor').text, r'inventory +ok +204 nodes, 4 groups')
+
+    def findings(self, **env):
+        return {x['check']: x for x in self.ok('doctor', '--json', env=env).json}
+
+    def test_doctor_remedies(self):
+        ssh = self.path('home', '.ssh')
+        os.mkdir(ssh, 0o700)
+        self.write('home/.ssh/known_hosts', '# none\n\nh1 ssh-ed25519 AAAA\n|1|x|y ssh-ed25519 AAAA\n')
+        self.write('home/.ssh/work', '-----BEGIN OPENSSH PRIVATE KEY-----\n')
+        self.write('home/.ssh/work.pub', 'ssh-ed25519 AAAA\n')
+        os.chmod(os.path.join(ssh, 'work'), 0o640)
+        d = self.findings()
+        self.assertEqual(d['keys']['verdict'], 'BAD')
+        self.assertIn('chmod 600 ' + os.path.join(ssh, 'work'), d['keys']['remedy'])
+        self.assertIn('known_hosts: 2', d['known_hosts']['text'])
+        os.chmod(os.path.join(ssh, 'work'), 0o600)
+        self.assertIn('1 private key file,', self.findings()['keys']['text'])
+        os.chmod(ssh, 0o770)
+        self.assertIn('chmod 700', self.findings()['keys']['remedy'])
+        d = self.findings(SSH_AUTH_SOCK=self.path('no-agent'), TERM='dumb', PATH='/nonexistent')
+        self.assertEqual((d['agent']['verdict'], d['terminal']['verdict'], d['ssh']['verdict']),
+                         ('BAD', 'advice', 'advice'))
+
+    def test_doctor_finds_a_damaged_database(self):
+        self.run_on('n[001-050]', 'seq 1000')
+        self.assertIn('whole', self.findings()['database']['text'])
+        db = sqlite3.connect(self.db_path)
+        db.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        size, page = (db.execute('PRAGMA ' + p).fetchone()[0] for p in ('page_count', 'page_size'))
+        db.close()
+        with open(self.db_path, 'r+b') as f:
+            f.seek(size // 2 * page)
+            f.write(b'\xff' * page * (size - size // 2))
+        d = self.muster('doctor', '--json')
+        self.assertEqual({x['check']: x for x in d.json}['database']['verdict'], 'BAD', str(d))
+
+    def test_doctor_asks_the_agent(self):
+        sock = self.path('agent')
+        p = subprocess.Popen(['ssh-agent', '-D', '-a', sock], stdout=subprocess.DEVNULL)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        until(lambda: os.path.exists(sock))
+        self.assertIn('holds no key', self.findings(SSH_AUTH_SOCK=sock)['agent']['text'])
+        key = self.path('k')
+        subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key], check=True)
+        subprocess.run(['ssh-add', '-q', key], check=True, env=dict(os.environ, SSH_AUTH_SOCK=sock))
+        self.assertIn('1 key, 1 ed25519 or ECDSA', self.findings(SSH_AUTH_SOCK=sock)['agent']['text'])
 
     def test_version(self):
         text = self.ok('--version').text

@@ -4,8 +4,13 @@
 #include "harness.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/secret.h"
 #include "muster/base/strbuf.h"
+#include "muster/exec/ask.h"
 
+#include "../../src/service/service.h"
+
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -282,6 +287,66 @@ static void test_become_wants_the_number(void **state)
     harness_free(h);
 }
 
+struct asking {
+    struct asker *asker;
+    const char *text;
+    bool echo, gone; /* gone: atomic */
+    struct secret *answer;
+};
+
+static bool is_gone(void *ctx)
+{
+    return __atomic_load_n(&((struct asking *) ctx)->gone, __ATOMIC_ACQUIRE);
+}
+
+static void *ask_one(void *arg)
+{
+    struct asking *x = arg;
+    x->answer = asker_ask(x->asker, "web1", x->text, x->echo, is_gone, x);
+    return NULL;
+}
+
+/* A batch asks from a thread of its own: it is answered on any pane, unseen where it is a secret,
+ * and never by keys that are meant for a field. */
+static void test_question_of_a_batch(void **state)
+{
+    struct harness *h = local();
+    struct asker *asker = h->service->asker;
+    struct asking x = {.asker = asker, .text = "Passphrase for /k:"};
+    struct asking code = {.asker = asker, .text = "Code", .echo = true};
+    pthread_t t;
+    harness_keys(h, "2 e 'ty'");
+    assert_int_equal(pthread_create(&t, NULL, ask_one, &x), 0);
+    wait_for(h, "a question waits");
+    harness_keys(h, "'ped' Esc 5");
+    assert_string_equal(command(h), "typed");
+    wait_for(h, "web1: Passphrase for /k:");
+    harness_keys(h, "'pass' BS 'word'");
+    harness_expect(h, "Passphrase for /k: *******");
+    harness_keys(h, "Enter");
+    pthread_join(t, NULL);
+    assert_string_equal(secret_text(x.answer), "pasword");
+    secret_unref(x.answer);
+    harness_expect_not(h, "Passphrase");
+
+    assert_int_equal(pthread_create(&t, NULL, ask_one, &code), 0);
+    wait_for(h, "web1: Code:");
+    harness_keys(h, "'4711'");
+    harness_expect(h, "web1: Code: 4711");
+    harness_keys(h, "Esc");
+    pthread_join(t, NULL);
+    assert_null(code.answer);
+
+    /* Its session ends meanwhile: the question goes. */
+    assert_int_equal(pthread_create(&t, NULL, ask_one, &x), 0);
+    wait_for(h, "web1: Passphrase for /k:");
+    __atomic_store_n(&x.gone, true, __ATOMIC_RELEASE);
+    pthread_join(t, NULL);
+    harness_wait(h, 300);
+    harness_expect_not(h, "Passphrase");
+    harness_free(h);
+}
+
 static void wait_for(struct harness *h, const char *text)
 {
     for (int i = 0; i < 4000 && !harness_shows(h, text); i++) {
@@ -357,7 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_is_edited), cmocka_unit_test(test_more),
-        cmocka_unit_test(test_password_is_asked),
+        cmocka_unit_test(test_password_is_asked), cmocka_unit_test(test_question_of_a_batch),
         cmocka_unit_test(test_become_wants_the_number),
         cmocka_unit_test(test_fields),         cmocka_unit_test(test_history),
         cmocka_unit_test(test_refusals),       cmocka_unit_test(test_review_small),
