@@ -2,6 +2,7 @@
 /* Where it starts: what must happen once and before any thread, then the command line. */
 #include "muster/base/err.h"
 #include "muster/cli/cli.h"
+#include "muster/exec/askpass.h"
 #include "muster/exec/engine.h"
 #include "muster/ui/app.h"
 
@@ -33,6 +34,10 @@ int main(int argc, char **argv)
 #ifndef MUSTER_SANITIZED
     prctl(PR_SET_DUMPABLE, 0);
 #endif
+    /* An ssh child of ours wants to ask: then this is no more than its mouth. */
+    if (askpass_wanted())
+        return askpass_main(argc, argv);
+
     struct err e = ERR_INIT;
     if (engine_global_init(&e) != 0) {
         fprintf(stderr, "muster: %s\n", e.msg);

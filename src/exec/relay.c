@@ -45,10 +45,24 @@ static int64_t now(const struct relay *r)
     return mono_ms(session_clock(r->s));
 }
 
+static void keep_tail(struct relay *r, const char *p, size_t n)
+{
+    if (n > RELAY_TAIL) {
+        p += n - RELAY_TAIL;
+        n = RELAY_TAIL;
+    }
+
+    size_t keep = r->n_tail < RELAY_TAIL - n ? r->n_tail : RELAY_TAIL - n;
+
+    memmove(r->tail, r->tail + r->n_tail - keep, keep);
+    memcpy(r->tail + keep, p, n);
+    r->n_tail = keep + n;
+}
+
 /* Hands on what was kept apart. false: the session did not take all. */
 static bool flush_early(struct relay *r)
 {
-    if (!r->early.len)
+    if (!r->early.len || r->own_stderr)
         return true;
     strbuf_consume(&r->early, session_output(r->s, STREAM_STDERR, r->early.s, r->early.len));
     return r->early.len == 0;
@@ -84,14 +98,19 @@ static size_t relay_sink(void *ctx, int stream, const char *p, size_t n)
         }
         return took;
     }
-    if (!r->told) {
+    if (!r->told || r->own_stderr) {
+        keep_tail(r, p, n);
         strbuf_add(&r->early, p, n);
         look_for_token(r);
         if (r->told)
             flush_early(r);
         return n;
     }
-    return flush_early(r) ? session_output(r->s, stream, p, n) : 0;
+
+    size_t took = flush_early(r) ? session_output(r->s, stream, p, n) : 0;
+
+    keep_tail(r, p, took);
+    return took;
 }
 
 bool relay_release(struct relay *r)
@@ -119,6 +138,10 @@ static void stop_answer(struct relay *r)
 
 enum relay_state relay_step(struct relay *r)
 {
+    /* What was told to stop before it said who it is: now it has. */
+    if (r->stopping && r->stopper.state == STOPPER_IDLE && session_pid(r->s))
+        stopper_ask(&r->stopper, r->stopping);
+
     bool over = child_step(&r->child);
 
     if (r->told && !flush_early(r))

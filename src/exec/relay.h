@@ -11,6 +11,7 @@
 #include "muster/base/strbuf.h"
 
 #define RELAY_EARLY_MAX ((size_t) 16 << 10)
+#define RELAY_TAIL 300
 
 enum relay_state {
     RELAY_RUNS,
@@ -25,7 +26,10 @@ struct relay {
     struct strbuf early; /* the last of stderr before the token */
     bool raw;            /* a line without a token: nothing is kept apart */
     bool drop_early;     /* what was kept apart is not the command's, even when it ran */
+    bool own_stderr;     /* all of stderr is the child's own: the command's is in stdout */
     bool told;           /* the token has come, or is not waited for: stderr passes */
+    char tail[RELAY_TAIL]; /* the last of stderr that passed */
+    size_t n_tail;
     int stopping;        /* the last signal, or 0 */
     bool answered;
     int64_t due; /* -1 */

@@ -19,7 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SESSION_WATCHES 4
+#define SESSION_WATCHES 6
 #define FALLBACK_FROM "ssh"
 #define FALLBACK_NAME "openssh"
 

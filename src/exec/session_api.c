@@ -196,6 +196,11 @@ void session_set_timeouts(struct session *s, int64_t connect_ms, int64_t command
         timers_clear(&s->reactor->timers, &s->timer[TIMER_DEADLINE]);
 }
 
+int64_t session_connect_left(const struct session *s)
+{
+    return s->begun + s->connect_ms + s->waited_ms - reactor_now(s->reactor);
+}
+
 void session_started(struct session *s)
 {
     if (s->started)
@@ -211,6 +216,9 @@ void session_started(struct session *s)
 void session_not_started(struct session *s)
 {
     s->started = false;
+    /* Its connect timeout is the one before the start. */
+    timers_set(&s->reactor->timers, &s->timer[TIMER_DEADLINE],
+               s->begun + s->connect_ms + s->waited_ms);
 }
 
 bool session_flush(struct session *s)

@@ -104,6 +104,10 @@ static void start(struct exec *x)
 
     CLEANUP_FREE char *line = session_wrapped_command(x->s, x->host, x->user ? x->user : "");
 
+    if (!line)
+        return;
+    if (!line)
+        return; /* it has ended by that */
     if (!words_for(x, line, &words, &e)) {
         session_end_failed(x->s, REASON_UNSUPPORTED, false, "the template \"%s\" is wrong: %s",
                            template_of(x->s), e.msg);
@@ -163,9 +167,6 @@ static void exec_step(void *priv, unsigned wake)
         start(x);
     if (!r->child.pid)
         return;
-    /* What was told to stop before it said who it is: now it has. */
-    if (r->stopping && r->stopper.state == STOPPER_IDLE && session_pid(x->s))
-        relay_stop(r, r->stopping);
     if (relay_step(r) == RELAY_OVER)
         end(x);
 

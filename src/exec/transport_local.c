@@ -62,6 +62,10 @@ static void start(struct local *l)
     CLEANUP_FREE char *command = session_wrapped_command(l->s, "localhost", user);
     CLEANUP_STRV struct strv words = STRV_INIT;
 
+    if (!command)
+        return; /* it has ended by that */
+    if (!command)
+        return;
     shell_words(l, command, 0, &words);
 
     const struct child_spec spec = {

@@ -6,6 +6,6 @@
 const struct transport_ops *const *engine_transports(void)
 {
     static const struct transport_ops *const all[] = {
-        &transport_ssh, &transport_local, &transport_exec, NULL};
+        &transport_ssh, &transport_openssh, &transport_local, &transport_exec, NULL};
     return all;
 }

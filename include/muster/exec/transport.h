@@ -114,7 +114,7 @@ const char *session_fallback_why(const struct session *s); /* NULL: this is the 
 /* The facts as used, for the record; may be called again. Copies; NULL keeps what was set. */
 void session_set_endpoint(struct session *s, const char *host, int port, const char *user);
 
-/* Level-triggered watch of one descriptor; events are EPOLLIN/EPOLLOUT. At most 4 a session.
+/* Level-triggered watch of one descriptor; events are EPOLLIN/EPOLLOUT. At most 6 a session.
  * Unwatch before close(2). */
 void session_watch(struct session *s, int fd, uint32_t events);
 void session_unwatch(struct session *s, int fd);
@@ -139,6 +139,9 @@ void session_handshake_done(struct session *s);
 
 /* The command's limits from the inventory or ssh_config replace the session's when set. -1: keep. */
 void session_set_timeouts(struct session *s, int64_t connect_ms, int64_t command_ms);
+
+/* What is left of the connect timeout; below 0 when it is over. */
+int64_t session_connect_left(const struct session *s);
 
 /* The command may have started from now on: the connect deadline ends, the command's begins, and a
  * failure after this is REASON_LOST and never retried. Call it right before the request is sent. */

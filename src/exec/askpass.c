@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Both ends of the question of an ssh child: the program that ssh runs, and the helper that answers.
+ *
+ * The program connects, writes "KIND\nTEXT", closes that way, and reads "+ANSWER" or nothing. Who may
+ * ask is anybody of this user, who could read our memory as well. */
+#include "askpass.h"
+
+#include "helpers.h"
+#include "openssh.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/io.h"
+#include "muster/base/secret.h"
+#include "muster/base/text.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define READ_MS 5000 /* the other end is our own program */
+
+static bool set_address(struct sockaddr_un *a, const char *path)
+{
+    *a = (struct sockaddr_un) {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof a->sun_path)
+        return false;
+    memcpy(a->sun_path, path, strlen(path) + 1);
+    return true;
+}
+
+int askpass_listen(const char *path)
+{
+    struct sockaddr_un a;
+    int fd;
+
+    if (!set_address(&a, path)) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    /* The folder is 0700 already. */
+    if (bind(fd, (struct sockaddr *) &a, sizeof a) == 0 && chmod(path, 0600) == 0 &&
+        listen(fd, 8) == 0)
+        return fd;
+
+    int error = errno;
+
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* --- the program --- */
+
+bool askpass_wanted(void)
+{
+    const char *path = getenv(ASKPASS_ENV);
+
+    return path && *path;
+}
+
+int askpass_main(int argc, char **argv)
+{
+    const char *kind = getenv("SSH_ASKPASS_PROMPT");
+    const char *text = argc > 1 ? argv[1] : "";
+    char answer[SECRET_MAX + 2];
+    struct sockaddr_un a;
+    size_t n = 0;
+    ssize_t got;
+
+    if (kind && strcmp(kind, "none") == 0) {
+        /* A notice ("touch the key"), which ssh takes away by ending us. */
+        pause();
+        return 0;
+    }
+
+    CLEANUP_FREE char *ask = x_asprintf("%s\n%.*s", kind ? kind : "", ASKPASS_PROMPT_MAX / 2, text);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || !set_address(&a, getenv(ASKPASS_ENV)) ||
+        connect(fd, (struct sockaddr *) &a, sizeof a) != 0 ||
+        io_write_all(fd, ask, strlen(ask)) != 0 || shutdown(fd, SHUT_WR) != 0)
+        return 1;
+    while (n < sizeof answer && (got = read(fd, answer + n, sizeof answer - n)) > 0)
+        n += (size_t) got;
+
+    bool good = n > 0 && answer[0] == '+' && io_write_all(STDOUT_FILENO, answer + 1, n - 1) == 0 &&
+                io_write_all(STDOUT_FILENO, "\n", 1) == 0;
+
+    secret_wipe(answer, sizeof answer);
+    return good ? 0 : 1;
+}
+
+/* --- the helper --- */
+
+void question_free(void *arg)
+{
+    struct question_work *q = arg;
+
+    if (!q)
+        return;
+    if (q->conn >= 0)
+        close(q->conn);
+    secret_unref(q->password);
+    free(q->node);
+    free(q->about);
+    for (size_t i = 0; i < ARRAY_LEN(q->given); i++)
+        free(q->given[i]);
+    free(q->phrase);
+    free(q);
+}
+
+static bool is_ours(int fd)
+{
+    struct ucred peer = {.uid = (uid_t) -1};
+    socklen_t n = sizeof peer;
+
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 && peer.uid == geteuid();
+}
+
+/* The whole question, up to the end of the stream. */
+static bool read_all(int fd, char *buf, size_t size)
+{
+    size_t n = 0;
+
+    while (n + 1 < size) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+
+        if (poll(&p, 1, READ_MS) <= 0)
+            return false;
+
+        ssize_t got = read(fd, buf + n, size - 1 - n);
+
+        if (got < 0 && errno != EINTR && errno != EAGAIN)
+            return false;
+        if (got == 0)
+            break;
+        n += got > 0 ? (size_t) got : 0;
+    }
+    buf[n] = '\0';
+    return n > 0;
+}
+
+/* Each prompt gets it once: one that comes again says that it was wrong. Where jump hosts may ask
+ * as well, a different prompt is another's; else the first is the only one. */
+static bool may_have_password(struct question_work *q, const char *prompt)
+{
+    size_t n = strlen(prompt);
+
+    while (n && prompt[n - 1] == ' ')
+        n--;
+    if (!q->password || n < 8 || strncasecmp(prompt + n - 8, "assword:", 8) != 0)
+        return false;
+    if (!q->through_others && (q->given[0] || !strstr(prompt, q->about)))
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(q->given); i++) {
+        if (q->given[i] && strcmp(q->given[i], prompt) == 0)
+            return false;
+        if (!q->given[i]) {
+            q->given[i] = x_strdup(prompt);
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct secret *find_answer(struct question_work *q, const char *kind, const char *prompt,
+                                  struct help *help)
+{
+    if (may_have_password(q, prompt))
+        return secret_ref(q->password);
+
+    CLEANUP_FREE char *clean = text_clean(prompt);
+
+    /* What depends on the key alone is asked once for all nodes. */
+    if (strncmp(prompt, "Enter passphrase for ", 21) == 0 ||
+        strncmp(prompt, "Enter PIN for ", 14) == 0) {
+        free(q->phrase);
+        q->phrase = x_strdup(prompt);
+        return openssh_phrase(q->shared, prompt, clean, help);
+    }
+    return help_ask(help, q->node, clean, strcmp(kind, "confirm") == 0);
+}
+
+void question_answer(void *arg, struct help *help)
+{
+    struct question_work *q = arg;
+    char buf[ASKPASS_PROMPT_MAX], reply[SECRET_MAX + 2];
+    char *nl;
+
+    if (!is_ours(q->conn) || !read_all(q->conn, buf, sizeof buf) || !(nl = strchr(buf, '\n')))
+        return;
+    *nl = '\0';
+
+    struct secret *answer = find_answer(q, buf, nl + 1, help);
+
+    if (answer) {
+        reply[0] = '+';
+        memcpy(reply + 1, secret_text(answer), secret_len(answer));
+        /* Who asked may be gone: nothing is to be done about it then. */
+        ssize_t sent = send(q->conn, reply, secret_len(answer) + 1, MSG_NOSIGNAL);
+
+        (void) sent;
+        secret_wipe(reply, sizeof reply);
+        secret_unref(answer);
+    }
+    close(q->conn);
+    q->conn = -1;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answers what an ssh child asks. ssh runs this very program as its SSH_ASKPASS (muster/exec/askpass.h),
+ * which brings the question over a socket in a folder of ours; nothing secret is in any environment or
+ * argument. */
+#ifndef MUSTER_EXEC_ASKPASS_H
+#define MUSTER_EXEC_ASKPASS_H
+
+#include "muster/exec/askpass.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct help;
+struct openssh_shared;
+struct secret;
+
+#define ASKPASS_PROMPT_MAX 1024
+#define ASKPASS_PASSWORDS 4 /* different prompts a child may get the password for */
+
+/* A listening socket at this path, 0600, that does not block. -1 with errno. */
+int askpass_listen(const char *path);
+
+/* One question; filled in on the reactor, answered on a helper's thread. */
+struct question_work {
+    int conn;
+    struct openssh_shared *shared;
+    struct secret *password; /* a reference, or NULL */
+    char *node, *about;      /* about: "USER@", which a prompt for its password has */
+    bool through_others;     /* there are jump hosts, which get it too, once each */
+    char *given[ASKPASS_PASSWORDS]; /* prompts that had the password */
+    char *phrase;            /* the prompt whose remembered answer was given, or NULL */
+};
+void question_free(void *arg); /* struct question_work * */
+void question_answer(void *arg, struct help *help);
+
+#endif

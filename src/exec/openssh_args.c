@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What ssh is started with. ssh reads its own configuration; muster adds what it was told itself, in
+ * the same order of precedence as the transport ssh: the inventory's defaults only where ssh_config
+ * does not name the thing, the user's -o before the node's settings (of several -o the first counts). */
+#include "openssh.h"
+
+#include "child.h"
+#include "ssh_dest.h"
+#include "ssh_shared.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/strbuf.h"
+#include "muster/base/text.h"
+#include "muster/exec/askpass.h"
+#include "muster/exec/transport.h"
+
+#include <stdarg.h>
+#include <string.h>
+#include <strings.h>
+
+extern char **environ;
+
+struct openssh_prep *openssh_prep_new(struct session *s)
+{
+    struct openssh_prep *p = x_calloc(1, sizeof *p);
+
+    p->shared = session_shared(s);
+    p->node = x_strdup(session_node(s));
+    p->config = x_strdup(session_ssh_config(s));
+    settings_init(&p->base);
+    settings_init(&p->over);
+    settings_merge(&p->base, session_base(s));
+    settings_merge(&p->over, session_over(s));
+    if (session_ssh_options(s))
+        strv_copy(&p->options, session_ssh_options(s));
+    p->connect_ms = -1;
+    return p;
+}
+
+void openssh_prep_free(void *arg)
+{
+    struct openssh_prep *p = arg;
+
+    if (!p)
+        return;
+    free(p->node);
+    free(p->config);
+    settings_clear(&p->base);
+    settings_clear(&p->over);
+    strv_clear(&p->options);
+    free(p->error);
+    free(p->program);
+    conf_unref(p->conf);
+    free(p->host);
+    free(p->hostname);
+    free(p->user);
+    free(p->jump);
+    free(p->place);
+    strv_clear(&p->known_hosts);
+    strv_clear(&p->identity);
+    free(p);
+}
+
+static void __attribute__((format(printf, 3, 4)))
+fail(struct openssh_prep *p, enum reason reason, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    p->error = x_vasprintf(fmt, ap);
+    va_end(ap);
+    p->failed = reason;
+}
+
+/* A host or user of the settings, with %n filled in. */
+static char *fill_node(const char *text, const char *node)
+{
+    struct strbuf b;
+
+    strbuf_init(&b, 1024);
+    for (const char *c = text; *c; c++) {
+        if (c[0] == '%' && (c[1] == 'n' || c[1] == '%')) {
+            strbuf_adds(&b, c[1] == 'n' ? node : "%");
+            c++;
+        } else {
+            strbuf_addch(&b, *c);
+        }
+    }
+    return strbuf_steal(&b);
+}
+
+/* The node's `host`, or its name. A user or port in it counts as that setting of the same place. */
+static bool find_host(struct openssh_prep *p)
+{
+    struct settings *place = !p->over.host && p->base.host ? &p->base : &p->over;
+    const char *host = p->over.host ? p->over.host : p->base.host;
+    CLEANUP_FREE char *text = host ? fill_node(host, p->node) : x_strdup(p->node);
+    struct dest d;
+
+    if (!dest_parse(text, &d) || *d.host == '-') {
+        CLEANUP_FREE char *clean = text_clean(text);
+
+        fail(p, REASON_UNREACHABLE, "\"%s\" is not a host name", clean);
+        return false;
+    }
+    p->host = X_STEAL(d.host);
+    if (d.user && !place->user)
+        place->user = x_strdup(d.user);
+    if (d.port && !place->port)
+        place->port = d.port;
+    dest_clear(&d);
+    return true;
+}
+
+static bool has_option(const struct openssh_prep *p, const char *keyword)
+{
+    for (size_t i = 0; i < p->options.n; i++) {
+        CLEANUP_FREE char *k = NULL;
+        const char *v;
+
+        if (conf_option(p->options.v[i], &k, &v) && strcasecmp(k, keyword) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void find_strict(struct openssh_prep *p, const struct conf_named *named)
+{
+    const char *word = p->over.strict_host_key && !has_option(p, "stricthostkeychecking")
+                           ? p->over.strict_host_key
+                       : p->base.strict_host_key && !named->strict ? p->base.strict_host_key
+                                                                    : NULL;
+
+    p->accept_new = word ? strcasecmp(word, "accept-new") == 0
+                         : p->conf->strict == STRICT_ACCEPT_NEW;
+}
+
+/* Who wins: the node and the flags, ssh_config where it names it, the inventory's defaults. What is
+ * left unset is ssh's to find. */
+static void find_settings(struct openssh_prep *p, const struct conf_named *named)
+{
+    const struct settings *o = &p->over, *b = &p->base;
+    const char *user = o->user && !has_option(p, "user") ? o->user
+                       : b->user && !named->user         ? b->user
+                                                         : p->conf->user;
+    const char *jump = o->jump && !has_option(p, "proxyjump") ? o->jump
+                       : b->jump && !named->jump              ? b->jump
+                                                              : NULL;
+
+    p->user = x_strdup(user);
+    p->port = o->port && !has_option(p, "port") ? o->port
+              : b->port && !named->port         ? b->port
+                                                : p->conf->port;
+    p->jump = x_strdup(jump);
+    if (o->connect_timeout_ms < 0 && named->timeout)
+        p->connect_ms = p->conf->connect_timeout_ms;
+    if (o->known_hosts.n && !has_option(p, "userknownhostsfile"))
+        strv_copy(&p->known_hosts, &o->known_hosts);
+    else if (b->known_hosts.n && !named->known_hosts)
+        strv_copy(&p->known_hosts, &b->known_hosts);
+    if (o->identity.n && !has_option(p, "identityfile"))
+        strv_copy(&p->identity, &o->identity);
+    else if (b->identity.n && !named->identity)
+        strv_copy(&p->identity, &b->identity);
+    find_strict(p, named);
+
+    bool none = jump && strcasecmp(jump, "none") == 0;
+    const char *by = jump && !none ? jump : jump ? NULL : p->conf->proxy_jump;
+
+    p->proxied = by || (!jump && p->conf->proxy_command);
+    p->place = by ? x_strndup(by, strcspn(by, ",")) : x_asprintf("%s:%d", p->hostname, p->port);
+}
+
+void openssh_prepare(void *arg, struct help *help)
+{
+    struct openssh_prep *p = arg;
+    struct conf_named named = {0};
+    struct err e CLEANUP_ERR = ERR_INIT;
+
+    p->program = child_find_program("ssh");
+    if (!p->program) {
+        fail(p, REASON_UNSUPPORTED, "no ssh program in PATH: install OpenSSH's client, or use the "
+                                    "transport ssh");
+        return;
+    }
+    if (!find_host(p))
+        return;
+
+    const struct conf_query q = {
+        .host = p->host,
+        .config = p->config,
+        .options = &p->options,
+        .user = p->over.user,
+        .port = p->over.port,
+        .help = help,
+    };
+
+    if (shared_conf(openssh_conf(p->shared), &q, &p->conf, &p->hostname, &named, &e) != 0)
+        fail(p, REASON_UNSUPPORTED, "%s", e.msg);
+    else if (p->conf->unsupported)
+        fail(p, REASON_UNSUPPORTED, "%s (ssh_config or -o) leaves no room for a command%s%s",
+             p->conf->unsupported,
+             p->conf->instead ? "; where the host does without, use -o " : "",
+             p->conf->instead ? p->conf->instead : "");
+    else
+        find_settings(p, &named);
+    conf_named_clear(&named);
+}
+
+static void __attribute__((format(printf, 2, 3))) option(struct strv *out, const char *fmt, ...)
+{
+    va_list ap;
+
+    strv_push(out, "-o");
+    va_start(ap, fmt);
+    strv_push_own(out, x_vasprintf(fmt, ap));
+    va_end(ap);
+}
+
+/* What muster decides, whatever anybody else says: these stand first. */
+static void own_options(const struct openssh_prep *p, const struct openssh_call *call,
+                        struct strv *out)
+{
+    option(out, "LogLevel=INFO");
+    option(out, "StrictHostKeyChecking=%s", p->accept_new ? "accept-new" : "yes");
+    option(out, "ConnectTimeout=%lld", (long long) ((call->connect_ms + 999) / 1000));
+    option(out, "ConnectionAttempts=1");
+    option(out, "NumberOfPasswordPrompts=1");
+    option(out, "BatchMode=%s", call->ask ? "no" : "yes");
+    if (!call->password) {
+        option(out, "PasswordAuthentication=no");
+        option(out, "KbdInteractiveAuthentication=no");
+    }
+    /* BatchMode would turn it on where the configuration does not. */
+    option(out, "ServerAliveInterval=%d", p->conf->alive_interval);
+    option(out, "ClearAllForwardings=yes");
+    option(out, "PermitLocalCommand=no");
+    option(out, "EscapeChar=none");
+    option(out, "ForkAfterAuthentication=no");
+    option(out, "StdinNull=no");
+    if (call->control) {
+        option(out, "ControlMaster=yes");
+        option(out, "ControlPath=%s", call->control);
+        option(out, "ControlPersist=no");
+    } else if (call->fresh) {
+        option(out, "ControlPath=none");
+    }
+}
+
+static void known_hosts(const struct strv *files, struct strv *out)
+{
+    struct strbuf b;
+
+    strbuf_init(&b, 0);
+    for (size_t i = 0; i < files->n; i++) {
+        strbuf_adds(&b, i ? " \"" : "\"");
+        for (const char *c = files->v[i]; *c; c++) {
+            if (*c == '"' || *c == '\\')
+                strbuf_addch(&b, '\\');
+            strbuf_addch(&b, *c);
+        }
+        strbuf_addch(&b, '"');
+    }
+    option(out, "UserKnownHostsFile=%s", b.s);
+    strbuf_free(&b);
+}
+
+static void node_options(const struct openssh_prep *p, struct strv *out)
+{
+    for (size_t i = 0; i < p->options.n; i++)
+        option(out, "%s", p->options.v[i]);
+    option(out, "User=%s", p->user);
+    option(out, "Port=%d", p->port);
+    if (p->jump)
+        option(out, "ProxyJump=%s", p->jump);
+    if (p->known_hosts.n)
+        known_hosts(&p->known_hosts, out);
+    for (size_t i = 0; i < p->identity.n; i++) {
+        strv_push(out, "-i");
+        strv_push(out, p->identity.v[i]);
+    }
+}
+
+void openssh_words(const struct openssh_prep *p, const struct openssh_call *call, const char *line,
+                   struct strv *out)
+{
+    strv_push(out, p->program);
+    if (p->config) {
+        strv_push(out, "-F");
+        strv_push(out, p->config);
+    }
+    if (call->log) {
+        strv_push(out, "-E");
+        strv_push(out, call->log);
+    }
+    strv_push(out, call->pty ? "-tt" : "-T");
+    own_options(p, call, out);
+    node_options(p, out);
+    strv_push(out, "--"); /* else ssh looks for options behind the host as well */
+    strv_push(out, p->host);
+    strv_push(out, line);
+}
+
+void openssh_words_shared(const struct openssh_prep *p, const char *control, const char *line,
+                          struct strv *out)
+{
+    strv_push(out, p->program);
+    strv_push(out, "-F");
+    strv_push(out, "none");
+    strv_push(out, "-T");
+    option(out, "ControlMaster=no");
+    option(out, "ControlPath=%s", control);
+    option(out, "ProxyCommand=false"); /* without that socket it shall go nowhere */
+    option(out, "BatchMode=yes");
+    strv_push(out, "--");
+    strv_push(out, p->host);
+    strv_push(out, line);
+}
+
+void openssh_env(const struct openssh_shared *o, const char *socket, struct strv *out)
+{
+    static const char *const ours[] = {"SSH_ASKPASS=", "SSH_ASKPASS_REQUIRE=",
+                                       "SSH_ASKPASS_PROMPT=", ASKPASS_ENV "="};
+
+    for (char **v = environ; *v; v++) {
+        bool keep = true;
+
+        for (size_t i = 0; i < ARRAY_LEN(ours); i++)
+            keep &= strncmp(*v, ours[i], strlen(ours[i])) != 0;
+        if (keep)
+            strv_push(out, *v);
+    }
+    if (!socket || !openssh_self(o))
+        return;
+    strv_push_own(out, x_asprintf("SSH_ASKPASS=%s", openssh_self(o)));
+    strv_push(out, "SSH_ASKPASS_REQUIRE=force");
+    strv_push_own(out, x_asprintf(ASKPASS_ENV "=%s", socket));
+}

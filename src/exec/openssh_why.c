@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What ssh's own words mean when it ends with 255 before the command has begun. They are English
+ * whatever the locale: ssh has no translations. */
+#include "openssh.h"
+
+#include "relay.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/strbuf.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define LOG_TAIL ((off_t) 16 << 10)
+
+/* The first that is found decides; so what must never be retried stands first. */
+static const struct says {
+    const char *text;
+    enum reason reason;
+    bool retry;
+} table[] = {
+    {"IDENTIFICATION HAS CHANGED", REASON_HOSTKEY, false},
+    {"REVOKED HOST KEY", REASON_HOSTKEY, false},
+    {"was revoked", REASON_HOSTKEY, false},
+    {"host key is known for", REASON_HOSTKEY, false},
+    {"Host key verification failed", REASON_HOSTKEY, false},
+    {"Permission denied (", REASON_AUTH, false},
+    {"Too many authentication failures", REASON_AUTH, false},
+    {"No more authentication methods", REASON_AUTH, false},
+    {"Unable to negotiate", REASON_UNSUPPORTED, false},
+    {"no matching ", REASON_UNSUPPORTED, false},
+    {"Bad configuration option", REASON_UNSUPPORTED, false},
+    {"Bad owner or permissions", REASON_UNSUPPORTED, false},
+    {"terminating, ", REASON_UNSUPPORTED, false},
+    {"Temporary failure in name resolution", REASON_UNREACHABLE, true},
+    {"Could not resolve hostname", REASON_UNREACHABLE, false},
+    {"Connection refused", REASON_UNREACHABLE, false},
+    {"timed out", REASON_UNREACHABLE, false},
+    {"No route to host", REASON_UNREACHABLE, false},
+    {"Network is unreachable", REASON_UNREACHABLE, false},
+    {"kex_exchange_identification", REASON_UNREACHABLE, true},
+    {"banner exchange", REASON_UNREACHABLE, true},
+    {"Connection reset", REASON_UNREACHABLE, true},
+    {"Connection closed", REASON_UNREACHABLE, true},
+};
+
+/* Lines that say nothing which another line does not say better. */
+static const char *const noise[] = {
+    "@", "IT IS POSSIBLE", "Someone could be", "It is also possible", "The fingerprint for",
+    "SHA256:", "MD5:", "Please contact", "Add correct host key", "  remove with:", "  ssh-keygen",
+    "Warning: Permanently added", "This could mean", "impersonate this host", "** ", "debug",
+    "Pseudo-terminal will not",
+};
+
+char *openssh_read_log(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    char *buf = x_calloc(1, (size_t) LOG_TAIL + 1);
+
+    if (fd < 0)
+        return buf;
+
+    off_t size = lseek(fd, 0, SEEK_END);
+    ssize_t n = pread(fd, buf, (size_t) LOG_TAIL, size > LOG_TAIL ? size - LOG_TAIL : 0);
+
+    buf[n > 0 ? n : 0] = '\0';
+    close(fd);
+    return buf;
+}
+
+static void keep_lines(struct strbuf *out, const char *text)
+{
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        bool keep = strspn(text, " \t\r") < n;
+
+        for (size_t i = 0; i < ARRAY_LEN(noise); i++)
+            keep &= strncmp(text, noise[i], strlen(noise[i])) != 0;
+        if (keep) {
+            strbuf_add(out, text, n);
+            strbuf_addch(out, '\n');
+        }
+        text += n + (text[n] == '\n');
+    }
+}
+
+void openssh_explain(const char *log, const char *proxy, struct openssh_why *out)
+{
+    struct strbuf lines;
+
+    *out = (struct openssh_why) {.reason = REASON_UNREACHABLE};
+    for (size_t i = 0; i < ARRAY_LEN(table); i++) {
+        if (!strstr(log, table[i].text) && !(proxy && strstr(proxy, table[i].text)))
+            continue;
+        out->reason = table[i].reason;
+        out->retry = table[i].retry;
+        break;
+    }
+    strbuf_init(&lines, 0);
+    if (proxy)
+        keep_lines(&lines, proxy); /* what came first is the cause */
+    keep_lines(&lines, log);
+
+    CLEANUP_FREE char *said = relay_last_lines(lines.s, lines.len);
+
+    out->text = !*said                            ? x_strdup("ssh ended (255) without a word")
+                : strncmp(said, "ssh: ", 5) == 0 ? x_strdup(said)
+                                                  : x_asprintf("ssh: %s", said);
+    strbuf_free(&lines);
+}
+
+bool openssh_lost_log(const char *log)
+{
+    static const char *const words[] = {
+        "Timeout, server ", "Connection reset", "Broken pipe", "Connection closed",
+        "closed by remote host", "Corrupted MAC", "message authentication code incorrect",
+        "Connection corrupted",
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strstr(log, words[i]))
+            return true;
+    return false;
+}
+
+bool openssh_lost(const char *err, size_t n)
+{
+    static const char tail[] = " closed by remote host.\r\n", head[] = "Connection to ";
+
+    if (n < sizeof tail - 1 || memcmp(err + n - (sizeof tail - 1), tail, sizeof tail - 1) != 0)
+        return false;
+    return memmem(err, n, head, sizeof head - 1) != NULL;
+}
