@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Many hosts at once, in the world of world.py: behind one bastion with a stock MaxStartups, with one
-encrypted key, and beside an agent that hangs."""
+"""Many hosts at once, in the world of world.py: behind one bastion with a stock MaxStartups, with
+one encrypted key, and beside an agent that hangs."""
 
 import json
 import os

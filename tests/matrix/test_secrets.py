@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""No secret is found where it has no business: not in the arguments or the environment of any process
-while a run is under way, not in any file that it leaves, not in a core. Each is looked for as it is, in
-base64 and in hex."""
+"""No secret is found where it has no business: not in the arguments or the environment of any
+process while a run is under way, not in any file that it leaves, not in a core. Each is looked for as
+it is, in base64 and in hex."""
 
 import base64
 import os
@@ -104,6 +104,20 @@ class Secrets(unittest.TestCase):
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
                               **W.as_user("ops")).stdout
 
+    def test_the_search_finds_what_is_there(self):
+        secret = worlds.password("su2")
+        raw = ("x:" + secret + ":y").encode()
+        for data in (raw, base64.b64encode(raw), base64.b64encode(b"1" + raw),
+                     base64.b64encode(b"22" + raw), raw.hex().encode()):
+            self.assertEqual(len(look("here", data, {secret})), 1, data)
+        self.assertEqual(self.processes_with({secret}), [])
+        with subprocess.Popen(["sleep", "60"], env={"HIDDEN": raw.hex()}) as p:
+            worlds.wait_until(lambda: self.processes_with({secret}), "the planted secret")
+            p.kill()
+        os.makedirs(W.path("planted", "deep"))
+        W.write(W.path("planted", "deep", "file"), raw.hex())
+        self.assertEqual(len(self.files_with(W.path("planted"), {secret})[0]), 1)
+
     def test_a_run(self):
         for kind in KINDS:
             with self.subTest(kind):
@@ -114,7 +128,7 @@ class Secrets(unittest.TestCase):
                     os.kill(pid, signal.SIGTERM)
                 trial.program.wait(30)
                 answers = [self.muster(trial, "history", "--json"),
-                           self.muster(trial, "status", "--json"), self.muster(trial, "log"),
+                           self.muster(trial, "status", "--json"),
                            self.muster(trial, "export", "--format", "json", "-o", "export.json")]
                 for i, answer in enumerate(answers):
                     self.assertEqual(look(f"answer {i}", answer, secrets), [])
@@ -138,6 +152,7 @@ class Secrets(unittest.TestCase):
                     trial, secrets = self.begin(kind)
                     pid = trial.program.process.pid
                     locked = self.locked(pid)
+                    self.assertTrue(locked, "secrets are in locked memory")
                     self.assertTrue(all("dd" in flags for flags in locked), locked)
                     os.kill(pid, number)
                     trial.program.wait(20)

@@ -308,7 +308,7 @@ def _outside():
     top = tempfile.mkdtemp(prefix="muster-world-")
     os.chmod(top, 0o755)
     argv = [find_program("unshare"), "--mount", "--propagation", "private", "--net", "--pid", "--fork",
-            "--kill-child", "--mount-proc", "--", sys.executable, "-B", *sys.argv]
+            "--kill-child", "--mount-proc", "--", sys.executable, "-B", "-W", "ignore", *sys.argv]
     keep = {k: v for k, v in os.environ.items() if not k.startswith(("SSH_", "XDG_", "MUSTER_"))}
     keep.update({k: os.environ[k] for k in ("MUSTER_TEST_SANITIZER",) if k in os.environ})
     keep[INSIDE] = top

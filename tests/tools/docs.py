@@ -5,7 +5,8 @@
     docs.py DOCGEN [--check] [FILE...]        default: the *.md files at the top
 
 Between `<!-- NAME: made by ./dev docs -->` and `<!-- end of NAME -->` stands what `DOCGEN NAME`
-prints; for the name `matrix`, what the rows of tests/matrix expect. With --check nothing is written, and a part that is out of date is an error.
+prints; for the name `matrix`, what the rows of tests/matrix expect.
+With --check nothing is written, and a part that is out of date is an error.
 """
 
 import glob
