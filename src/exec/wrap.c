@@ -262,12 +262,15 @@ char *wrap_command(const struct wrap *w, char **input)
 }
 
 /* $1 the process, $2 the signal or 0, $3 whether to look closer. Not every server makes a process
- * group. Where nobody reaps orphans (a container without an init), the dead stay in the group for
- * ever: ps tells them apart. No quote, backslash or "!" may stand in it: some login shells read
- * them even here. */
+ * group (dropbear): then the process and all that descend from it are signalled. Where nobody reaps
+ * orphans (a container without an init), the dead stay in the group for ever: ps tells them apart. No
+ * quote, backslash or "!" may stand in it: some login shells read them even here. */
 #define STOP_SCRIPT                                                                                \
-    "kill -s \"$2\" -- \"-$1\" 2>/dev/null || kill -s \"$2\" \"$1\" 2>/dev/null; "                 \
-    "kill -s 0 -- \"-$1\" 2>/dev/null || kill -s 0 \"$1\" 2>/dev/null || exit %d; "                \
+    "k() { kill -s \"$@\" 2>/dev/null; }; "                                                        \
+    "f() { echo \"$1\"; for c in $(ps -A -o ppid= -o pid= 2>/dev/null | while read -r a b; do "    \
+    "[ \"$a\" = \"$1\" ] && echo \"$b\"; done); do f \"$c\"; done; }; "                            \
+    "if k 0 -- \"-$1\"; then k \"$2\" -- \"-$1\"; else k \"$2\" $(f \"$1\"); fi; "                 \
+    "k 0 -- \"-$1\" || k 0 \"$1\" || exit %d; "                                                    \
     "[ $3 = 0 ] && exit %d; "                                                                      \
     "ps -A -o pgid= -o stat= 2>/dev/null | { r=%d; while read -r g s; do "                         \
     "[ \"$g\" = \"$1\" ] || continue; "                                                            \
