@@ -23,6 +23,7 @@
 /* Threads beside one for each execution: work that hangs goes on when its session has gone. */
 #define HELPERS_SPARE 1024
 #define HANDSHAKES_DEFAULT 8
+#define HANDSHAKES_IN_ALL 128
 #define STOP_GRACE_DEFAULT_MS 2000
 /* Descriptors: an execution has at most three (two pipes and a process), the rest of the program
  * keeps within the spare ones. Look-ups that were left behind have one or two each. */
@@ -123,7 +124,8 @@ static struct engine *engine_create(const struct engine_config *cfg, struct cloc
     pthread_cond_init(&e->idle, NULL);
     queue_init(&e->queue, fanout, cfg->max_queue);
     e->places = places_new(cfg->handshakes_per_server ? cfg->handshakes_per_server
-                                                      : HANDSHAKES_DEFAULT);
+                                                      : HANDSHAKES_DEFAULT,
+                           cfg->handshakes_in_all ? cfg->handshakes_in_all : HANDSHAKES_IN_ALL);
     unsigned n = sim ? 1 : reactors_for(cfg);
     e->load = x_calloc(n, sizeof *e->load);
     e->reactors = x_calloc(n, sizeof *e->reactors);

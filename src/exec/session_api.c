@@ -177,6 +177,11 @@ void session_handshake_done(struct session *s)
         places_return(s->reactor->engine->places, X_STEAL(s->place));
 }
 
+void session_handshake_look(struct session *s)
+{
+    places_look(s->reactor->engine->places, reactor_now(s->reactor));
+}
+
 void session_set_timeouts(struct session *s, int64_t connect_ms, int64_t command_ms)
 {
     if (connect_ms > 0)

@@ -178,7 +178,8 @@ struct conn {
 bool conn_way_straight(const struct conn *c);
 enum go conn_way_begin(struct conn *c);
 enum go conn_way_jump(struct conn *c);
-enum go conn_way_slot(struct conn *c);
+enum go conn_way_wait(struct conn *c); /* for a handshake place */
+enum go conn_way_slot(struct conn *c, bool timer);
 enum go conn_way_granted(struct conn *c); /* the handshake place */
 enum go conn_way_channel(struct conn *c);
 char *conn_way_failure(struct conn *c, enum reason *reason, bool *retry, bool *fallback);

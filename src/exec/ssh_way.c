@@ -17,6 +17,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define LOOK_MS 1000 /* while it waits for a handshake place */
+
 bool conn_way_straight(const struct conn *c)
 {
     return !c->prep->jump && !c->prep->proxy_command;
@@ -59,6 +61,13 @@ static enum go ask_jump(struct conn *c)
     return GO_ON;
 }
 
+enum go conn_way_wait(struct conn *c)
+{
+    session_timer(c->session, LOOK_MS);
+    c->state = CONN_SLOT;
+    return GO_WAIT;
+}
+
 enum go conn_way_begin(struct conn *c)
 {
     const struct prepared *p = c->prep;
@@ -69,8 +78,7 @@ enum go conn_way_begin(struct conn *c)
     c->addr_text = x_asprintf("%s port %d by its ProxyCommand", p->hostname, p->port);
     if (session_want_handshake(c->session, c->addr_text))
         return conn_way_granted(c);
-    c->state = CONN_SLOT;
-    return GO_WAIT;
+    return conn_way_wait(c);
 }
 
 /* One byte from the carrier. 0: not yet, -1: the end. */
@@ -95,12 +103,15 @@ enum go conn_way_jump(struct conn *c)
     session_trace(c->session, "jump host %s is ready", c->via->via);
     if (session_want_handshake(c->session, c->addr_text))
         return conn_way_granted(c);
-    c->state = CONN_SLOT;
-    return GO_WAIT;
+    return conn_way_wait(c);
 }
 
-enum go conn_way_slot(struct conn *c)
+enum go conn_way_slot(struct conn *c, bool timer)
 {
+    if (timer) {
+        session_handshake_look(c->session);
+        session_timer(c->session, LOOK_MS);
+    }
     return c->via && jump_failed(c->via) ? lost(c) : GO_WAIT;
 }
 

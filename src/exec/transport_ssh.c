@@ -279,8 +279,7 @@ static enum go prepared(struct conn *c)
     set_addr_text(c);
     if (session_want_handshake(c->session, c->addr_text))
         return try_address(c);
-    c->state = CONN_SLOT;
-    return GO_WAIT;
+    return conn_way_wait(c);
 }
 
 static enum go next_address(struct conn *c, int error)
@@ -352,7 +351,8 @@ static enum go advance(struct conn *c, unsigned *wake)
         return conn_way_jump(c);
     case CONN_SLOT:
         if (!take(wake, WAKE_SLOT))
-            return conn_way_slot(c);
+            return conn_way_slot(c, take(wake, WAKE_TIMER));
+        session_timer(c->session, -1);
         return conn_way_straight(c) ? try_address(c) : conn_way_granted(c);
     case CONN_CHANNEL:
         return conn_way_channel(c);

@@ -29,6 +29,7 @@ struct engine_config {
     unsigned max_queue; /* executions that may wait */
     unsigned reactors;  /* 0: min(cores, 4). The simulation uses engine_sim_* with one */
     unsigned handshakes_per_server; /* in progress for each address and port; 0: 8 */
+    unsigned handshakes_in_all;     /* 0: 128 */
     int64_t stop_grace_ms;          /* between TERM and KILL; 0: 2000 */
     uint64_t seed;                  /* of the retry jitter; 0: random */
     const struct mclock *clock;     /* NULL: the system's */

@@ -136,6 +136,9 @@ void session_help(struct session *s, void (*work)(void *arg, struct help *help),
  * or at close. */
 bool session_want_handshake(struct session *s, const char *server);
 void session_handshake_done(struct session *s);
+/* Somebody who waits for a place calls this about once a second: handshakes that take long count in
+ * the place's server only, no longer in all. */
+void session_handshake_look(struct session *s);
 
 /* The command's limits from the inventory or ssh_config replace the session's when set. -1: keep. */
 void session_set_timeouts(struct session *s, int64_t connect_ms, int64_t command_ms);
