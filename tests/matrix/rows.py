@@ -89,6 +89,7 @@ def keys():
             row(g, f"{kind} file, {what}, encrypted", key=kind + form + "_locked",
                 asked=(("assphrase", PASSPHRASE),))
         row(g, f"{kind} in the agent", key="", agent=kind)
+    row(g, "rsa against dropbear", key="rsa", server="dropbear", transport="openssh")
     row(g, "passphrase on the transport openssh", key="ed25519_locked", flags=forced("openssh"),
         transport="openssh", asked=(("assphrase", PASSPHRASE),))
     refused(g, "wrong passphrase", "auth", "passphrase", server="tries", key="ed25519_locked",
@@ -281,6 +282,9 @@ def running():
                 out=("terminal",))
         add("a line of 100 kB", "x=" + "a" * 100000 + "; echo ${#x}", out=("100000",))
         add("1 MB of output", "head -c 1000000 /dev/zero | tr '\\0' y; echo", out=("y" * 1000,))
+    row(g, "-l, -p and --identity", user="nobody", key="stranger", config=("Port 2240",),
+        flags=("-l", "plain", "-p", "2201", "--identity", "{keys}/ed25519"))
+    row(g, "AddressFamily and BindAddress", config=("AddressFamily inet", "BindAddress 127.0.0.1"))
     row(g, "login shell dash", user="dashy", out=("in-42", "dashy"))
     row(g, "MaxSessions 1", server="onesession")
     row(g, "no pty allowed", server="nopty")
