@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies: what is packed comes out again, and nothing that a hostile node sends gets out of its
+ * folder, or in half. The archives are put together here, byte by byte. */
+#include "fixture.h"
+
+#include "copy.h"
+
+#include "muster/base/hash.h"
+#include "muster/base/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct stream {
+    struct strbuf head, tar;
+    char dir[200]; /* LOCALDIR */
+};
+
+static void stream_init(struct fixture *f, struct stream *s, const char *first)
+{
+    strbuf_init(&s->head, 0);
+    strbuf_init(&s->tar, 0);
+    strbuf_addf(&s->head, "%s\n", first);
+    snprintf(s->dir, sizeof s->dir, "%s/out", f->dir);
+    assert_true(mkdir(s->dir, 0755) == 0 || errno == EEXIST);
+}
+
+static void add_sum(struct stream *s, const char *name, const char *data)
+{
+    uint8_t sum[SHA256_LEN];
+
+    sha256_of(data, strlen(data), sum);
+    for (size_t i = 0; i < SHA256_LEN; i++)
+        strbuf_addf(&s->head, "%02x", sum[i]);
+    strbuf_addf(&s->head, "  %s\n", name);
+}
+
+/* A header of ustar; size is what it claims. */
+static void add_header(struct stream *s, char type, const char *name, const char *link,
+                       const char *size, unsigned mode)
+{
+    char h[512] = {0};
+    unsigned sum = 0;
+
+    snprintf(h, 100, "%s", name);
+    snprintf(h + 100, 8, "%07o", mode);
+    snprintf(h + 108, 8, "%07o", 0u);
+    snprintf(h + 116, 8, "%07o", 0u);
+    snprintf(h + 124, 12, "%s", size);
+    snprintf(h + 136, 12, "%011o", 0u);
+    memset(h + 148, ' ', 8);
+    h[156] = type;
+    snprintf(h + 157, 100, "%s", link);
+    memcpy(h + 257, "ustar\00000", 8);
+    for (size_t i = 0; i < sizeof h; i++)
+        sum += (unsigned char) h[i];
+    snprintf(h + 148, 8, "%06o", sum);
+    strbuf_add(&s->tar, h, sizeof h);
+}
+
+static void add_data(struct stream *s, const char *data)
+{
+    static const char zeros[512];
+    size_t n = strlen(data), rest = n % 512;
+
+    strbuf_add(&s->tar, data, n);
+    strbuf_add(&s->tar, zeros, rest ? 512 - rest : 0);
+}
+
+static void add_file_mode(struct stream *s, const char *name, const char *data, unsigned mode)
+{
+    char size[24];
+
+    snprintf(size, sizeof size, "%011zo", strlen(data));
+    add_header(s, '0', name, "", size, mode);
+    add_data(s, data);
+}
+
+static void add_file(struct stream *s, const char *name, const char *data)
+{
+    add_file_mode(s, name, data, 0644);
+}
+
+/* What copy_extract() says to all that. cut: so many bytes less at the end. */
+static int extract(struct stream *s, size_t cut, struct copy_result *r, struct err *e)
+{
+    static const char zeros[1024];
+    const atomic_bool stop = false;
+    char path[240];
+
+    strbuf_addch(&s->head, '\n');
+    strbuf_add(&s->tar, zeros, sizeof zeros);
+    snprintf(path, sizeof path, "%s/../stream", s->dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(io_write_all(fd, s->head.s, s->head.len), 0);
+    assert_int_equal(io_write_all(fd, s->tar.s, s->tar.len - cut), 0);
+    lseek(fd, 0, SEEK_SET);
+    int rc = copy_extract(fd, s->dir, "n01", &stop, r, e);
+    close(fd);
+    strbuf_free(&s->head);
+    strbuf_free(&s->tar);
+    return rc;
+}
+
+/* The names in a folder but . and .. */
+static size_t count_names(const char *dir)
+{
+    DIR *d = opendir(dir);
+    size_t n = 0;
+
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n - 2;
+}
+
+/* It was refused for this reason, and nothing is left. */
+static void expect_refused(struct stream *s, size_t cut, const char *word)
+{
+    struct err e = ERR_INIT;
+    struct copy_result r;
+
+    int rc = extract(s, cut, &r, &e);
+    if (rc == 0 || !strstr(e.msg, word))
+        fail_msg("rc %d, \"%s\" is not in: %s", rc, word, rc ? e.msg : "");
+    assert_int_equal(count_names(s->dir), 0);
+    copy_result_clear(&r);
+    err_clear(&e);
+}
+
+static void expect_text(struct stream *s, const char *name, const char *want)
+{
+    char path[300];
+    struct strbuf b;
+    struct err e = ERR_INIT;
+
+    snprintf(path, sizeof path, "%s/n01/%s", s->dir, name);
+    strbuf_init(&b, 0);
+    if (io_read_file(path, 4096, &b, &e) != 0)
+        fail_msg("%s", e.msg);
+    assert_string_equal(b.s, want);
+    strbuf_free(&b);
+}
+
+#define FOLDER COPY_PULL_MAGIC " 0 folder top"
+
+static void test_good(void **state)
+{
+    struct fixture *f = *state;
+    struct err e = ERR_INIT;
+    struct copy_result r;
+    struct stream s;
+    struct stat st;
+    char path[300];
+
+    stream_init(f, &s, "printed by a login script\n" FOLDER);
+    add_sum(&s, "./a", "text");
+    add_sum(&s, "./sub/b", "");
+    add_sum(&s, "./sub/again", "text");
+    add_header(&s, '5', "./", "", "0", 0755);
+    add_file_mode(&s, "./a", "text", 06755);
+    add_header(&s, '5', "./sub/", "", "0", 0500);
+    add_file(&s, "./sub/b", "");
+    add_header(&s, '1', "./sub/again", "./a", "0", 0644);
+    add_header(&s, '2', "./sub/link", "../a", "0", 0777);
+    assert_int_equal(extract(&s, 0, &r, &e), 0);
+    assert_int_equal(r.files, 3);
+    assert_int_equal(r.bytes, 4);
+    assert_int_equal(r.left.n, 0);
+    copy_result_clear(&r);
+    expect_text(&s, "top/a", "text");
+    expect_text(&s, "top/sub/again", "text");
+    expect_text(&s, "top/sub/link", "text");
+    snprintf(path, sizeof path, "%s/n01/top/a", s.dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0755); /* nothing is set-user-ID */
+    assert_int_equal(count_names(s.dir), 1);
+    /* Again: files are replaced, what else is there stays. */
+    stream_init(f, &s, FOLDER);
+    add_sum(&s, "./a", "new");
+    add_file(&s, "./a", "new");
+    assert_int_equal(extract(&s, 0, &r, &e), 0);
+    copy_result_clear(&r);
+    expect_text(&s, "top/a", "new");
+    expect_text(&s, "top/sub/again", "text");
+}
+
+static void test_leads_out(void **state)
+{
+    static const char *const names[] = {"../x", "/etc/x", "a/../../x", "./..", "a/../b"};
+    struct stream s;
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        stream_init(*state, &s, FOLDER);
+        add_sum(&s, names[i], "x");
+        add_file(&s, names[i], "x");
+        expect_refused(&s, 0, "leads out");
+    }
+    static const char *const firsts[] = {
+        COPY_PULL_MAGIC " 0 folder ..", COPY_PULL_MAGIC " 0 folder a/b",
+        COPY_PULL_MAGIC " 0 folder ", COPY_PULL_MAGIC " -1 folder a", "nothing of ours"};
+    for (size_t i = 0; i < ARRAY_LEN(firsts); i++) {
+        stream_init(*state, &s, firsts[i]);
+        expect_refused(&s, 0, "does not begin");
+    }
+}
+
+static void test_links(void **state)
+{
+    struct fixture *f = *state;
+    struct err e = ERR_INIT;
+    struct copy_result r;
+    struct stream s;
+    char path[300], to[400];
+
+    /* A link, then a file through it. */
+    snprintf(to, sizeof to, "%s/elsewhere", f->dir);
+    assert_int_equal(mkdir(to, 0755), 0);
+    stream_init(f, &s, FOLDER);
+    add_sum(&s, "./l/x", "x");
+    add_header(&s, '2', "./l", to, "0", 0777);
+    add_file(&s, "./l/x", "x");
+    assert_int_equal(extract(&s, 0, &r, &e), 0); /* l is a folder; the link was not taken */
+    assert_int_equal(r.left.n, 1);
+    assert_non_null(strstr(r.left.v[0], "leads out"));
+    copy_result_clear(&r);
+    expect_text(&s, "top/l/x", "x");
+    assert_int_equal(count_names(to), 0);
+
+    stream_init(f, &s, FOLDER);
+    add_sum(&s, "./ok", "x");
+    add_file(&s, "./ok", "x");
+    add_header(&s, '2', "./up", "..", "0", 0777);
+    add_header(&s, '2', "./d/up", "../../x", "0", 0777);
+    add_header(&s, '2', "./d/in", "../ok", "0", 0777);
+    add_header(&s, '3', "./dev", "", "0", 0666);
+    add_header(&s, '6', "./pipe", "", "0", 0666);
+    assert_int_equal(extract(&s, 0, &r, &e), 0);
+    assert_int_equal(r.left.n, 4);
+    copy_result_clear(&r);
+    expect_text(&s, "top/d/in", "x");
+    snprintf(path, sizeof path, "%s/n01/top/dev", s.dir);
+    assert_int_equal(access(path, F_OK), -1);
+    snprintf(path, sizeof path, "%s/n01", s.dir);
+    assert_int_equal(count_names(path), 1);
+}
+
+static void test_bad_hardlink(void **state)
+{
+    struct stream s;
+
+    stream_init(*state, &s, FOLDER);
+    add_sum(&s, "./x", "x");
+    add_header(&s, '1', "./x", "/etc/passwd", "0", 0644);
+    expect_refused(&s, 0, "leads out");
+    stream_init(*state, &s, FOLDER);
+    add_sum(&s, "./x", "x");
+    add_header(&s, '1', "./x", "./not-there", "0", 0644);
+    expect_refused(&s, 0, "did not send");
+}
+
+static void test_wrong(void **state)
+{
+    struct stream s;
+
+    stream_init(*state, &s, FOLDER);
+    add_sum(&s, "./a", "this");
+    add_file(&s, "./a", "that");
+    expect_refused(&s, 0, "differs");
+    stream_init(*state, &s, FOLDER); /* one that was not told of */
+    add_file(&s, "./a", "that");
+    expect_refused(&s, 0, "have a sum");
+    stream_init(*state, &s, FOLDER); /* one that did not come */
+    add_sum(&s, "./a", "a");
+    add_sum(&s, "./b", "b");
+    add_file(&s, "./a", "a");
+    expect_refused(&s, 0, "did not arrive");
+    stream_init(*state, &s, FOLDER); /* one that comes twice */
+    add_sum(&s, "./a", "a");
+    add_file(&s, "./a", "b");
+    add_file(&s, "./a", "a");
+    expect_refused(&s, 0, "File exists");
+    stream_init(*state, &s, FOLDER);
+    strbuf_adds(&s.head, "no sum  ./a\n");
+    expect_refused(&s, 0, "bad list");
+    stream_init(*state, &s, COPY_PULL_MAGIC " 1 file a"); /* another than the one asked for */
+    add_sum(&s, "./b", "b");
+    add_file(&s, "./b", "b");
+    expect_refused(&s, 0, "not asked for");
+}
+
+static void test_cut(void **state)
+{
+    struct stream s;
+    char long_text[3000];
+
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    /* In the data; and a header that claims more than comes. */
+    stream_init(*state, &s, FOLDER);
+    add_sum(&s, "./a", long_text);
+    add_file(&s, "./a", long_text);
+    expect_refused(&s, 1024 + 1500, "no whole archive");
+    stream_init(*state, &s, FOLDER);
+    add_sum(&s, "./a", "a");
+    add_header(&s, '0', "./a", "", "77777777777", 0644);
+    add_data(&s, "a");
+    expect_refused(&s, 0, "no whole archive");
+    /* In the sums: no empty line after them, so the tar is read as one. */
+    stream_init(*state, &s, FOLDER);
+    add_sum(&s, "./a", "a");
+    s.head.len -= 30;
+    s.head.s[s.head.len] = '\0';
+    expect_refused(&s, 0, "sums");
+}
+
+static void test_grows(void **state)
+{
+    struct err e = ERR_INIT;
+    struct copy_result r;
+    struct stream s;
+
+    stream_init(*state, &s, COPY_PULL_MAGIC " 5 file log");
+    add_sum(&s, "./log", "line\n");
+    add_file(&s, "./log", "line\nmore\n");
+    assert_int_equal(extract(&s, 0, &r, &e), 0);
+    copy_result_clear(&r);
+    expect_text(&s, "log", "line\nmore\n");
+    /* Rewritten is not grown. */
+    stream_init(*state, &s, COPY_PULL_MAGIC " 5 file log");
+    add_sum(&s, "./log", "line\n");
+    add_file(&s, "./log", "LINE\nmore\n");
+    assert_int_equal(extract(&s, 0, &r, &e), -ERR_VALIDATION);
+    copy_result_clear(&r);
+    err_clear(&e);
+    expect_text(&s, "log", "line\nmore\n");
+}
+
+static void test_node_folder(void **state)
+{
+    static const char *const names[][2] = {
+        {"web01", "web01"}, {"..", "%2e."}, {"a/b", "a%2fb"}, {"[::1]", "%5b::1%5d"}, {"-x", "%2dx"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        CLEANUP_FREE char *got = copy_node_folder(names[i][0]);
+        assert_string_equal(got, names[i][1]);
+    }
+}
+
+/* --- packing --- */
+
+struct unpacked {
+    struct strbuf list; /* a name a line */
+    struct strbuf data; /* of the last file */
+};
+
+static int see_entry(void *ctx, const struct copy_entry *x, struct err *e)
+{
+    struct unpacked *u = ctx;
+
+    strbuf_addf(&u->list, "%s%s%s\n", x->name, x->link ? " -> " : "", x->link ? x->link : "");
+    strbuf_reset(&u->data);
+    return 0;
+}
+
+static int see_data(void *ctx, const void *p, size_t n, struct err *e)
+{
+    strbuf_add(&((struct unpacked *) ctx)->data, p, n);
+    return 0;
+}
+
+static int see_end(void *ctx, struct err *e)
+{
+    return 0;
+}
+
+static void test_pack(void **state)
+{
+    struct fixture *f = *state;
+    struct err e = ERR_INIT;
+    struct strv local = STRV_INIT;
+    struct copy_list l;
+    uint64_t size;
+
+    CLEANUP_FREE char *tree = io_join(f->dir, "tree");
+    CLEANUP_FREE char *link = io_join(f->dir, "tree/link");
+    CLEANUP_FREE char *top = io_join(f->dir, "top");
+    assert_int_equal(mkdir(tree, 0755), 0);
+    write_file(f, "tree/a b", "spaced");
+    write_file(f, "tree/back\\slash", "odd");
+    assert_int_equal(symlink("a b", link), 0);
+    assert_int_equal(symlink("tree/a b", top), 0); /* given by name: it is followed */
+    strv_push(&local, tree);
+    strv_push(&local, top);
+    assert_int_equal(copy_walk(&local, &l, &e), 0);
+    assert_int_equal(l.files, 3);
+    assert_int_equal(l.bytes, 15);
+    int fd = copy_pack(&l, &size, &e);
+    assert_true(fd >= 0);
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_nlink, 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(st.st_size, size);
+    struct unpacked u;
+    strbuf_init(&u.list, 0);
+    strbuf_init(&u.data, 0);
+    const struct copy_reader r = {&u, see_entry, see_data, see_end};
+    assert_int_equal(copy_unpack(fd, &r, &e), 0);
+    assert_string_equal(u.list.s, "tree/\ntree/a b\ntree/back\\slash\ntree/link -> a b\ntop\n"
+                                  COPY_SUMS_ODD "\n" COPY_SUMS "\n");
+    assert_non_null(strstr(u.data.s, "  ./tree/a b\n"));
+    assert_null(strstr(u.data.s, "slash"));
+    strbuf_free(&u.list);
+    strbuf_free(&u.data);
+    close(fd);
+    copy_list_clear(&l);
+    strv_clear(&local);
+}
+
+static void test_cannot_pack(void **state)
+{
+    struct fixture *f = *state;
+    struct strv local = STRV_INIT;
+    struct copy_list l;
+
+    CLEANUP_FREE char *tree = io_join(f->dir, "tree");
+    CLEANUP_FREE char *pipe = io_join(f->dir, "tree/pipe");
+    CLEANUP_FREE char *none = io_join(f->dir, "none");
+    CLEANUP_FREE char *inventory = io_join(f->dir, "inventory.yaml");
+    CLEANUP_FREE char *same = io_join(tree, "inventory.yaml");
+    assert_int_equal(mkdir(tree, 0755), 0);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    write_file(f, "tree/inventory.yaml", "");
+    write_file(f, "tree/new\nline", "");
+    strv_push(&local, tree);
+    strv_push(&local, none);
+    strv_push(&local, inventory);
+    strv_push(&local, same);
+    strv_push(&local, "/");
+    assert_int_equal(copy_walk(&local, &l, &f->e), -ERR_VALIDATION);
+    static const char *const words[] = {"tree/pipe: a device", "none: No such file", "new^Jline: a newline",
+                                        "another one has this name", "whole file system"};
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (!strstr(f->e.msg, words[i]))
+            fail_msg("\"%s\" is not in: %s", words[i], f->e.msg);
+    strv_clear(&local);
+    assert_int_equal(count_batches(f), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_good),        TEST(test_leads_out),   TEST(test_links),
+        TEST(test_bad_hardlink), TEST(test_wrong),      TEST(test_cut),
+        TEST(test_grows),       TEST(test_node_folder), TEST(test_pack),
+        TEST(test_cannot_pack),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
