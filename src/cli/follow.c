@@ -82,6 +82,11 @@ static void show_line(struct follow *f)
                 (long long) f->number, done, st->total, batch_progress(st), st->success,
                 st->failed, st->running, st->queued,
                 text_duration(batch_duration_ms(&f->batch, wall_ms(clock_system())), time));
+    uint64_t sent, total;
+    char bytes[64];
+    if (f->batch.type == ACTION_TYPE_TASK &&
+        reader_bytes(f->reader, f->number, &sent, &total, NULL) == 0 && sent)
+        strbuf_addf(&b, "  %s", bytes_progress(sent, total, bytes));
     text_fit(&fit, b.s, cols - 1, false);
     fprintf(stderr, "\r\033[K%s", fit.s);
     f->line_shown = true;
@@ -210,6 +215,8 @@ static void check_question(struct follow *f)
     struct user_question q;
     if (!f->own)
         return;
+    if (f->interrupts)
+        service_set_can_ask(f->service, false);
     if (!service_question(f->service, &q)) {
         end_question(f, NULL);
         return;

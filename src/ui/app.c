@@ -159,9 +159,21 @@ void app_stale_all(struct app *a)
     a->dirty = true;
 }
 
+/* All fields of the form need more rows than its pane has beside others. */
+static void zoom_form(struct app *a, bool want)
+{
+    bool *zoomed = &a->priv->form_zoomed;
+
+    if (want && !a->zoomed)
+        a->zoomed = *zoomed = true;
+    else if (!want && *zoomed)
+        a->zoomed = *zoomed = false;
+}
+
 void app_focus(struct app *a, enum pane p)
 {
     a->focus = p;
+    zoom_form(a, p == PANE_ACTION && a->priv->form_open);
     app_stale_all(a);
 }
 

@@ -92,6 +92,8 @@ struct app_private {
     bool export_filtered;
     int64_t tell_cancel; /* the batch whose cancel has still to be told */
 
+    bool form_open;   /* the fields of the form that are folded away at first are shown .. */
+    bool form_zoomed; /* .. and for that their pane has been made the only one */
     int64_t key_ms;      /* of the last key */
     uint64_t ask_user;   /* the service's question that the prompt is about */
     bool question_waits; /* one of a batch, which would take the keys of what is being typed */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Action pane: the form of a command, with errors beside their fields, the history of commands,
  * and why a run is refused. */
+#include "app_private.h"
 #include "vutil.h"
 
 #include "muster/base/alloc.h"
@@ -26,8 +27,6 @@ struct action_view {
     struct view v;
     int at; /* the field under the cursor */
     bool editing;
-    bool open; /* the fields behind More are shown .. */
-    bool zoomed; /* .. and for that the pane has been made the only one */
     struct strv history; /* newest first */
     size_t history_at;   /* what is shown, 1-based; 0: what was being typed */
     char *typed;         /* that, while history is shown; or what it was before a search */
@@ -51,7 +50,7 @@ static struct field *field_at(struct app *a, int i)
 /* How many fields are shown. */
 static int shown(const struct action_view *x)
 {
-    return x->open ? FORM_COUNT : FORM_MORE + 1;
+    return x->v.app->priv->form_open ? FORM_COUNT : FORM_MORE + 1;
 }
 
 static void action_init(struct view *v)
@@ -144,8 +143,8 @@ static void draw_search(struct action_view *x, struct surface *s, struct rect ce
 static void draw_more(const struct action_view *x, struct surface *s, struct rect cell)
 {
     CLEANUP_FREE char *text = form_more_text(&x->v.app->form);
-    const char *hint = x->open ? "(Enter closes)" : form_row(FORM_MORE)->empty;
-    bool told = *text && !x->open;
+    const char *hint = x->v.app->priv->form_open ? "(Enter closes)" : form_row(FORM_MORE)->empty;
+    bool told = *text && !x->v.app->priv->form_open;
     surface_fit(s, cell, cell.x, cell.y, cell.w, told ? ROLE_SELECTED : ROLE_DIM, told ? text : hint,
                 false);
 }
@@ -331,18 +330,6 @@ static bool history_key(struct action_view *x, const struct key *k)
 
 /* --- keys --- */
 
-/* All the fields need more rows than the pane has beside others. */
-static void turn_fold(struct action_view *x)
-{
-    struct app *a = x->v.app;
-    x->open = !x->open;
-    if (x->open && !a->zoomed)
-        a->zoomed = x->zoomed = true;
-    else if (!x->open && x->zoomed)
-        a->zoomed = x->zoomed = false;
-    app_focus(a, PANE_ACTION);
-}
-
 /* Edits the field under the cursor; a switch is turned at once, the fold opened or closed. */
 static void start_editing(struct action_view *x)
 {
@@ -352,7 +339,8 @@ static void start_editing(struct action_view *x)
         return;
     }
     if (form_row(x->at)->kind == FORM_KIND_FOLD) {
-        turn_fold(x);
+        x->v.app->priv->form_open = !x->v.app->priv->form_open;
+        app_focus(x->v.app, PANE_ACTION);
         return;
     }
     x->editing = true;
