@@ -25,10 +25,11 @@
 #define HANDSHAKES_DEFAULT 8
 #define HANDSHAKES_IN_ALL 128
 #define STOP_GRACE_DEFAULT_MS 2000
-/* Descriptors: an execution has at most three (two pipes and a process), the rest of the program
- * keeps within the spare ones. Look-ups that were left behind have one or two each. */
-#define FDS_EACH 3
-#define FDS_SPARE 96
+/* Descriptors: an execution has at most four (three pipes and a process), the rest of the program
+ * keeps within the spare ones, the few that each ssh program has besides among them. Look-ups that
+ * were left behind have one or two each. */
+#define FDS_EACH 4
+#define FDS_SPARE 288
 #define FDS_LEFT_BEHIND 2048
 
 unsigned long engine_files_needed(unsigned fanout)

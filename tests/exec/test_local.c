@@ -253,6 +253,98 @@ static void cancel_group(void **state)
     cancel_stops("sh -c 'trap \"\" TERM; echo begun; while :; do sleep 300; done' & wait;", 1);
 }
 
+/* As run_one(), with whatever a batch may ask for. */
+static void run_batch(struct rig *rig, struct engine_batch b)
+{
+    struct engine_config cfg = config(4);
+    struct engine_job job = {.position = 0, .node = "n0"};
+
+    b.number = 1;
+    b.max_output = 4 << 20;
+    rig_start(rig, &cfg, 1);
+    assert_int_equal(engine_reserve(rig->engine, 1, NULL), 0);
+    engine_submit(rig->engine, &b, &job, 1);
+    rig_wait(rig, 1, PATIENCE);
+}
+
+static char *input_file(size_t n)
+{
+    char *path = x_strdup("/tmp/muster-input-XXXXXX");
+    int fd = mkstemp(path);
+
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < n; i += 10)
+        assert_int_equal(write(fd, "123456789\n", 10), 10);
+    close(fd);
+    return path;
+}
+
+static void input(void **state)
+{
+    char *path = input_file(1000000);
+    struct rig rig;
+
+    run_batch(&rig, (struct engine_batch) {.command = "cat", .stdin_path = path});
+    assert_int_equal(rig.results[0].end->status, EXEC_SUCCESS);
+    assert_int_equal(rig.results[0].len[0], 1000000);
+    assert_memory_equal(rig.results[0].out[0] + 999980, "123456789\n123456789\n", 20);
+    rig_stop(&rig);
+
+    /* One that reads only some of it is none the worse, nor one that reads nothing. */
+    run_batch(&rig, (struct engine_batch) {.command = "head -n 1; exit 3", .stdin_path = path});
+    assert_int_equal(rig.results[0].end->exit_code, 3);
+    assert_string_equal(rig.results[0].out[0], "123456789\n");
+    rig_stop(&rig);
+    run_batch(&rig, (struct engine_batch) {.command = "sleep 0.2; echo a", .stdin_path = path});
+    assert_string_equal(rig.results[0].out[0], "a\n");
+    rig_stop(&rig);
+    unlink(path);
+    free(path);
+}
+
+/* Longer than what goes inline, with an input of its own behind it. */
+static void long_line(void **state)
+{
+    char *path = input_file(10), *command, *x = x_malloc(100001);
+    struct rig rig;
+
+    memset(x, 'x', 100000);
+    x[100000] = '\0';
+    command = x_asprintf(": %s; cat; exit 4", x);
+    run_batch(&rig, (struct engine_batch) {.command = command, .stdin_path = path});
+    assert_int_equal(rig.results[0].end->exit_code, 4);
+    assert_string_equal(rig.results[0].out[0], "123456789\n");
+    rig_stop(&rig);
+    unlink(path);
+    free(path);
+    free(command);
+    free(x);
+}
+
+static void terminal(void **state)
+{
+    char *path = input_file(20);
+    struct rig rig;
+
+    run_batch(&rig, (struct engine_batch) {
+                        .command = "test -t 0 && test -t 1 && test -t 2 && stty size && tty >&2; "
+                                   "stty -echo; cat; exit 6",
+                        .pty = true, .stdin_path = path});
+    assert_int_equal(rig.results[0].end->exit_code, 6);
+    assert_int_equal(rig.results[0].len[1], 0);
+    assert_non_null(strstr(rig.results[0].out[0], "24 80\r\n/dev/pts/"));
+    assert_non_null(strstr(rig.results[0].out[0], "123456789\r\n123456789\r\n"));
+    assert_null(strstr(rig.results[0].out[0], "muster-"));
+    rig_stop(&rig);
+
+    /* It has an end even where nothing is put in. */
+    run_batch(&rig, (struct engine_batch) {.command = "cat; echo end", .pty = true});
+    assert_non_null(strstr(rig.results[0].out[0], "end\r\n"));
+    rig_stop(&rig);
+    unlink(path);
+    free(path);
+}
+
 static void background_child(void **state)
 {
     struct rig rig;
@@ -358,7 +450,7 @@ static void too_many_files(void **state)
             _exit(2);
         struct engine *engine = engine_new(&cfg, &sink, &e);
         bool ok = !engine && e.code == ERR_INTERNAL && strstr(e.msg, "10000") &&
-                  strstr(e.msg, "30096") && strstr(e.msg, "1024") && strstr(e.msg, "309");
+                  strstr(e.msg, "40288") && strstr(e.msg, "1024") && strstr(e.msg, "184");
         _exit(ok ? 0 : 1);
     }
     int status = -1;
@@ -432,6 +524,8 @@ int main(void)
         cmocka_unit_test(command_timeout), cmocka_unit_test(cancel),
         cmocka_unit_test(cancel_kills),    cmocka_unit_test(cancel_group),
         cmocka_unit_test(flood),
+        cmocka_unit_test(input),           cmocka_unit_test(long_line),
+        cmocka_unit_test(terminal),
         cmocka_unit_test(background_child), cmocka_unit_test(unknown_transport),
         cmocka_unit_test(abort_all),       cmocka_unit_test(free_busy),
         cmocka_unit_test(too_many_files),  cmocka_unit_test(start_is_quick),
