@@ -322,6 +322,9 @@ static void run(struct client *c, const struct arguments *a)
 
 int main(int argc, char **argv)
 {
+    if (askpass_wanted())
+        return askpass_main(argc, argv);
+
     static const struct transport_ops *const transports[] = {&transport_ssh, NULL};
     struct arguments a = {
         .cfg = {.fanout = 64, .max_queue = 100000, .transports = transports},
@@ -332,8 +335,6 @@ int main(int argc, char **argv)
     struct event_sink sink = {emit, &c};
     struct err e = ERR_INIT;
 
-    if (askpass_wanted())
-        return askpass_main(argc, argv);
     settings_init(&a.base);
     settings_init(&a.over);
     parse(&a, argc, argv);
