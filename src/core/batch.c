@@ -3,6 +3,7 @@
 #include "muster/core/batch.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,6 +72,18 @@ int64_t execution_duration_ms(const struct execution *x, int64_t now_wall_ms)
     if (!x->started_ms)
         return -1;
     return span(x->started_ms, x->completed_ms ? x->completed_ms : now_wall_ms);
+}
+
+char *bytes_progress(uint64_t done, uint64_t total, char *buf)
+{
+    char of[24], so_far[24];
+
+    text_size(done, so_far);
+    if (total)
+        snprintf(buf, 64, "%s of %s", so_far, text_size(total, of));
+    else
+        snprintf(buf, 64, "%s", so_far);
+    return buf;
 }
 
 char *execution_id(const char *batch_id, uint32_t position, char *buf)

@@ -126,7 +126,7 @@ struct copies *copies_new(bool (*emit)(void *ctx, struct event *ev), void *ctx);
 void copies_free(struct copies *c, bool at_once);
 /* Before anything is written: makes the folder, starts the workers. -ERR_VALIDATION, -ERR_INTERNAL. */
 int copies_prepare(struct copies *c, const struct copy_request *r, struct err *e);
-/* A pull is about to be submitted. */
+/* A copy is about to be submitted. */
 void copies_add(struct copies *c, int64_t batch, const struct copy_request *r,
                 const struct strv *nodes);
 /* Takes the event of a pull's node, as event_sink.emit; *taken false: it is none of a pull. */

@@ -47,9 +47,11 @@ struct node_pull {
     bool cut;
 };
 
+/* A copy; of a push only whether its nodes have said something. */
 struct pull {
     int64_t batch;
-    char *dir;
+    char *dir; /* NULL: a push */
+    bool *spoken; /* of a push's nodes, each its reactor's */
     uint64_t max_bytes;
     struct strv nodes;
     struct node_pull **state; /* each its worker's */
@@ -172,6 +174,30 @@ static void fail(struct event *ev, enum reason reason, char *why)
     ev->reason = reason;
 }
 
+/* Our scripts always say why they fail. One that said nothing was not run at all. */
+static void explain_silence(struct event *ev, bool spoken)
+{
+    bool ours = ev->exit_code >= COPY_EXIT_TOOL && ev->exit_code <= COPY_EXIT_MOVE;
+    if (ev->status != EXEC_FAILED || ev->reason != REASON_EXIT || spoken || ours)
+        return;
+    fail(ev, REASON_EXIT, x_asprintf("exit code %d, and the node said nothing: a server that runs no "
+                                     "commands (sftp only, a forced command) cannot be copied to or "
+                                     "from", ev->exit_code));
+}
+
+/* What came where no copy came ("this account is for sftp only") is for people. */
+static void tell_what_came(struct event *ev, const struct node_pull *n)
+{
+    char head[HEAD_LOOK];
+    ssize_t len = n->spool >= 0 && !n->total ? pread(n->spool, head, sizeof head, 0) : 0;
+    if (ev->status != EXEC_FAILED || len <= 0 ||
+        memmem(head, (size_t) len, COPY_PULL_MAGIC, sizeof COPY_PULL_MAGIC - 1))
+        return;
+    ev->data[STREAM_STDOUT] = x_memdup(head, (size_t) len);
+    ev->len[STREAM_STDOUT] = (size_t) len;
+    ev->truncated[STREAM_STDOUT] = n->came > (uint64_t) len;
+}
+
 /* What the files went to, as the node's stdout. */
 static void tell_result(struct event *ev, struct node_pull *n, const struct copy_result *r)
 {
@@ -212,6 +238,7 @@ static void put_in_place(struct copies *c, struct pull *p, struct node_pull *n, 
 static void end_node(struct copies *c, struct pull *p, struct node_pull *n, struct event *ev)
 {
     take_bytes(p, n, ev);
+    explain_silence(ev, n->came || n->stderr_text.len);
     free(X_STEAL(ev->data[STREAM_STDOUT]));
     free(X_STEAL(ev->data[STREAM_STDERR]));
     ev->len[STREAM_STDOUT] = ev->len[STREAM_STDERR] = 0;
@@ -231,6 +258,7 @@ static void end_node(struct copies *c, struct pull *p, struct node_pull *n, stru
             put_in_place(c, p, n, ev);
         }
     }
+    tell_what_came(ev, n);
     if (n->stderr_text.len) {
         ev->truncated[STREAM_STDERR] |= n->stderr_text.truncated;
         ev->len[STREAM_STDERR] = n->stderr_text.len;
@@ -289,9 +317,10 @@ struct copies *copies_new(bool (*emit)(void *ctx, struct event *ev), void *ctx)
 
 static void pull_free(struct pull *p)
 {
-    for (size_t i = 0; i < p->nodes.n; i++)
+    for (size_t i = 0; p->state && i < p->nodes.n; i++)
         node_free(p->state[i]);
     free(p->state);
+    free(p->spoken);
     strv_clear(&p->nodes);
     free(p->dir);
     free(p);
@@ -345,10 +374,13 @@ void copies_add(struct copies *c, int64_t batch, const struct copy_request *r,
 {
     struct pull *p = x_calloc(1, sizeof *p);
     p->batch = batch;
-    p->dir = x_strdup(r->local.v[0]);
+    p->dir = r->pull ? x_strdup(r->local.v[0]) : NULL;
     p->max_bytes = r->max_bytes ? r->max_bytes : COPY_MAX_BYTES_DEFAULT;
     strv_copy(&p->nodes, nodes);
-    p->state = x_calloc(nodes->n, sizeof *p->state);
+    if (r->pull)
+        p->state = x_calloc(nodes->n, sizeof *p->state);
+    else
+        p->spoken = x_calloc(nodes->n, sizeof *p->spoken);
     pthread_mutex_lock(&c->lock);
     size_t n = atomic_load(&c->n_pulls);
     X_GROW(c->pulls, c->cap_pulls, n + 1);
@@ -378,6 +410,12 @@ bool copies_emit(struct copies *c, struct event *ev, bool *taken)
     struct pull *p = find_pull(c, ev->batch);
     if (!p || ev->position >= p->nodes.n)
         return true;
+    if (!p->dir) {
+        p->spoken[ev->position] |= ev->len[STREAM_STDOUT] || ev->len[STREAM_STDERR];
+        if (ev->kind == EVENT_FINISH)
+            explain_silence(ev, p->spoken[ev->position]);
+        return true;
+    }
     *taken = true;
     struct item *it = x_malloc(sizeof *it);
     *it = (struct item){p, ev};

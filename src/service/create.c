@@ -340,7 +340,7 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         .password = r->password,
         .become_password = r->become_password,
     };
-    if (r->copy && r->copy->pull)
+    if (r->copy)
         copies_add(s->copies, ref->number, r->copy, &v->nodes);
     engine_submit(s->engine, &b, jobs, n);
     for (size_t i = 0; i < 2 * n; i++)

@@ -447,3 +447,23 @@ int reader_percentiles(struct reader *r, int64_t number, int64_t *p50, int64_t *
     }
     return reader_rc(r, rc, e);
 }
+
+int reader_bytes(struct reader *r, int64_t number, uint64_t *done, uint64_t *total, struct err *e)
+{
+    struct span s;
+
+    *done = *total = 0;
+    int rc = reader_begin_batch(r, number, &s, e);
+    if (rc < 0)
+        return rc;
+    sqlite3_stmt *st = sql_get(&r->sql, "SELECT total(bytes_done), total(bytes_total)"
+                                        " FROM executions WHERE id BETWEEN ? AND ?");
+    rc = st ? sql_bind(st, "ii", s.first, s.last) : sql_code(&r->sql);
+    if (rc == SQLITE_OK && sql_row(st, &rc)) {
+        *done = (uint64_t) sqlite3_column_double(st, 0);
+        *total = (uint64_t) sqlite3_column_double(st, 1);
+    }
+    sql_done(st);
+    reader_end(r);
+    return reader_rc(r, rc, e);
+}

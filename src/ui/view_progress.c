@@ -39,6 +39,7 @@ struct progress_view {
     struct execution slowest[SLOWEST];
     size_t n_slowest;
     struct execution last_failed;
+    uint64_t bytes_done, bytes_total; /* of a copy */
     size_t n_tail; /* running for longer than p95, once nothing waits */
     size_t remote[REMOTE_COUNT];
     bool with_remote;
@@ -91,6 +92,7 @@ static void clear_facts(struct progress_view *p)
     p->n_slowest = 0;
     execution_clear(&p->last_failed);
     p->n_tail = 0;
+    p->bytes_done = p->bytes_total = 0;
     memset(p->remote, 0, sizeof p->remote);
     clear_lines(p);
 }
@@ -260,6 +262,8 @@ static char *speed(const struct progress_view *p, const struct batch *b)
         strbuf_addf(&out, "   p50 %s", text_duration(p->p50, buf));
     if (p->p95 >= 0)
         strbuf_addf(&out, "  p95 %s", text_duration(p->p95, buf));
+    if (p->bytes_done)
+        strbuf_addf(&out, "   %s", bytes_progress(p->bytes_done, p->bytes_total, buf));
     if (*eta(p, b, buf, sizeof buf))
         strbuf_addf(&out, "   %s", buf);
     int64_t ms = batch_duration_ms(b, wall_ms(p->v.app->clock));
@@ -371,6 +375,8 @@ static void load_facts(struct progress_view *p, const struct batch *b)
     p->with_remote = b->cancel_requested || b->stats.by_reason[REASON_CANCELLED] > 0;
     p->p50 = p->p95 = -1;
     reader_percentiles(a->reader, a->batch, &p->p50, &p->p95, NULL);
+    if (b->type == ACTION_TYPE_TASK)
+        reader_bytes(a->reader, a->batch, &p->bytes_done, &p->bytes_total, NULL);
     load_running(p, b);
     load_last_failed(p, b);
     load_remote(p, b);

@@ -80,7 +80,11 @@ static char *why_failed(const struct execution *x)
 
 char *vu_exec_why(const struct execution *x)
 {
-    char *why = why_failed(x);
+    char *why = why_failed(x), bytes[64];
+    if (x->status == EXEC_RUNNING && !*why && x->bytes_done) {
+        free(why);
+        return x_strdup(bytes_progress(x->bytes_done, x->bytes_total, bytes));
+    }
     if (!x->truncated[0] && !x->truncated[1])
         return why;
     char *both = x_asprintf("%s%soutput truncated", why, *why ? "; " : "");

@@ -3,6 +3,7 @@
 """push and pull from end to end, over the transport `local`: the script runs in this machine's sh."""
 import filecmp
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,37 @@ class Push(Base):
         x = self.status()['executions'][0]
         self.assertGreater(x['bytesTotal'], 50 << 20)
         self.assertEqual(x['bytesDone'], x['bytesTotal'])
+
+    def test_progress_is_told(self):
+        self.write('big', b'x' * (30 << 20))
+        os.mkdir(self.path('dst'))
+        self.write('bin/tar', '#!/bin/sh\nuntil [ -e "$MUSTER_TEST/go" ]; do head -c 1000000 >/dev/null; '
+                              'sleep 0.3; done; cat >/dev/null; exit 2\n')
+        os.chmod(self.path('bin/tar'), 0o755)
+        self.env['PATH'] = self.path('bin') + ':' + os.environ['PATH']
+        master, slave = os.openpty()
+        p = self.start('push', '-w', 'n001', 'big', self.path('dst'), stderr=slave)
+        os.close(slave)
+        seen = b''
+        try:
+            while b'MiB of 30' not in seen:
+                ready = select.select([master], [], [], 20)[0]
+                self.assertTrue(ready, seen)
+                seen += os.read(master, 4096)
+            x = self.status()['executions'][0]
+            self.assertEqual(x['status'], 'running')
+            self.assertGreater(x['bytesDone'], 0)
+            self.assertLess(x['bytesDone'], x['bytesTotal'])
+        finally:
+            self.write('go', '')
+            try:
+                while os.read(master, 4096):
+                    pass
+            except OSError:
+                pass
+            os.close(master)
+        self.assertEqual(self.end(p).rc, 5)
+        self.assertEqual(os.listdir(self.path('dst')), [])
 
     def test_many_nodes(self):
         self.write('a', b'x' * 100000)

@@ -91,6 +91,8 @@ struct execution {
     uint64_t bytes_done, bytes_total; /* of a copy; total 0: it is none, or not known yet */
 };
 void execution_clear(struct execution *x);
+/* "11.8 MiB of 50 MiB"; buf at least 64 bytes. Returns buf. */
+char *bytes_progress(uint64_t done, uint64_t total, char *buf);
 int64_t execution_duration_ms(const struct execution *x, int64_t now_wall_ms);
 /* "UUID-POSITION", position from 1 with at least 4 digits; buf of 64 bytes. Returns buf. */
 char *execution_id(const char *batch_id, uint32_t position, char *buf);

@@ -151,5 +151,7 @@ int reader_commands(struct reader *r, size_t limit, struct strv *out, struct err
  * than 20. And the slowest that run now. */
 int reader_percentiles(struct reader *r, int64_t number, int64_t *p50, int64_t *p95,
                        struct err *e);
+/* Bytes of a copy, of all nodes that have begun. */
+int reader_bytes(struct reader *r, int64_t number, uint64_t *done, uint64_t *total, struct err *e);
 
 #endif
