@@ -71,7 +71,7 @@ static bool flush_early(struct relay *r)
 /* The token's line may be whole now; what stands before it goes away where it is not the command's. */
 static void look_for_token(struct relay *r)
 {
-    const char *token = session_token(r->s);
+    const char *token = session_first_token(r->s);
     const char *at = memmem(r->early.s, r->early.len, token, strlen(token));
 
     if (at && memchr(at, '\n', (size_t) (r->early.s + r->early.len - at))) {

@@ -37,6 +37,11 @@ const char *session_token(const struct session *s)
     return s->token;
 }
 
+const char *session_first_token(const struct session *s)
+{
+    return s->become ? s->outer : s->token;
+}
+
 const struct settings *session_base(const struct session *s)
 {
     return &s->job->base;

@@ -60,6 +60,8 @@ const char *session_node(const struct session *s);
 void *session_shared(const struct session *s); /* what shared_new() made, or NULL */
 const char *session_command(const struct session *s);  /* the user's line, exact */
 const char *session_token(const struct session *s);    /* random, for the line that tells the pid */
+/* The one that comes first: under sudo and the like there is one before the other user is become. */
+const char *session_first_token(const struct session *s);
 const struct settings *session_base(const struct session *s);
 const struct settings *session_over(const struct session *s);
 const char *session_ssh_config(const struct session *s);          /* -F or NULL */
