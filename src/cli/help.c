@@ -119,8 +119,9 @@ static const char *notes(enum verb v)
     case VERB_PUSH:
         return "\nA folder that is there, or a REMOTE that ends in a slash, takes what is sent; else\n"
                "REMOTE is the new name. Folders are merged with, files are replaced: as a whole, and\n"
-               "only when their SHA-256 is right. Permissions are those here, the owner is who logs in\n"
-               "(or --sudo=USER). Links given by name are followed, those inside of folders are kept.\n"
+               "only when their SHA-256 is right. Permissions are those here, the owner is who\n"
+               "logs in (or --sudo=USER). Links given by name are followed, those inside of\n"
+               "folders are kept.\n"
                "REMOTE begins in the login's folder. Nodes need tar, mktemp, and sha256sum or shasum.\n"
                "\nExit status as of run (muster run -h). On a node: 70 a program is missing, 71 REMOTE\n"
                "cannot be used, 72 it cannot be written, 73 it did not arrive whole or has no room,\n"

@@ -172,6 +172,76 @@ ROWS = [
     ('', 'max-queue', ['@', '1', '-f', '1', 'run', '-w', 'n[001-005]', *RUN], 7, 'limit 1'),
 ]
 
+EXPLAIN = ['-F', 'sshconf', 'viaconf']
+ROWS += [
+    ('explain', 'any-host', ['@', *EXPLAIN], 0, 'node +viaconf'),
+    ('explain', 'user', ['@', 'bob', *EXPLAIN], 0, 'user +bob'),
+    ('explain', 'port', ['@', '99', *EXPLAIN], 0, 'port 99'),
+    ('explain', 'identity', ['@', '/key', *EXPLAIN], 0, '/key does not exist'),
+    ('explain', 'transport', ['@', 'openssh', *EXPLAIN], 0, 'transport +openssh'),
+    ('explain', 'jump', ['@', 'b1', '--json', *EXPLAIN], 0, '"jump":"b1"'),
+    ('explain', 'ssh-config', ['@', 'sshconf', 'viaconf'], 0, 'sshconf:2; honoured'),
+    ('explain', 'option', ['@', 'Compression=yes', *EXPLAIN], 0, 'Compression'),
+    ('explain', 'connect-timeout', ['@', '7', '--json', *EXPLAIN], 0,
+     '"keyword":"connect_timeout","value":"7s"'),
+    ('explain', 'connect', ['@', '-p', '1', '--json', *EXPLAIN], 4, '"reason":"unreachable"'),
+    ('explain', 'all', ['@', *EXPLAIN], 0, 'Ciphers'),
+    ('explain', 'json', ['@', *EXPLAIN], 0, '"verdict":"honoured"'),
+    ('explain', 'inventory', ['@', 'other.yaml', 'o1'], 0, 'transport +local'),
+    ('explain', 'verbose', ['@', *EXPLAIN], 0, 'node +viaconf'),
+    ('explain', 'read-only', ['@', *EXPLAIN], 0, 'node +viaconf'),
+    ('explain', 'db', ['@', 'none.db', *EXPLAIN], 0, 'node +viaconf'),
+]
+
+# push and pull, tried on the same two words each; n001 has both.
+COPY = [
+    ('targets', ['@', 'n001'], 0, 'batch #.*: 1 target\n'),
+    ('exclude', ['-w', 'n[001-002]', '@', 'n002'], 0, ': 1 target\n'),
+    ('group', ['@', 'db', '--dry-run'], 0, '2 nodes: db'),
+    ('exclude-group', ['-g', 'both', '@', 'web', '--dry-run'], 0, '2 nodes: db'),
+    ('all', ['@', '-x', 'n*,key1', '--dry-run'], 0, '2 nodes: db'),
+    ('any-host', ['-w', 'zz', '@', '--dry-run'], 0, '1 node: zz'),
+    ('fanout', ['-w', 'n001', '@', '7', '--dry-run'], 0, 'fanout 7'),
+    ('max-queue', ['-w', 'n[001-009]', '-f', '1', '@', '3'], 7, 'limit 3'),
+    ('user', ['-w', 'n001', '@', LOGIN, '--json'], 0, '"user":"%s"' % LOGIN),
+    ('port', ['-w', 'n001', '@', '2222', '--json'], 0, '"port":"2222"'),
+    ('identity', ['-w', 'n001', '@', '/key', '--json'], 0, r'"identity":\["/key"\]'),
+    ('transport', ['-w', 'n001', '@', 'local', '--json'], 0, '"transport":"local"'),
+    ('jump', ['-w', 'n001', '@', 'b1', '--json'], 0, '"jump":"b1"'),
+    ('ssh-config', ['@', 'sshconf', '-w', 'viaconf', '--dry-run'], 0, '1 node: viaconf'),
+    ('option', ['-w', 'n001', '@', 'Compression=yes', '--json'], 0, '"Compression=yes"'),
+    ('ask-password', ['-w', 'n001', '@'], 2, 'no terminal.*--password-fd N'),
+    ('password-fd', ['-w', 'n001', '@', '0'], 2, 'its line is empty'),
+    ('sudo', ['-w', 'n001', '@', '--dry-run'], 0, 'become: +sudo'),
+    ('become', ['-w', 'n001', '@', 'doas', '--dry-run'], 0, 'become: +doas'),
+    ('become-user', ['-w', 'n001', '@', 'app', '--dry-run'], 0, 'become: .* app'),
+    ('ask-sudo-password', ['-w', 'n001', '@'], 2, 'no terminal.*--sudo-password-fd N'),
+    ('sudo-password-fd', ['-w', 'n001', '@', '0'], 2, 'its line is empty'),
+    ('chdir', ['-w', 'n001', '@', '/tmp', '--dry-run'], 0, 'would run'),
+    ('connect-timeout', ['-w', 'n001', '@', '7', '--json'], 0, '"connect_timeout":"7'),
+    ('command-timeout', ['-w', 'n001', '@', '60', '--json'], 0, '"command_timeout":"60'),
+    ('retries', ['-w', 'n001', '@', '0', '--json'], 0, '"retries":0'),
+    ('label', ['-w', 'n001', '@', 'a note', '--json'], 0, '"label":"a note"'),
+    ('detach', ['-w', 'n001', '@', '--json'], 0, '"targetCount":1'),
+    ('dry-run', ['-w', 'n001', '@'], 0, 'would run on 1 node: n001'),
+    ('yes', ['-w', 'n001', '@'], 0, ': 1 target\n'),
+    ('expect', ['-w', 'key1', '@', '1'], 0, ': 1 target\n'),
+    ('fold', ['-w', 'n001', '@'], 0, ': 1 target\n'),
+    ('no-label', ['-w', 'n001', '@'], 0, ': 1 target\n'),
+    ('max-rc', ['-w', 'n001', '@'], 0, ': 1 target\n'),
+    ('format', ['-w', 'n001', '@', 'csv'], 0, '^Node Name,'),
+    ('json', ['-w', 'n001', '@'], 0, '"type":"task"'),
+    ('quiet', ['-w', 'n001', '@'], 0, '^[^#]*$'),
+    ('inventory', ['@', 'other.yaml', '-w', 'o1'], 0, ': 1 target\n'),
+    ('read-only', ['@', '-w', 'n001'], 2, 'read-only'),
+    ('db', ['@', 'other.db', '-w', 'n001'], 0, 'batch #'),
+    ('verbose', ['@', '-w', 'n001'], 0, ': 1 target\n'),
+]
+ROWS += [(verb, long, words + ['plain', 'copied/'], rc, seen) for verb in ('push', 'pull')
+         for long, words, rc, seen in COPY]
+ROWS += [('pull', 'max-output', ['-w', 'n001', '@', '3', 'plain', 'copied/'], 5,
+          'more than 3 B came')]
+
 # What every verb has, where no row above tries it in a way of its own.
 COMMON = [('db', ['@', 'none.db'], (0, 2, 6), None), ('verbose', ['@'], (0, 2, 5), None),
           ('read-only', ['@'], (0, 2, 5), None), ('help', ['@'], (0,), 'Usage: muster ')]
@@ -196,6 +266,7 @@ class Flags(Case):
         self.write('sshconf', 'Host viaconf\n  HostName 127.0.0.1\n')
         self.write('other.yaml', 'nodes: {o1: {transport: local}}\n')
         self.write('plain', 'h1\nh2\n')
+        os.mkdir(self.path('copied'))
         self.write('request.json', '{"targetNodeIds": ["n007"], "action": "echo asked"}')
         self.write('fleet', FLEET)
         os.chmod(self.path('fleet'), 0o755)
