@@ -109,6 +109,8 @@ struct openssh_why {
 /* The path's last bytes; "" when it cannot be read. Caller frees. */
 char *openssh_read_log(const char *path);
 void openssh_explain(const char *log, const char *proxy, struct openssh_why *out);
+/* It was refused, and the server lists a method that takes a password. */
+bool openssh_wants_password(const char *log);
 /* ssh says there that it lost the connection of a command that ran. */
 bool openssh_lost_log(const char *log);
 /* So does the end of the command's stderr, where it writes that too. */

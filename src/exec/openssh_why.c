@@ -111,6 +111,14 @@ void openssh_explain(const char *log, const char *proxy, struct openssh_why *out
     strbuf_free(&lines);
 }
 
+bool openssh_wants_password(const char *log)
+{
+    const char *at = strstr(log, "Permission denied (");
+    CLEANUP_FREE char *methods = at ? x_strndup(at, strcspn(at, "\n")) : NULL;
+
+    return methods && (strstr(methods, "password") || strstr(methods, "keyboard-interactive"));
+}
+
 bool openssh_lost_log(const char *log)
 {
     static const char *const words[] = {

@@ -304,7 +304,9 @@ static void end_not_begun(struct openssh *x)
     if (x->question && x->question->phrase && why.reason == REASON_AUTH)
         openssh_phrase_wrong(x->shared, x->question->phrase);
     session_not_started(x->s);
-    session_end_failed(x->s, why.reason, why.retry, "%s", why.text);
+    session_end_failed(x->s, why.reason, why.retry, "%s%s", why.text,
+                       openssh_wants_password(log) && !session_password(x->s)
+                           ? "; a password would be taken: give -A" : "");
     free(why.text);
 }
 

@@ -269,7 +269,10 @@ def running():
                 **{**base, **more, "flags": both})
         add("exit 3", "exit 3", reason="exit", exit=3, out=())
         add("exit 255", "echo x; exit 255", reason="exit", exit=255, out=("x",))
-        add("killed by TERM", "kill -TERM $$", reason="signal", signal="TERM", out=())
+        if how == "openssh":    # ssh itself ends with 255 for any signal, and says no more
+            add("killed by TERM", "kill -TERM $$", reason="exit", exit=255, out=())
+        else:
+            add("killed by TERM", "kill -TERM $$", reason="signal", signal="TERM", out=())
         add("--env", 'echo "[$GREETING]"', flags=("--env", "GREETING=it's $HOME"),
             out=("[it's $HOME]",))
         add("--stdin", "wc -c; echo end", flags=("--stdin", "{stdin}"), stdin="x" * 300000,
