@@ -57,6 +57,8 @@ static char *script_line(const char *script, const char *const *args, size_t n)
     "if command -v sha256sum >/dev/null 2>&1; then sum=sha256sum; "                            \
     "elif command -v shasum >/dev/null 2>&1; then sum=\"shasum -a 256\"; "                     \
     "else no 70 \"this node has neither sha256sum nor shasum: what is copied cannot be checked\"; fi; " \
+    /* Forced by a setting of the node: what goes through one is not what comes out. */         \
+    "if [ -t 0 ] || [ -t 1 ]; then no 72 \"the node gives a terminal: no file passes one unharmed\"; fi; " \
     "p=$1; case $p in \"~\") p=$HOME;; \"~/\"*) p=$HOME/${p#??};; esac; "                      \
     "case $p in -*) p=./$p;; esac; "
 

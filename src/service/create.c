@@ -200,6 +200,23 @@ static int expand(struct service *s, const struct batch_request *r, struct batch
     return rc;
 }
 
+/* doas takes a password from a terminal only, and a terminal harms what goes through it. */
+static int check_doas(const struct service *s, const struct batch_request *r,
+                      const struct batch_review *v, struct err *e)
+{
+    for (size_t i = 0; r->copy && r->become_password && i < v->nodes.n; i++) {
+        const struct fleet_node *node = fleet_node(s->fleet, v->nodes.v[i]);
+        const char *become = r->over.become;
+        if (!become && node)
+            become = node->over.become ? node->over.become : node->base.become;
+        if (become && become_parse(become) == BECOME_DOAS)
+            return err_set(e, ERR_VALIDATION, "%s: doas asks for its password on a terminal, and "
+                           "files do not pass through one unharmed: use --sudo, or let doas ask for "
+                           "none (nopass)", v->nodes.v[i]);
+    }
+    return 0;
+}
+
 int service_review(struct service *s, const struct batch_request *r, struct batch_review *out,
                    struct err *e)
 {
@@ -218,6 +235,8 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
             strv_push(&out->warnings, r->warnings->v[i]);
     if (rc == 0)
         rc = expand(s, r, out, e);
+    if (rc == 0)
+        rc = check_doas(s, r, out, e);
     if (rc == 0)
         rc = input_check_nodes(s, r, &out->nodes, e);
     if (rc != 0) {
