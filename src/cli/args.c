@@ -321,6 +321,19 @@ static int check_become(const struct cli *c, struct err *e)
     return 0;
 }
 
+/* A password that nobody would want. */
+static int check_trial(const struct cli *c, struct err *e)
+{
+    static const enum option_id passwords[] = {OPT_ASK_PASSWORD, OPT_PASSWORD_FD,
+                                               OPT_ASK_SUDO_PASSWORD, OPT_SUDO_PASSWORD_FD};
+    for (size_t i = 0; c->verb == VERB_EXPLAIN && !c->set[OPT_CONNECT] && i < ARRAY_LEN(passwords);
+         i++)
+        if (c->set[passwords[i]])
+            return err_set(e, ERR_VALIDATION, "--%s: explain takes a password only with --connect, "
+                           "which tries it", option_row(passwords[i])->name);
+    return 0;
+}
+
 /* Standard input has one reader; that `-` is among the targets is seen where they are evaluated. */
 static int check_stdin(const struct cli *c, struct err *e)
 {
@@ -344,6 +357,8 @@ int args_check(const struct cli *c, struct err *e)
     int rc = check_become(c, e);
     if (rc == 0)
         rc = check_stdin(c, e);
+    if (rc == 0)
+        rc = check_trial(c, e);
     if (rc != 0)
         return rc;
     for (size_t i = 0; i < ARRAY_LEN(exclusive); i++) {

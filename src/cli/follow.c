@@ -68,7 +68,7 @@ static void show_line(struct follow *f)
 {
     const struct batch_stats *st = &f->batch.stats;
     int64_t now = mono_ms(clock_system());
-    if (!f->printer.err_tty || f->cli->set[OPT_QUIET] || f->asked || now - f->shown_ms < LINE_EVERY_MS)
+    if (!f->printer.err_tty || f->cli->set[OPT_QUIET] || f->questions.asked || now - f->shown_ms < LINE_EVERY_MS)
         return;
     f->shown_ms = now;
     struct winsize w;
@@ -173,69 +173,18 @@ static int look(struct follow *f, struct err *e)
 
 /* --- questions --- */
 
-bool follow_can_ask(void)
+static void clear_line(void *ctx)
 {
-    int fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
+    hide_line(ctx);
 }
 
-/* answer NULL: declined. */
-static void end_question(struct follow *f, struct secret *answer)
-{
-    if (!f->asked)
-        return;
-    ask_tty_close(&f->tty);
-    service_answer(f->service, f->asked, answer);
-    f->asked = 0;
-}
-
-static void start_question(struct follow *f, const struct user_question *q)
-{
-    if (!ask_tty_ready()) {
-        if (!f->told_background)
-            fputs("\nmuster: a question waits: bring this job to the foreground (fg) to answer it\n",
-                  stderr);
-        f->told_background = true;
-        return;
-    }
-    hide_line(f);
-    f->told_background = false;
-    CLEANUP_FREE char *prompt = user_question_text(q);
-    if (ask_tty_open(&f->tty, prompt, q->echo, false, NULL) == 0)
-        f->asked = q->id;
-    else
-        service_set_can_ask(f->service, false);
-}
-
-/* Shows the question that waits, and no longer one that nobody wants answered any more. */
 static void check_question(struct follow *f)
 {
-    struct user_question q;
     if (!f->own)
         return;
     if (f->interrupts)
         service_set_can_ask(f->service, false);
-    if (!service_question(f->service, &q)) {
-        end_question(f, NULL);
-        return;
-    }
-    if (f->asked && f->asked != q.id)
-        end_question(f, NULL);
-    if (!f->asked)
-        start_question(f, &q);
-    user_question_clear(&q);
-}
-
-static void read_answer(struct follow *f)
-{
-    int got = ask_tty_read(&f->tty);
-    if (got == 0)
-        return;
-    struct secret *answer = got > 0 ? ask_tty_take(&f->tty) : NULL;
-    end_question(f, answer);
-    secret_unref(answer);
+    questions_check(&f->questions);
 }
 
 /* --- signals --- */
@@ -275,7 +224,7 @@ static int interrupt(struct follow *f, struct err *e)
 static void lose_terminal(struct follow *f)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    end_question(f, NULL);
+    questions_end(&f->questions, NULL);
     service_set_can_ask(f->service, false);
     if (null < 0)
         return;
@@ -298,7 +247,7 @@ static int read_signals(struct follow *f, struct err *e)
             lose_terminal(f);
             continue;
         }
-        end_question(f, NULL);
+        questions_end(&f->questions, NULL);
         f->interrupts++;
         int rc = interrupt(f, e);
         if (rc != 0)
@@ -361,13 +310,12 @@ static int wait_for_more(struct follow *f, int64_t *gap, struct err *e)
                            {.fd = service_wake_fd(f->service), .events = POLLIN},
                            {.fd = -1},
                            {.fd = -1}};
-    if (f->asked)
-        ask_tty_fds(&f->tty, &fds[2]);
+    questions_fds(&f->questions, &fds[2]);
     poll(fds, ARRAY_LEN(fds), (int) *gap);
     if (fds[1].revents)
         service_wake_drain(f->service);
-    if (f->asked && (fds[2].revents || fds[3].revents))
-        read_answer(f);
+    if (fds[2].revents || fds[3].revents)
+        questions_read(&f->questions);
     return fds[0].revents ? read_signals(f, e) : 0;
 }
 
@@ -458,7 +406,7 @@ int follow_run(struct follow *f, struct err *e)
     sigset_t set;
     signal_set(&set);
     follow_block_signals();
-    f->tty.fd = -1;
+    f->questions = (struct questions){.service = f->service, .clear = clear_line, .ctx = f};
     f->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     f->reader = reader_open(service_db_path(f->service), e);
     if (!f->reader) {
@@ -469,7 +417,7 @@ int follow_run(struct follow *f, struct err *e)
     if (f->cli->set[OPT_LIVE])
         f->live = live_new();
     int rc = loop(f, e);
-    end_question(f, NULL);
+    questions_end(&f->questions, NULL);
     hide_line(f);
     if (rc == 0)
         rc = finish(f, e);

@@ -4,9 +4,9 @@
 #ifndef MUSTER_SRC_CLI_FOLLOW_H
 #define MUSTER_SRC_CLI_FOLLOW_H
 
-#include "ask_tty.h"
 #include "cli.h"
 #include "print.h"
+#include "questions.h"
 
 struct batch_created;
 struct live;
@@ -33,17 +33,13 @@ struct follow {
     bool trouble;    /* the store fails, and that was said */
     int64_t stuck_ms; /* when something still ran */
     bool left;       /* Ctrl-C twice: only _exit() follows */
-    struct ask_tty tty;    /* a question of the batch, while one is shown */
-    uint64_t asked;        /* its id; 0: none */
-    bool told_background;  /* that a question waits, and another job has the terminal */
+    struct questions questions;
     bool line_shown; /* the live line stands on the terminal */
     int64_t shown_ms;
 };
 
 /* Blocks the signals that the loop reads; call it before anything is started. */
 void follow_block_signals(void);
-/* There is a terminal that questions can be asked on. */
-bool follow_can_ask(void);
 /* Returns the exit status, or -code. */
 int follow_run(struct follow *f, struct err *e);
 enum follow_format follow_format_of(const struct cli *c);

@@ -152,7 +152,7 @@ static int create_and_follow(struct cli *c, struct service *s, struct batch_requ
     struct batch_created created;
     r->on_written = announce;
     r->on_written_ctx = c;
-    service_set_can_ask(s, detached_fd < 0 && follow_can_ask());
+    service_set_can_ask(s, detached_fd < 0 && questions_possible());
     int rc = batch_create(s, r, &created, e);
     if (rc != 0)
         return rc;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* muster explain: how a host would be reached, setting by setting, for people and as JSON. */
 #include "cli.h"
+#include "questions.h"
 #include "request.h"
+#include "secrets.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/strbuf.h"
@@ -10,6 +12,7 @@
 #include "muster/service/explain.h"
 #include "muster/service/service.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -60,6 +63,17 @@ static bool is_ssh(const struct explain *x)
     return strcmp(x->transport, "ssh") == 0;
 }
 
+static void put_hop(size_t i, const struct explain_hop *h)
+{
+    CLEANUP_FREE char *label = x_asprintf("  hop %zu", i);
+    CLEANUP_FREE char *text =
+        x_asprintf("%s port %d%s%s%s, user %s%s%s", h->host, h->port, h->address ? " (" : "",
+                   h->address ? h->address : "", h->address ? ")" : "", h->user ? h->user : "?",
+                   h->error ? ": " : "", h->error ? h->error : "");
+
+    put_label(label, text);
+}
+
 static void put_summary(const struct explain_answer *a)
 {
     const struct explain *x = &a->how;
@@ -79,6 +93,8 @@ static void put_summary(const struct explain_answer *a)
             put_label("user", x->user);
         if (x->jump)
             put_label("through", x->jump);
+        for (size_t i = 0; i < x->n_hops; i++)
+            put_hop(i + 1, &x->hops[i]);
     }
     if (x->error) {
         CLEANUP_FREE char *text = x_asprintf("%s: %s", reason_name(x->failed), x->error);
@@ -147,11 +163,34 @@ static void put_document(const struct explain_answer *a, bool all)
     json_free(j);
 }
 
+/* Until something has happened: a stage, the outcome, a question, an answer. */
+static void wait_a_while(void *ctx)
+{
+    struct questions *q = ctx;
+    struct pollfd fds[3] = {{.fd = service_wake_fd(q->service), .events = POLLIN}};
+
+    questions_check(q);
+    questions_fds(q, &fds[1]);
+    /* A job that was in the background is not told when it comes to the foreground. */
+    poll(fds, ARRAY_LEN(fds), q->told_background ? 250 : -1);
+    if (fds[0].revents)
+        service_wake_drain(q->service);
+    if (fds[1].revents || fds[2].revents)
+        questions_read(q);
+}
+
 static int explain(struct cli *c, struct service *s, struct batch_request *r, struct err *e)
 {
     struct explain_answer a;
-    int rc = service_explain(s, c->args.v[0], r, c->set[OPT_CONNECT], &a, e);
+    struct questions questions = {.service = s, .all_signals = true};
+    const struct explain_trial trial = {wait_a_while, &questions};
 
+    if (c->set[OPT_CONNECT])
+        service_set_can_ask(s, questions_possible());
+
+    int rc = service_explain(s, c->args.v[0], r, c->set[OPT_CONNECT] ? &trial : NULL, &a, e);
+
+    questions_end(&questions, NULL);
     if (rc == 0 && cli_json(c)) {
         put_document(&a, c->set[OPT_EXPLAIN_ALL]);
     } else if (rc == 0) {
@@ -169,22 +208,25 @@ static int explain(struct cli *c, struct service *s, struct batch_request *r, st
 int verb_explain(struct cli *c, struct err *e)
 {
     struct batch_request r;
+    struct secrets x = {0};
+    struct service *s = NULL;
     int rc = cli_at_most(c, 1, e);
 
+    batch_request_init(&r);
     if (rc == 0 && !c->args.n)
         rc = err_set(e, ERR_VALIDATION, "which host? muster explain HOST");
-    if (rc != 0)
-        return rc;
-
-    struct service *s = cli_service(c, e);
-
-    if (!s)
-        return -(int) e->code;
-    batch_request_init(&r);
-    rc = request_options(c, &r, e);
+    if (rc == 0)
+        rc = secrets_read(c, &x, e);
+    if (rc == 0) {
+        s = cli_service(c, e);
+        rc = s ? request_options(c, &r, e) : -(int) e->code;
+    }
+    if (rc == 0)
+        rc = secrets_ask(c, &x, &r, e);
     if (rc == 0)
         rc = explain(c, s, &r, e);
-    batch_request_clear(&r);
     service_close(s);
+    batch_request_clear(&r);
+    secrets_clear(&x);
     return rc;
 }

@@ -4,6 +4,7 @@
 #include "muster/exec/explain.h"
 
 #include "ssh_class.h"
+#include "ssh_dest.h"
 #include "ssh_keywords.h"
 #include "ssh_prepare.h"
 #include "ssh_shared.h"
@@ -23,6 +24,7 @@
 #define SOURCE_NODE "node or group"
 #define SOURCE_BASE "inventory defaults"
 #define SOURCE_OPENSSH "OpenSSH"
+#define HOPS_MAX 16
 
 const char *verdict_name(enum verdict v)
 {
@@ -94,6 +96,13 @@ void explain_clear(struct explain *x)
     free(x->transport);
     free(x->why);
     free(x->error);
+    for (size_t i = 0; i < x->n_hops; i++) {
+        free(x->hops[i].host);
+        free(x->hops[i].user);
+        free(x->hops[i].address);
+        free(x->hops[i].error);
+    }
+    free(x->hops);
     strv_clear(&x->known);
     strv_clear(&x->offered);
     strv_clear(&x->passed_over);
@@ -325,20 +334,94 @@ static void scan_rows(struct explaining *x, const struct prepared *p)
     free(x->mentions);
 }
 
-static void tell_prepared(struct explain *out, const struct prepared *p, const char *jump)
+/* NULL: none was looked up. */
+static char *numeric_address(const struct prepared *p)
 {
     char address[NI_MAXHOST] = "";
 
+    if (!p->addrs || getnameinfo(p->addrs->ai_addr, p->addrs->ai_addrlen, address, sizeof address,
+                                 NULL, 0, NI_NUMERICHOST) != 0)
+        return NULL;
+    return x_strdup(address);
+}
+
+/* The last of a chain, reached through the others, or as its own settings say. As with ssh, flags and
+ * settings of the node itself are not its jump host's. */
+static struct prepared *prepare_hop(const struct explain_query *q, struct ssh_shared *shared,
+                                    const char *chain)
+{
+    const char *comma = strrchr(chain, ',');
+    const char *name = comma ? comma + 1 : chain;
+    struct settings base, over;
+    struct dest d = {0};
+
+    settings_init(&base);
+    settings_init(&over);
+    strv_copy(&base.identity, &q->base->identity);
+    strv_copy(&base.known_hosts, &q->base->known_hosts);
+    if (dest_parse(name, &d)) {
+        over.host = d.host;
+        over.user = d.user;
+        over.port = d.port;
+    } else {
+        over.host = x_strdup(name);
+    }
+    if (comma)
+        over.jump = x_strndup(chain, (size_t) (comma - chain));
+
+    const struct prepare_query pq = {
+        .node = name,
+        .config = q->ssh_config,
+        .base = &base,
+        .over = &over,
+    };
+    struct prepared *p = prepared_for(shared, &pq);
+
+    prepare_work(p, NULL);
+    settings_clear(&base);
+    settings_clear(&over);
+    return p;
+}
+
+/* From the last to the first; the list is turned round at the end. */
+static void tell_hops(const struct explain_query *q, struct ssh_shared *shared, const char *jump,
+                      struct explain *out)
+{
+    CLEANUP_FREE char *chain = x_strdup(jump);
+
+    while (chain && out->n_hops < HOPS_MAX) {
+        struct prepared *p = prepare_hop(q, shared, chain);
+
+        X_GROW(out->hops, out->cap_hops, out->n_hops + 1);
+        out->hops[out->n_hops++] = (struct explain_hop) {
+            .host = x_strdup(p->hostname ? p->hostname : p->host),
+            .user = x_strdup(p->user),
+            .address = numeric_address(p),
+            .port = p->port,
+            .error = x_strdup(p->fallback ? p->fallback : p->failed != REASON_NONE ? p->error : NULL),
+        };
+        free(chain);
+        chain = x_strdup(p->jump);
+        prepared_free(p);
+    }
+    for (size_t i = 0, n = out->n_hops; i < n / 2; i++) {
+        struct explain_hop swap = out->hops[i];
+
+        out->hops[i] = out->hops[n - 1 - i];
+        out->hops[n - 1 - i] = swap;
+    }
+}
+
+static void tell_prepared(struct explain *out, const struct prepared *p, const char *jump)
+{
     out->host = x_strdup(p->hostname ? p->hostname : p->host);
     out->user = x_strdup(p->user);
     out->port = p->port;
     if (!jump && p->conf)
         jump = p->conf->proxy_jump ? p->conf->proxy_jump : p->conf->proxy_command;
     out->jump = jump && strcasecmp(jump, "none") != 0 ? x_strdup(jump) : NULL;
-    if (p->addrs && !out->jump &&
-        getnameinfo(p->addrs->ai_addr, p->addrs->ai_addrlen, address, sizeof address, NULL, 0,
-                    NI_NUMERICHOST) == 0)
-        out->address = x_strdup(address);
+    if (!out->jump)
+        out->address = numeric_address(p);
     for (size_t i = 0; i < p->known.n; i++) {
         const struct hosts_match *m = &p->known.v[i];
 
@@ -405,6 +488,7 @@ static void explain_ssh(const struct explain_query *q, struct explain *out, cons
         out->error = x_strdup(p->error);
     }
     tell_prepared(out, p, jump && !loses(&x, SETTING_JUMP, source) ? jump->jump : NULL);
+    tell_hops(q, shared, p->jump, out);
     scan_rows(&x, p);
     prepared_free(p);
     settings_clear(&over);

@@ -3,6 +3,7 @@
 #include "muster/service/explain.h"
 
 #include "create.h"
+#include "input.h"
 #include "service.h"
 
 #include "muster/base/alloc.h"
@@ -20,6 +21,8 @@
 
 /* A trial: events come on the reactor's thread and are taken here, stages are kept under the lock. */
 struct trial {
+    struct service *service;
+    const struct settings *base, *over;
     struct bqueue *events;
     pthread_mutex_t lock; /* guards the stages */
     struct explain_answer *answer;
@@ -29,7 +32,10 @@ static bool emit(void *ctx, struct event *ev)
 {
     struct trial *t = ctx;
 
-    return bqueue_push(t->events, ev, event_weight(ev), ev->kind != EVENT_OUTPUT);
+    bool taken = bqueue_push(t->events, ev, event_weight(ev), ev->kind != EVENT_OUTPUT);
+
+    waker_wake(&t->service->waker);
+    return taken;
 }
 
 static void add_stage(void *ctx, const char *node, int64_t ms, const char *text)
@@ -49,8 +55,21 @@ static bool was_reached(const struct event *ev)
     return ev->status == EXEC_SUCCESS || ev->reason == REASON_EXIT || ev->reason == REASON_SIGNAL;
 }
 
-static void keep_end(struct explain_answer *a, const struct event *ev)
+/* What the command that does nothing, run as the settings say, has shown. */
+static char *reached_text(const struct settings *base, const struct settings *over)
 {
+    const char *how = over->become ? over->become : base->become;
+    const char *who = over->become_user ? over->become_user : base->become_user;
+
+    if (!how || strcmp(how, become_name(BECOME_NONE)) == 0)
+        return x_strdup("reached");
+    return x_asprintf("reached, and by %s as %s", how, who ? who : "root");
+}
+
+static void keep_end(const struct trial *t, const struct event *ev)
+{
+    struct explain_answer *a = t->answer;
+
     a->reached = was_reached(ev);
     a->reason = ev->status == EXEC_SUCCESS ? REASON_NONE : ev->reason;
     a->transport = x_strdup(ev->transport);
@@ -60,16 +79,18 @@ static void keep_end(struct explain_answer *a, const struct event *ev)
     else if (ev->reason == REASON_EXIT)
         a->outcome = x_asprintf("reached; a command that does nothing ended with %d", ev->exit_code);
     else
-        a->outcome = x_strdup(a->reached ? "reached" : reason_name(ev->reason));
+        a->outcome = a->reached ? reached_text(t->base, t->over) : x_strdup(reason_name(ev->reason));
 }
 
-static void turn(struct trial *t, struct engine *engine)
+static void turn(struct trial *t, struct engine *engine, const struct explain_trial *how)
 {
     for (bool ended = false; !ended;) {
         void *item;
 
-        if (!bqueue_pop(t->events, &item, 1, -1))
+        if (!bqueue_pop(t->events, &item, 1, 0)) {
+            how->wait(how->ctx);
             continue;
+        }
 
         struct event *ev = item;
 
@@ -77,15 +98,17 @@ static void turn(struct trial *t, struct engine *engine)
             engine_claimed(engine, ev->batch, ev->position, true);
         ended = ev->kind == EVENT_FINISH;
         if (ended)
-            keep_end(t->answer, ev);
+            keep_end(t, ev);
         event_free(ev);
     }
 }
 
-static int try_it(struct service *s, const struct batch_request *r, const struct settings *base,
+static int try_it(struct service *s, const struct batch_request *r,
+                  const struct explain_trial *how, const struct settings *base,
                   const struct settings *over, struct explain_answer *a, struct err *e)
 {
-    struct trial t = {.events = bqueue_new(0, 0), .answer = a};
+    struct trial t = {
+        .service = s, .base = base, .over = over, .events = bqueue_new(0, 0), .answer = a};
     const struct engine_config cfg = {.fanout = 1, .max_queue = 1, .reactors = 1, .asker = s->asker};
     const struct event_sink sink = {emit, &t};
     const struct engine_batch batch = {
@@ -109,7 +132,7 @@ static int try_it(struct service *s, const struct batch_request *r, const struct
     pthread_mutex_init(&t.lock, NULL);
     a->tried = true;
     engine_submit(engine, &batch, &job, 1);
-    turn(&t, engine);
+    turn(&t, engine, how);
     engine_free(engine);
 
     void *item;
@@ -122,10 +145,10 @@ static int try_it(struct service *s, const struct batch_request *r, const struct
 }
 
 int service_explain(struct service *s, const char *node, const struct batch_request *r,
-                    bool connect, struct explain_answer *out, struct err *e)
+                    const struct explain_trial *trial, struct explain_answer *out, struct err *e)
 {
     const struct fleet *fleet = service_fleet(s, e);
-    struct settings base, over, both;
+    struct settings base, over, flags, both;
     int rc = 0;
 
     *out = (struct explain_answer) {0};
@@ -139,25 +162,31 @@ int service_explain(struct service *s, const char *node, const struct batch_requ
     service_base_settings(s, known, &base);
     settings_init(&over);
     settings_init(&both);
+    settings_init(&flags);
     if (known)
         settings_merge(&over, &known->over);
     settings_merge(&both, &over);
     settings_merge(&both, &r->over);
+    input_imply_become(r, &base, &both);
+    settings_merge(&flags, &r->over);
+    if (both.become && !over.become)
+        setting_set(&flags, SETTING_BECOME, both.become, NULL);
 
     const struct explain_query q = {
         .node = node,
         .base = &base,
         .over = &over,
-        .flags = &r->over,
+        .flags = &flags,
         .ssh_config = r->ssh_config ? r->ssh_config : s->ssh_config,
         .ssh_options = r->ssh_options,
     };
 
     engine_explain(&q, &out->how);
-    if (connect)
-        rc = try_it(s, r, &base, &both, out, e);
+    if (trial)
+        rc = try_it(s, r, trial, &base, &both, out, e);
     settings_clear(&base);
     settings_clear(&over);
+    settings_clear(&flags);
     settings_clear(&both);
     return rc;
 }
@@ -220,6 +249,24 @@ static struct json *identities_json(const struct explain *x)
     return list;
 }
 
+static struct json *hops_json(const struct explain *x)
+{
+    struct json *list = json_array();
+
+    for (size_t i = 0; i < x->n_hops; i++) {
+        const struct explain_hop *hop = &x->hops[i];
+        struct json *o = json_object();
+
+        json_put_str(o, "host", hop->host);
+        json_put_int(o, "port", hop->port);
+        json_put_str(o, "user", hop->user);
+        json_put_str(o, "address", hop->address);
+        json_put_str(o, "error", hop->error);
+        json_add(list, o);
+    }
+    return list;
+}
+
 static struct json *stages_json(const struct explain_answer *a)
 {
     struct json *list = json_array();
@@ -250,6 +297,7 @@ struct json *explain_answer_json(const struct explain_answer *a, bool all)
     json_put_str(o, "user", x->user);
     json_put_str(o, "address", x->address);
     json_put_str(o, "jump", x->jump);
+    json_put(o, "hops", hops_json(x));
     json_put_str(o, "transport", a->transport ? a->transport : x->transport);
     json_put_str(o, "why", x->why);
     json_put_str(o, "reason", reason == REASON_NONE ? NULL : reason_name(reason));

@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -69,6 +70,57 @@ def until(condition, what='the condition', deadline=20):
         if time.monotonic() > end:
             raise AssertionError('%s did not come within %s s' % (what, deadline))
         time.sleep(0.01)
+
+
+class Terminal:
+    """muster as the session leader of a terminal of its own."""
+
+    def __init__(self, case, *args):
+        self.seen = b''
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            os.chdir(case.dir)
+            os.execve(MUSTER, [MUSTER, *args], case.env)
+        self.status = None
+
+    def read(self, gap=0.05):
+        if select.select([self.master], [], [], gap)[0]:
+            try:
+                piece = os.read(self.master, 65536)
+            except OSError:
+                return False
+            self.seen += piece
+            return bool(piece)
+        return True
+
+    def expect(self, text, deadline=20):
+        end = time.monotonic() + deadline
+        while text not in self.seen:
+            if time.monotonic() > end or not self.read():
+                raise AssertionError('%r was not shown: %r' % (text, self.seen))
+
+    def echo(self):
+        return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
+
+    def type(self, text):
+        os.write(self.master, text)
+
+    def end(self, deadline=30):
+        """Its exit status, or minus the signal that ended it."""
+        stop = time.monotonic() + deadline
+        while self.status is None:
+            self.read()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() > stop:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                raise AssertionError('no end: %r' % self.seen)
+        while select.select([self.master], [], [], 0)[0] and self.read():
+            pass
+        os.close(self.master)
+        return self.status
 
 
 class Case(unittest.TestCase):

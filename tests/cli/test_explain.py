@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """muster explain: each setting with its source and verdict, and a real attempt on demand."""
 import os
+import signal
 import sys
 import unittest
 
@@ -23,6 +24,16 @@ Host odd*
   RemoteCommand uptime
 Match originalhost late*
   Port 2200
+Host inner*
+  HostName 10.9.9.9
+  ProxyJump second
+Host second
+  HostName 10.9.9.8
+  User hopper
+  Port 2022
+  ProxyJump ann@first:2021
+Host first
+  HostName 127.0.0.1
 Host *
   ConnectTimeout 5
 '''
@@ -74,6 +85,18 @@ class Settings(lib.Case):
         d = self.explain('late1').json
         self.assertEqual((d['port'], self.row(d, 'Port')['source']),
                          (2200, self.config + ':13 (Match)'))
+
+    def test_hops(self):
+        d = self.explain('-l', 'root', 'inner1').json
+        self.assertEqual((d['host'], d['user'], d['address'], d['jump']),
+                         ('10.9.9.9', 'root', None, 'second'))
+        self.assertEqual(d['hops'], [
+            {'host': '127.0.0.1', 'port': 2021, 'user': 'ann', 'address': '127.0.0.1', 'error': None},
+            {'host': '10.9.9.8', 'port': 2022, 'user': 'hopper', 'address': None, 'error': None}])
+        self.assertEqual(self.explain('web1').json['hops'], [])
+        done = self.muster('explain', '-F', self.config, '-J', 'first,bob@[::1]:23', 'web1')
+        self.assertIn('  hop 1     127.0.0.1 port 22 (127.0.0.1), user ', done.text)
+        self.assertIn('  hop 2     ::1 port 23, user bob\n', done.text)
 
     def test_all(self):
         few, many = self.explain('web1').json, self.explain('--all', 'web1').json
@@ -131,6 +154,22 @@ class Connecting(lib.Case):
             self.assertTrue(d['knownHosts'][0].startswith(r.env['RIG_KNOWN_HOSTS'] + ':'))
             self.assertTrue(any(i['offered'] and r.env['RIG_KEY'] in i['text']
                                 for i in d['identities']))
+            locked = list(usual)
+            locked[locked.index(r.env['RIG_KEY'])] = r.env['RIG_KEY_LOCKED']
+            locked += ['-o', 'IdentitiesOnly=yes']
+            done = self.muster('explain', *locked, '127.0.0.1')
+            self.assertEqual((done.rc, done.json['reason']), (4, 'auth'))
+            t = lib.Terminal(self, 'explain', *locked, '127.0.0.1')
+            t.expect(b'Passphrase for ' + r.env['RIG_KEY_LOCKED'].encode())
+            self.assertFalse(t.echo())
+            t.type(r.env['RIG_KEY_LOCKED_PASSPHRASE'].encode() + b'\n')
+            self.assertEqual(t.end(), 0, t.seen)
+            self.assertIn(b'"outcome":"reached"', t.seen)
+            t = lib.Terminal(self, 'explain', *locked, '127.0.0.1')
+            t.expect(b'Passphrase for ')
+            t.type(b'\x03')
+            lib.until(lambda: t.read(0) and t.echo(), 'the echo')
+            self.assertEqual(t.end(), -signal.SIGINT)
             usual[-1] = 'UserKnownHostsFile=' + r.env['RIG_KNOWN_HOSTS_EMPTY']
             done = self.muster('explain', *usual, '127.0.0.1')
             self.assertEqual((done.rc, done.json['reason'], done.json['knownHosts']),

@@ -2,13 +2,10 @@
 """Passwords: asked for on the terminal without echo, read from a descriptor, never kept, never seen."""
 import os
 import pty
-import select
 import signal
 import subprocess
-import termios
-import time
 
-from lib import MUSTER, Case, main, until
+from lib import MUSTER, Case, Terminal, main, until
 
 # What sudo is to muster: -S reads the password from standard input after the prompt of -p.
 SUDO = r"""#!/bin/sh
@@ -30,57 +27,6 @@ IFS= read -r got
 echo "$user" >>"$MUSTER_TEST/sudo.users"
 exec "$@"
 """
-
-
-class Terminal:
-    """muster as the session leader of a terminal of its own."""
-
-    def __init__(self, case, *args):
-        self.seen = b''
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            os.chdir(case.dir)
-            os.execve(MUSTER, [MUSTER, *args], case.env)
-        self.status = None
-
-    def read(self, gap=0.05):
-        if select.select([self.master], [], [], gap)[0]:
-            try:
-                piece = os.read(self.master, 65536)
-            except OSError:
-                return False
-            self.seen += piece
-            return bool(piece)
-        return True
-
-    def expect(self, text, deadline=20):
-        end = time.monotonic() + deadline
-        while text not in self.seen:
-            if time.monotonic() > end or not self.read():
-                raise AssertionError('%r was not shown: %r' % (text, self.seen))
-
-    def echo(self):
-        return bool(termios.tcgetattr(self.master)[3] & termios.ECHO)
-
-    def type(self, text):
-        os.write(self.master, text)
-
-    def end(self, deadline=30):
-        """Its exit status, or minus the signal that ended it."""
-        stop = time.monotonic() + deadline
-        while self.status is None:
-            self.read()
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.status = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > stop:
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
-                raise AssertionError('no end: %r' % self.seen)
-        while select.select([self.master], [], [], 0)[0] and self.read():
-            pass
-        os.close(self.master)
-        return self.status
 
 
 class Passwords(Case):
@@ -235,6 +181,19 @@ class Passwords(Case):
         t.expect(b'n001: by sudo')
         self.assertEqual(t.end(), 0)
         self.assertEqual(self.read('sudo.users'), b'app\n')
+
+    def test_explain_tells_whether_sudo_works(self):
+        t = Terminal(self, 'explain', '-K', '--connect', 'n001')
+        t.expect(b'sudo password: ')
+        t.type(b'Sesame!\n')
+        self.assertEqual(t.end(), 0)
+        self.assertIn(b'reached, and by sudo as root', t.seen)
+        for flags, given, words in ((['--sudo=app', '--sudo-password-fd', '0'], b'Wrong!\n', 'wrong password'),
+                                    (['--sudo'], b'', 'sudo')):
+            r = self.muster('explain', '--connect', *flags, 'n001', input=given)
+            self.assertEqual(r.rc, 4, str(r))
+            self.assertIn(words, r.text)
+        self.assertEqual(self.rows(), (0, 0))
 
     def test_detached(self):
         t = Terminal(self, 'run', '-K', '--detach', '-w', 'n001', '--', 'echo by sudo')

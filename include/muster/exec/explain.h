@@ -38,6 +38,13 @@ struct explain_row {
     bool set;     /* somebody has set it */
 };
 
+/* A jump host, in the order in which they are passed. */
+struct explain_hop {
+    char *host, *user, *address; /* address NULL: it is looked up on the hop before it, or not at all */
+    int port;
+    char *error; /* why it would not do, or why the transport is openssh; or NULL */
+};
+
 struct explain {
     char *host, *user, *address, *jump; /* NULL: not known, or none */
     int port;
@@ -45,6 +52,8 @@ struct explain {
     char *why;            /* that transport, or NULL: it is the usual one */
     enum reason failed;   /* it cannot be reached like this, or REASON_NONE */
     char *error;
+    struct explain_hop *hops;
+    size_t n_hops, cap_hops;
     struct strv known;    /* "FILE:LINE TYPE"; empty: the host key is unknown */
     struct strv offered;  /* keys, in order */
     struct strv passed_over; /* keys that are not offered, and why */

@@ -32,10 +32,16 @@ struct explain_answer {
     int64_t duration_ms;
 };
 
-/* r: the flags of a run (request_options); what it would run is not looked at. 0; -ERR_VALIDATION
- * when the inventory or a name is broken; -ERR_INTERNAL. */
+/* How it is tried. wait(ctx) is called, again and again until there is an outcome: it waits for
+ * service_wake_fd(), or for what the user types in answer to a question of service_question(). */
+struct explain_trial {
+    void (*wait)(void *ctx);
+    void *ctx;
+};
+/* r: the flags of a run (request_options); what it would run is not looked at. trial NULL: it is not
+ * tried. 0; -ERR_VALIDATION when the inventory or a name is broken; -ERR_INTERNAL. */
 int service_explain(struct service *s, const char *node, const struct batch_request *r,
-                    bool connect, struct explain_answer *out, struct err *e);
+                    const struct explain_trial *trial, struct explain_answer *out, struct err *e);
 void explain_answer_clear(struct explain_answer *a);
 /* all: the settings that are only OpenSSH's defaults too. Caller frees. */
 struct json *explain_answer_json(const struct explain_answer *a, bool all);
