@@ -262,7 +262,8 @@ static void emit_never_started(struct engine *e, const struct job *job)
         ev->error = x_strdup("Cancelled by user");
     } else {
         ev->reason = REASON_SKIPPED;
-        ev->error = x_strdup("muster left before it was started");
+        ev->error = x_strdup(job->batch->dropped ? job->batch->dropped
+                                                 : "muster left before it was started");
     }
     e->sink.emit(e->sink.ctx, ev);
 }
@@ -275,9 +276,10 @@ void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool gra
         pthread_mutex_unlock(&e->lock);
         return;
     }
-    if (granted && !job->batch->cancelled && !e->aborted) {
+    bool over = job->batch->cancelled || job->batch->dropped || e->aborted;
+    if (granted && !over) {
         start(e, job);
-    } else if (!granted && e->stopped && !e->aborted && !job->batch->cancelled) {
+    } else if (!granted && e->stopped && !over) {
         queue_hold(&e->queue, job); /* the store fails: ask again once it does not */
     } else {
         if (granted)
@@ -308,6 +310,30 @@ size_t engine_cancel(struct engine *e, int64_t batch)
         post_all(e, (struct msg){.kind = MSG_CANCEL, .batch = batch});
     pthread_mutex_unlock(&e->lock);
     return n;
+}
+
+void engine_set_limit(struct engine *e, int64_t batch, unsigned n)
+{
+    pthread_mutex_lock(&e->lock);
+    queue_set_limit(&e->queue, batch, n);
+    dispatch(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_pause(struct engine *e, int64_t batch, bool on)
+{
+    pthread_mutex_lock(&e->lock);
+    queue_pause(&e->queue, batch, on);
+    dispatch(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_drop(struct engine *e, int64_t batch, const char *text)
+{
+    pthread_mutex_lock(&e->lock);
+    queue_drop(&e->queue, batch, text);
+    dispatch(e); /* a claim that was put off had a slot */
+    pthread_mutex_unlock(&e->lock);
 }
 
 void engine_stop_dispatch(struct engine *e)

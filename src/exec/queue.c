@@ -7,8 +7,11 @@
 #include "muster/base/secret.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
+
+#define TAKEN UINT_MAX
 
 void queue_init(struct queue *q, size_t fanout, size_t max_queue)
 {
@@ -32,6 +35,9 @@ static void batch_free(struct run_batch *b)
     for (size_t i = 0; i < b->n; i++)
         job_clear(&b->jobs[i]);
     free(b->jobs);
+    free(b->keys);
+    free(b->in_key);
+    free(b->dropped);
     free(b->command);
     free(b->ssh_config);
     strv_clear(&b->ssh_options);
@@ -88,6 +94,19 @@ static void copy_run(struct run_batch *batch, const struct engine_batch *b)
     batch->trace_ctx = b->trace_ctx;
 }
 
+/* Each job's key, and room to count the slots of each. */
+static void make_keys(struct run_batch *batch, const struct engine_job *jobs, size_t n)
+{
+    unsigned most = 0;
+
+    batch->keys = x_calloc(n, sizeof *batch->keys);
+    for (size_t i = 0; i < n; i++) {
+        batch->keys[i] = batch->jobs[i].key = jobs[i].key;
+        most = jobs[i].key > most ? jobs[i].key : most;
+    }
+    batch->in_key = x_calloc((size_t) most + 1, sizeof *batch->in_key);
+}
+
 void queue_add(struct queue *q, const struct engine_batch *b, const struct engine_job *jobs,
                size_t n)
 {
@@ -106,7 +125,9 @@ void queue_add(struct queue *q, const struct engine_batch *b, const struct engin
         strv_copy(&batch->ssh_options, b->ssh_options);
     copy_run(batch, b);
     batch->fanout = b->fanout;
-    batch->n = n;
+    batch->n = batch->left = n;
+    batch->limit = b->dispatch_limit && b->dispatch_limit < n ? b->dispatch_limit : n;
+    batch->per_key = b->per_key;
     batch->jobs = x_calloc(n, sizeof *batch->jobs);
     link_init(&batch->claimed);
     for (size_t i = 0; i < n; i++) {
@@ -122,8 +143,44 @@ void queue_add(struct queue *q, const struct engine_batch *b, const struct engin
         if (jobs[i].over)
             settings_merge(&job->over, jobs[i].over);
     }
+    if (b->per_key)
+        make_keys(batch, jobs, n);
     link_append(&q->batches, &batch->link);
     q->waiting += n;
+}
+
+/* The first one that may start now, by its place in the batch; b->n: none. */
+static size_t next_job(struct run_batch *b)
+{
+    if (!b->keys)
+        return b->next < b->limit ? b->next : b->n;
+    while (b->next < b->n && b->keys[b->next] == TAKEN)
+        b->next++;
+    for (size_t i = b->next; i < b->limit; i++) {
+        unsigned key = b->keys[i];
+        if (key != TAKEN && (!key || b->in_key[key] < b->per_key))
+            return i;
+    }
+    return b->n;
+}
+
+static void take_job(struct run_batch *b, size_t i)
+{
+    b->left--;
+    b->in_slots++;
+    if (!b->keys) {
+        b->next = i + 1;
+        return;
+    }
+    b->in_key[b->keys[i]]++;
+    b->keys[i] = TAKEN;
+}
+
+static void leave_slot(struct job *job)
+{
+    job->batch->in_slots--;
+    if (job->batch->keys)
+        job->batch->in_key[job->key]--;
 }
 
 struct job *queue_claim(struct queue *q)
@@ -132,11 +189,14 @@ struct job *queue_claim(struct queue *q)
         return NULL;
     for (struct link *l = q->batches.next; l != &q->batches; l = l->next) {
         struct run_batch *b = LINK_OF(l, struct run_batch, link);
-        if (b->next == b->n || (b->fanout && b->in_slots >= b->fanout))
+        if (!b->left || b->paused || (b->fanout && b->in_slots >= b->fanout))
             continue;
-        struct job *job = &b->jobs[b->next++];
+        size_t i = next_job(b);
+        if (i == b->n)
+            continue;
+        struct job *job = &b->jobs[i];
+        take_job(b, i);
         link_append(&b->claimed, &job->link);
-        b->in_slots++;
         q->waiting--;
         q->claimed++;
         return job;
@@ -181,6 +241,8 @@ struct job *queue_release(struct queue *q)
         return NULL;
     for (struct link *l = q->batches.next; l != &q->batches; l = l->next) {
         struct run_batch *b = LINK_OF(l, struct run_batch, link);
+        if (b->paused)
+            continue;
         for (struct link *j = b->claimed.next; j != &b->claimed; j = j->next) {
             struct job *job = LINK_OF(j, struct job, link);
             if (!job->held)
@@ -205,8 +267,21 @@ static void drop_held(struct queue *q, struct run_batch *b)
         link_remove(&job->link);
         job_clear(job);
         q->held--;
-        b->in_slots--;
+        leave_slot(job);
     }
+}
+
+/* Returns how many are in slots; the batch is gone when none is. */
+static size_t drop_waiting(struct queue *q, struct run_batch *b)
+{
+    drop_held(q, b);
+    size_t in_slots = b->in_slots;
+    q->waiting -= b->left;
+    b->left = 0;
+    b->next = b->n;
+    if (!in_slots)
+        batch_free(b);
+    return in_slots;
 }
 
 void queue_start(struct queue *q, struct job *job)
@@ -226,7 +301,8 @@ void queue_end(struct queue *q, struct job *job, bool was_running)
     else
         q->claimed--;
     job_clear(job);
-    if (--b->in_slots == 0 && b->next == b->n)
+    leave_slot(job);
+    if (b->in_slots == 0 && b->left == 0)
         batch_free(b);
 }
 
@@ -235,12 +311,30 @@ size_t queue_cancel(struct queue *q, int64_t number)
     struct run_batch *b = find_batch(q, number);
     if (!b)
         return 0;
-    drop_held(q, b);
-    size_t in_slots = b->in_slots;
     b->cancelled = true;
-    q->waiting -= b->n - b->next;
-    b->next = b->n;
-    if (!in_slots)
-        batch_free(b);
-    return in_slots;
+    return drop_waiting(q, b);
+}
+
+void queue_set_limit(struct queue *q, int64_t number, size_t n)
+{
+    struct run_batch *b = find_batch(q, number);
+    if (b)
+        b->limit = n && n < b->n ? n : b->n;
+}
+
+void queue_pause(struct queue *q, int64_t number, bool on)
+{
+    struct run_batch *b = find_batch(q, number);
+    if (b)
+        b->paused = on;
+}
+
+void queue_drop(struct queue *q, int64_t number, const char *text)
+{
+    struct run_batch *b = find_batch(q, number);
+    if (!b || b->cancelled)
+        return;
+    free(b->dropped);
+    b->dropped = x_strdup(text);
+    drop_waiting(q, b);
 }

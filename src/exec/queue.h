@@ -18,6 +18,7 @@ struct job {
     struct settings base, over;
     unsigned reactor; /* that runs it */
     bool held;        /* its claim is put off: among the claimed, but nobody answers */
+    unsigned key;     /* 0: none */
 };
 
 /* A batch, until its last job has ended. All but the fields of the queue stay unchanged, so
@@ -44,10 +45,17 @@ struct run_batch {
     struct link link;
     unsigned fanout; /* 0: no limit of its own */
     struct job *jobs;
-    size_t n, next;  /* jobs[next..n) wait */
+    size_t n, next;  /* jobs before this one do not wait */
+    size_t left;     /* so many wait */
+    size_t limit;    /* only jobs before this one may be claimed */
     size_t in_slots; /* claimed and running */
     struct link claimed;
-    bool cancelled;
+    bool cancelled, paused;
+    char *dropped;   /* why the rest is not started, or NULL */
+    /* Of a batch with a limit for each key: */
+    unsigned per_key;
+    unsigned *keys;   /* of each job; TAKEN once it is claimed. NULL: there is no such limit */
+    unsigned *in_key; /* slots of each key */
 };
 
 struct queue {
@@ -63,7 +71,7 @@ void queue_unreserve(struct queue *q, size_t n);
 void queue_add(struct queue *q, const struct engine_batch *b, const struct engine_job *jobs,
                size_t n);
 /* The next job that may have a slot, now claimed; NULL when there is none. In order, but a batch
- * that fills its own fanout lets later ones pass. */
+ * that fills its own fanout, is paused or waits for its next stage lets later ones pass. */
 struct job *queue_claim(struct queue *q);
 struct job *queue_find_claimed(struct queue *q, int64_t batch, uint32_t position);
 /* While dispatch is stopped a claim that was refused is put off, in its slot and its place. */
@@ -74,5 +82,9 @@ void queue_start(struct queue *q, struct job *job); /* claimed -> running */
 void queue_end(struct queue *q, struct job *job, bool was_running); /* frees slot and job */
 /* Drops what waits of this batch. Returns how many of it are claimed or running. */
 size_t queue_cancel(struct queue *q, int64_t batch);
+/* These do nothing for a batch that is gone. */
+void queue_set_limit(struct queue *q, int64_t batch, size_t n);
+void queue_pause(struct queue *q, int64_t batch, bool on);
+void queue_drop(struct queue *q, int64_t batch, const char *text);
 
 #endif

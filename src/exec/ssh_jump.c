@@ -324,7 +324,7 @@ static int submit(struct carrier *k, struct err *e)
         .raw = true,
         .password = k->password,
     };
-    struct engine_job job = {0, k->name, &k->base, &over};
+    struct engine_job job = {.node = k->name, .base = &k->base, .over = &over};
 
     settings_init(&over);
     over.transport = x_strdup("carrier");

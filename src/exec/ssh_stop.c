@@ -110,7 +110,9 @@ static int submit_side(struct conn *c, const char *line, struct side_stop *side,
         .stdin_fd = input > 0 ? input : 0,
         .password = session_password(c->session),
     };
-    struct engine_job job = {0, session_node(c->session), session_base(c->session), &over};
+    struct engine_job job = {.node = session_node(c->session),
+                             .base = session_base(c->session),
+                             .over = &over};
 
     settings_init(&over);
     settings_merge(&over, session_over(c->session));

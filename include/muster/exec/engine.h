@@ -68,6 +68,8 @@ struct engine_batch {
      * one line; ms since the start of the execution. */
     void (*trace)(void *ctx, const char *node, int64_t ms, const char *text);
     void *trace_ctx;
+    unsigned dispatch_limit;        /* so many of its jobs, from the first on, may start; 0: all */
+    unsigned per_key;               /* so many of each engine_job.key at once; 0: no limit */
 };
 
 /* One execution. `base` lies under ssh_config, `over` (groups, node, then flags) over it. */
@@ -75,6 +77,7 @@ struct engine_job {
     uint32_t position;
     const char *node;
     const struct settings *base, *over;
+    unsigned key; /* jobs of the same one share engine_batch.per_key; 0: no limit */
 };
 
 /* Files that must be allowed to be open (ulimit -n) for this fanout. */
@@ -102,6 +105,13 @@ void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool gra
  * then KILL after the grace time; each ends with REASON_CANCELLED, "Cancelled by user" and what
  * became of the process. Returns how many were running (claimed ones count). */
 size_t engine_cancel(struct engine *e, int64_t batch);
+/* The stages of a batch: its first n jobs may start, 0: all. Never takes back what was dispatched. */
+void engine_set_limit(struct engine *e, int64_t batch, unsigned n);
+/* A paused batch starts nothing more; what is claimed or runs goes on. */
+void engine_pause(struct engine *e, int64_t batch, bool on);
+/* Drops what is queued without an event (the store moves those rows), what runs goes on. A claim that
+ * is granted after this ends at once: REASON_SKIPPED with this text. */
+void engine_drop(struct engine *e, int64_t batch, const char *text);
 /* Stops dispatch (the store fails); what runs goes on. A claim that is not granted from now on is put
  * off instead of dropped, and asked for again by engine_resume_dispatch. */
 void engine_stop_dispatch(struct engine *e);
