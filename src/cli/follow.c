@@ -68,7 +68,8 @@ static void show_line(struct follow *f)
 {
     const struct batch_stats *st = &f->batch.stats;
     int64_t now = mono_ms(clock_system());
-    if (!f->printer.err_tty || f->cli->set[OPT_QUIET] || f->questions.asked || now - f->shown_ms < LINE_EVERY_MS)
+    if (!f->printer.err_tty || f->cli->set[OPT_QUIET] || f->questions.asked ||
+        now - f->shown_ms < LINE_EVERY_MS)
         return;
     f->shown_ms = now;
     struct winsize w;

@@ -58,6 +58,7 @@ void execution_clear(struct execution *x)
 {
     free(x->node);
     free(x->error);
+    free(x->note);
     free(x->transport);
     free(x->host);
     free(x->user);

@@ -191,6 +191,8 @@ struct json *doc_execution(const char *batch_id, const struct execution *x,
     put_duration(j, "duration", ended ? x->duration_ms : -1);
     json_put_int(j, "attempts", x->attempts);
     json_put_str(j, "transport", x->transport);
+    if (x->note)
+        json_put_str(j, "note", x->note);
     json_put_str(j, "host", x->host);
     if (x->port)
         json_put_int(j, "port", x->port);

@@ -24,6 +24,7 @@ void event_free(struct event *ev)
     free(ev->data[0]);
     free(ev->data[1]);
     free(ev->error);
+    free(ev->note);
     free(ev->transport);
     free(ev->host);
     free(ev->user);
@@ -33,7 +34,8 @@ void event_free(struct event *ev)
 
 size_t event_weight(const struct event *ev)
 {
-    const char *const texts[] = {ev->error, ev->transport, ev->host, ev->user, ev->signal};
+    const char *const texts[] = {ev->error, ev->note, ev->transport, ev->host, ev->user,
+                                 ev->signal};
     size_t weight = sizeof *ev + ev->len[0] + ev->len[1];
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)

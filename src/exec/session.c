@@ -140,6 +140,8 @@ static struct event *finish_event(struct session *s, enum reason reason)
     ev->reason = reason;
     ev->attempts = s->attempts;
     ev->transport = s->ops ? x_strdup(s->ops->name) : NULL;
+    if (s->fallback_why)
+        ev->note = x_asprintf("%s, because %s", s->ops->name, s->fallback_why);
     ev->host = X_STEAL(s->host);
     ev->user = X_STEAL(s->user);
     ev->port = s->port;

@@ -122,7 +122,7 @@ static int try_it(struct service *s, const struct batch_request *r,
         .trace = add_stage,
         .trace_ctx = &t,
     };
-    const struct engine_job job = {0, a->node, base, over};
+    const struct engine_job job = {.node = a->node, .base = base, .over = over};
     struct engine *engine = engine_new(&cfg, &sink, e);
 
     if (!engine) {

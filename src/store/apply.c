@@ -106,13 +106,13 @@ static int finish_row(struct wdb *d, int64_t id, const struct event *ev, bool st
         "UPDATE executions SET status = ?, reason = ?, finished_seq = ?, completed_at = ?,"
         " duration = ?, exit_code = ?, signal = ?, attempts = ?, stdout_id = ?, stderr_id = ?,"
         " stdout_size = ?, stderr_size = ?, stdout_truncated = ?, stderr_truncated = ?,"
-        " transport = ?, host = ?, port = ?, user = ?, remote_process = ?, error = ?"
+        " transport = ?, host = ?, port = ?, user = ?, remote_process = ?, error = ?, note = ?"
         " WHERE id = ?",
-        "ssiimmsiiiiiddssosssi", exec_status_name(ev->status), reason, seq, ev->wall_ms,
+        "ssiimmsiiiiiddssossssi", exec_status_name(ev->status), reason, seq, ev->wall_ms,
         started ? ev->duration_ms : (int64_t) -1, (int64_t) ev->exit_code, ev->signal,
         (int64_t) ev->attempts, ids[0], ids[1], (int64_t) sizes[0], (int64_t) sizes[1],
         (int) ev->truncated[0], (int) ev->truncated[1], ev->transport, ev->host,
-        (int64_t) ev->port, ev->user, remote_process_name(ev->remote), ev->error, id);
+        (int64_t) ev->port, ev->user, remote_process_name(ev->remote), ev->error, ev->note, id);
 }
 
 int apply_finish(struct wdb *d, const struct event *ev, unsigned *hashed)

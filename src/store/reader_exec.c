@@ -55,6 +55,7 @@ void execution_from_row(sqlite3_stmt *st, struct execution *x)
     x->finished_seq = sqlite3_column_int64(st, 23);
     x->bytes_done = (uint64_t) sqlite3_column_int64(st, 24);
     x->bytes_total = (uint64_t) sqlite3_column_int64(st, 25);
+    x->note = sql_text_dup(st, 26);
 }
 
 struct execution *executions_push(struct execution **v, size_t *n, size_t *cap)

@@ -99,8 +99,11 @@ static const char migration_2[] =
     "ALTER TABLE executions ADD COLUMN bytes_done INTEGER;"
     "ALTER TABLE executions ADD COLUMN bytes_total INTEGER;";
 
+/* Why a transport is not the usual one. NULL: it is. */
+static const char migration_3[] = "ALTER TABLE executions ADD COLUMN note TEXT;";
+
 /* Never change one that was released: add the next. */
-static const char *const migrations[SCHEMA_VERSION] = {migration_1, migration_2};
+static const char *const migrations[SCHEMA_VERSION] = {migration_1, migration_2, migration_3};
 
 int64_t schema_node_key(const char *node)
 {

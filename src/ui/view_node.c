@@ -117,12 +117,23 @@ static void add_sources(struct strv *out, int w, const struct fleet *f, const st
     }
 }
 
+/* Why the newest run went another way than usual, where it did. */
+static void add_note(struct node_view *n, int w)
+{
+    struct execution x = {0};
+    const char *name = n->node;
+    if (n->v.app->reader && reader_last_runs(n->v.app->reader, &name, 1, &x, NULL) == 0 && x.note)
+        add(&n->facts, w, "last way", x.note);
+    execution_clear(&x);
+}
+
 static void make_facts(struct node_view *n, int w)
 {
     const struct fleet *f = n->v.app->fleet;
     const struct fleet_node *x = f ? fleet_node(f, n->node) : NULL;
     strv_clear(&n->facts);
     n->facts_width = w;
+    add_note(n, w);
     if (!x) {
         add(&n->facts, w, "inventory", "not in it now; this is what ran on it before");
         return;

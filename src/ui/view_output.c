@@ -127,6 +127,8 @@ static void add_header(struct output_view *o, int w)
     } else if (x->transport) {
         add_fact(out, w, "reached", "by %s", x->transport);
     }
+    if (x->note)
+        add_fact(out, w, "way", "%s", x->note);
     if (o->action)
         add_fact(out, w, "command", "%s", o->action);
     if (x->status == EXEC_FAILED)

@@ -188,8 +188,8 @@ class Passwords(Case):
         t.type(b'Sesame!\n')
         self.assertEqual(t.end(), 0)
         self.assertIn(b'reached, and by sudo as root', t.seen)
-        for flags, given, words in ((['--sudo=app', '--sudo-password-fd', '0'], b'Wrong!\n', 'wrong password'),
-                                    (['--sudo'], b'', 'sudo')):
+        wrong = ['--sudo=app', '--sudo-password-fd', '0']
+        for flags, given, words in ((wrong, b'Wrong!\n', 'wrong password'), (['--sudo'], b'', 'sudo')):
             r = self.muster('explain', '--connect', *flags, 'n001', input=given)
             self.assertEqual(r.rc, 4, str(r))
             self.assertIn(words, r.text)

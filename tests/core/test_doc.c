@@ -145,6 +145,11 @@ static void test_execution_before_its_end(void **state)
     assert_int_equal(json_type(json_get(j, "result")), JSON_NULL);
     assert_int_equal(json_type(json_get(j, "duration")), JSON_NULL);
     assert_int_equal(json_type(json_get(j, "port")), JSON_NULL);
+    assert_null(json_get(j, "note"));
+    json_free(j);
+    x.note = x_strdup("openssh, because of a certificate");
+    j = doc_execution("B", &x, NULL);
+    assert_string_equal(json_str(json_get(j, "note")), x.note);
     json_free(j);
     x.status = EXEC_FAILED;
     x.reason = REASON_CANCELLED;

@@ -292,6 +292,7 @@ static void falls_back(void **state)
     assert_int_equal(st.end->duration_ms, TICK_MS); /* at once */
     assert_int_equal(play.opened, 2);
     assert_string_equal(play.why, "host certificates");
+    assert_string_equal(st.end->note, "openssh, because host certificates");
     over(&st);
 }
 
@@ -306,6 +307,7 @@ static void fallback_and_retries(void **state)
     run(&st, parts, (struct engine_batch){.retries = 2}, "ssh", NULL);
     assert_int_equal(st.end->reason, REASON_UNREACHABLE);
     assert_string_equal(st.end->error, "refused here too");
+    assert_string_equal(st.end->note, "openssh, because host certificates");
     assert_string_equal(st.end->transport, "openssh");
     assert_int_equal(st.end->attempts, 3);
     assert_int_equal(play.opened, 4);

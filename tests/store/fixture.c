@@ -200,6 +200,7 @@ static struct event *finish_event(int64_t batch, uint32_t position)
     ev->duration_ms = 7;
     ev->exit_code = -1;
     ev->attempts = 1;
+    ev->note = x_strdup("local, because this is a test");
     ev->transport = x_strdup("local");
     ev->host = x_strdup("127.0.0.1");
     ev->user = x_strdup("ops");

@@ -505,6 +505,7 @@ static void test_older_version(void **state)
     assert_int_equal(sql_open(&s, f->path, SQLITE_OPEN_READWRITE), SQLITE_OK);
     assert_int_equal(sql_exec(&s, "ALTER TABLE executions DROP COLUMN bytes_done;"
                                   "ALTER TABLE executions DROP COLUMN bytes_total;"
+                                  "ALTER TABLE executions DROP COLUMN note;"
                                   "PRAGMA user_version=1"), SQLITE_OK);
     sql_close(&s);
     struct err e = ERR_INIT;

@@ -56,6 +56,7 @@ static void test_lifecycle(void **state)
     assert_int_equal(x.out_id[0], 0);
     assert_int_equal(x.out_size[1], 4);
     assert_string_equal(x.transport, "local");
+    assert_string_equal(x.note, "local, because this is a test");
     size_t n;
     char *text = get_output(f, x.out_id[1], &n);
     assert_string_equal(text, "err\n");

@@ -261,6 +261,7 @@ void harness_end(struct harness *h, int64_t batch, uint32_t position, int64_t du
     ev->reason = reason;
     ev->error = x_strdup(error);
     ev->attempts = 1;
+    ev->note = x_strdup(h->note);
     ev->transport = x_strdup("ssh");
     ev->host = x_strdup("127.0.0.1");
     ev->user = x_strdup("ops");

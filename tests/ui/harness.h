@@ -26,6 +26,7 @@ struct harness {
     struct service *service;
     struct app *app;
     struct surface surface;
+    const char *note; /* of what harness_end() ends from now on */
 };
 
 /* Groups @prod {web: web[01-20], db: db[01-04]} and @staging {stage[1-3]}, db is protected. More in

@@ -490,6 +490,23 @@ static void test_node(void **state)
     harness_free(h);
 }
 
+/* Why a node was reached in another way than usual stands with the run and with the node. */
+static void test_way(void **state)
+{
+    struct harness *h = batch30(true);
+    int64_t b = harness_batch(h, "uptime", "web[22-23]");
+    h->note = "openssh, because a live ControlMaster at /run/cm\033[31m";
+    harness_run(h, b, 0, 100, 0, "up 3 days\n", NULL);
+    h->note = NULL;
+    wait_for(h, "#2 ");
+    harness_size(h, 120, 35);
+    harness_keys(h, "4 ] / 'web22' Enter I");
+    harness_expect(h, "last way         openssh, because a live ControlMaster at /run/cm^[[31m");
+    harness_keys(h, "Enter");
+    harness_expect(h, "way      openssh, because a live ControlMaster at /run/cm^[[31m");
+    harness_free(h);
+}
+
 /* --- ten thousand --- */
 
 static void emit_finish(struct harness *h, int64_t b, uint32_t i, char *out)
@@ -556,7 +573,8 @@ int main(void)
         cmocka_unit_test(test_results),        cmocka_unit_test(test_results_keys),
         cmocka_unit_test(test_success),        cmocka_unit_test(test_output),
         cmocka_unit_test(test_hostile_output), cmocka_unit_test(test_large_output),
-        cmocka_unit_test(test_node),           cmocka_unit_test(test_ten_thousand),
+        cmocka_unit_test(test_node),           cmocka_unit_test(test_way),
+        cmocka_unit_test(test_ten_thousand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

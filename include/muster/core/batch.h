@@ -76,6 +76,7 @@ struct execution {
     enum exec_status status;
     enum reason reason;
     char *error; /* text for people, one line, or NULL */
+    char *note;  /* why it went another way than usual: "openssh, because ..", or NULL */
     int64_t started_ms, completed_ms; /* wall clock; 0: not yet */
     int64_t duration_ms;              /* -1: not yet; measured on the monotonic clock */
     unsigned attempts;

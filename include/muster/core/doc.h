@@ -24,7 +24,8 @@ struct doc_output {
 /* {id, batchId, batchPosition, nodeId, nodeName, status, reason, error, startedAt, completedAt,
  * duration, attempts, transport, host, port, user, remoteProcess, result}. result is null until the
  * end, else {exitCode, signal, stdout, stderr, truncated}; a stream that is not UTF-8 is base64 with
- * stdoutEncoding or stderrEncoding "base64". out NULL: result without the streams. */
+ * stdoutEncoding or stderrEncoding "base64". out NULL: result without the streams.
+ * note is there when the transport is not the usual one; bytesDone and bytesTotal are a copy's. */
 struct json *doc_execution(const char *batch_id, const struct execution *x,
                            const struct doc_output *out);
 /* {error: {code, message, details}}; details null or an array of lines. */

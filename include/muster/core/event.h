@@ -35,6 +35,7 @@ struct event {
     enum exec_status status; /* EXEC_SUCCESS or EXEC_FAILED */
     enum reason reason;
     char *error; /* owned, or NULL */
+    char *note;  /* why it went another way than usual, or NULL; owned */
     unsigned attempts;
     char *transport, *host, *user; /* owned, or NULL */
     int port;
