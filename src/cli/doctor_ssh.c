@@ -3,6 +3,7 @@
 #include "doctor.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/base/io.h"
 #include "muster/base/strbuf.h"
@@ -13,6 +14,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
 #include <string.h>
@@ -23,35 +26,69 @@
 extern char **environ;
 
 #define AGENT_MS 2000
+#define SSH_MS 5000
+#define SAID_MAX ((size_t) 1 << 20)
 /* LIMIT: of a key's file, only its head is looked at; of known_hosts, this much. */
 #define HEAD_MAX 64
 #define HOSTS_MAX ((size_t) 64 << 20)
 
 /* --- the program --- */
 
-/* What `ssh -V` says, its first line; NULL: there is none that runs. */
-static char *ssh_version(void)
+/* Up to the end, or to the deadline: a Match exec of the user's may hang. */
+static bool read_all(int fd, struct strbuf *out)
 {
-    static const char *const argv[] = {"ssh", "-V", NULL};
-    char line[128] = "";
+    int64_t until = mono_ms(clock_system()) + SSH_MS;
+    char buf[4096];
+    ssize_t n = -1;
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int64_t left = until - mono_ms(clock_system());
+        if (left <= 0 || poll(&p, 1, (int) left) <= 0)
+            return false;
+        n = read(fd, buf, sizeof buf);
+        if (n <= 0)
+            return n == 0;
+        strbuf_add(out, buf, (size_t) n);
+    }
+}
+
+/* What ssh prints, both streams; NULL: there is none that runs, or it failed. */
+static char *ssh_says(const char *const argv[])
+{
+    struct strbuf said;
     int fds[2], status = 0;
     pid_t pid;
     posix_spawn_file_actions_t actions;
     if (pipe2(fds, O_CLOEXEC) != 0)
         return NULL;
     posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
     posix_spawn_file_actions_adddup2(&actions, fds[1], STDERR_FILENO);
     int rc = posix_spawnp(&pid, "ssh", &actions, NULL, (char *const *) argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     close(fds[1]);
-    ssize_t n = rc == 0 ? read(fds[0], line, sizeof line - 1) : 0;
-    close(fds[0]);
-    if (rc == 0)
+    strbuf_init(&said, SAID_MAX);
+    if (rc == 0) {
+        if (!read_all(fds[0], &said))
+            kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
-    line[n > 0 ? n : 0] = '\0';
-    line[strcspn(line, "\n")] = '\0';
-    return rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && *line ? x_strdup(line) : NULL;
+    }
+    close(fds[0]);
+    if (rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && said.len)
+        return strbuf_steal(&said);
+    strbuf_free(&said);
+    return NULL;
+}
+
+/* The first line of `ssh -V`. */
+static char *ssh_version(void)
+{
+    static const char *const argv[] = {"ssh", "-V", NULL};
+    char *said = ssh_says(argv);
+    if (said)
+        said[strcspn(said, "\r\n")] = '\0';
+    return said;
 }
 
 struct finding check_ssh(struct service *s)
@@ -69,7 +106,14 @@ struct finding check_ssh(struct service *s)
 
 static bool is_ours(const char *type)
 {
-    return strcmp(type, "ssh-ed25519") == 0 || strncmp(type, "ecdsa-sha2-nistp", 16) == 0;
+    return strcmp(type, "ssh-ed25519") == 0 || strcmp(type, "ssh-rsa") == 0 ||
+           (strncmp(type, "ecdsa-sha2-nistp", 16) == 0 && !strchr(type, '@'));
+}
+
+/* Certificates, and keys in FIDO hardware. */
+static bool is_opensshs(const char *type)
+{
+    return strstr(type, "-cert-v01@openssh.com") || strncmp(type, "sk-", 3) == 0;
 }
 
 struct finding check_agent(struct service *s)
@@ -77,7 +121,7 @@ struct finding check_agent(struct service *s)
     const char *path = getenv("SSH_AUTH_SOCK");
     CLEANUP_ERR struct err e = ERR_INIT;
     struct strv types = STRV_INIT;
-    size_t ours = 0;
+    size_t ours = 0, opensshs = 0;
     if (!path || !*path)
         return finding(ADVICE, x_strdup("no agent (SSH_AUTH_SOCK is not set)"),
                        "start one and add your keys (eval $(ssh-agent); ssh-add), else passphrases are "
@@ -86,16 +130,17 @@ struct finding check_agent(struct service *s)
         return finding(BAD, x_asprintf("the agent at %s does not answer: %s", path, e.msg),
                        "start a new one, or unset SSH_AUTH_SOCK");
     size_t n = types.n;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         ours += is_ours(types.v[i]);
+        opensshs += is_opensshs(types.v[i]);
+    }
     strv_clear(&types);
     if (n == 0)
         return finding(ADVICE, x_asprintf("%s holds no key", path), "ssh-add adds yours");
-    return finding(GOOD, x_asprintf("%s: %zu key%s, %zu ed25519 or ECDSA%s", path, n, n == 1 ? "" : "s",
-                                    ours, ours < n ? " (what only ssh can do with the others goes by the "
-                                                     "transport openssh)"
-                                                   : ""),
-                   NULL);
+    CLEANUP_FREE char *others =
+        x_asprintf(", %zu through openssh (certificates, FIDO keys)", opensshs);
+    return finding(GOOD, x_asprintf("%s: %zu key%s, %zu usable as ed25519, ECDSA or RSA%s", path, n,
+                                    n == 1 ? "" : "s", ours, opensshs ? others : ""), NULL);
 }
 
 /* --- keys --- */
@@ -208,31 +253,66 @@ static long count_entries(const char *path)
     return n;
 }
 
-struct finding check_known_hosts(struct service *s)
+/* Those of a host that ssh_config says nothing particular of. */
+static void known_hosts_files(const struct service *s, struct strv *out)
 {
-    static const char *const files[] = {"~/.ssh/known_hosts", "~/.ssh/known_hosts2",
+    static const char *const usual[] = {"~/.ssh/known_hosts", "~/.ssh/known_hosts2",
                                         "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"};
-    struct strbuf b;
-    long all = 0;
-    strbuf_init(&b, 0);
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        CLEANUP_FREE char *path = io_expand_tilde(files[i]);
+    static const char *const keywords[] = {"userknownhostsfile ", "globalknownhostsfile "};
+    const char *config = service_ssh_config(s);
+    const char *const argv[] = {"ssh", "-G", config ? "-F" : "localhost",
+                                config ? config : NULL, "localhost", NULL};
+    CLEANUP_FREE char *said = ssh_says(argv);
+    char *rest = said, *line;
+    while (rest && (line = strsep(&rest, "\r\n")) != NULL)
+        for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
+            char *words = line + strlen(keywords[i]), *word;
+            if (strncmp(line, keywords[i], strlen(keywords[i])) != 0)
+                continue;
+            while ((word = strsep(&words, " ")) != NULL)
+                if (*word && strcmp(word, "none") != 0 && !strchr(word, '%'))
+                    strv_push_own(out, io_expand_tilde(word));
+        }
+    for (size_t i = 0; !said && i < ARRAY_LEN(usual); i++)
+        strv_push_own(out, io_expand_tilde(usual[i]));
+}
+
+/* NULL: all that are there can be read, and are told in `told`. Else the one that cannot. */
+static const char *count_all(const struct strv *files, struct strbuf *told, long *all)
+{
+    for (size_t i = 0; i < files->n; i++) {
+        const char *path = files->v[i];
         if (access(path, F_OK) != 0)
             continue;
         long n = count_entries(path);
-        if (n < 0) {
-            strbuf_free(&b);
-            CLEANUP_FREE char *remedy = x_asprintf("chmod %s %s, as its owner", i < 2 ? "600" : "644",
-                                                   path);
-            return finding(BAD, x_asprintf("%s cannot be read: its hosts are unknown", path), remedy);
-        }
-        all += n;
-        strbuf_addf(&b, "%s%s: %ld", b.len ? ", " : "", path, n);
+        if (n < 0)
+            return path;
+        *all += n;
+        strbuf_addf(told, "%s%s: %ld", told->len ? ", " : "", path, n);
     }
-    char *text = strbuf_steal(&b);
-    if (all)
-        return finding(GOOD, text, NULL);
-    free(text);
-    return finding(ADVICE, x_strdup("no known host: every one is unknown, and refused"),
-                   "connect once by ssh, use ssh-keyscan, or -o StrictHostKeyChecking=accept-new");
+    return NULL;
+}
+
+struct finding check_known_hosts(struct service *s)
+{
+    struct strv files = STRV_INIT;
+    struct strbuf b;
+    struct finding f;
+    long all = 0;
+    known_hosts_files(s, &files);
+    strbuf_init(&b, 0);
+    const char *bad = count_all(&files, &b, &all);
+    if (bad) {
+        CLEANUP_FREE char *remedy = x_asprintf("chmod %s %s, as its owner",
+                                               strncmp(bad, "/etc/", 5) == 0 ? "644" : "600", bad);
+        f = finding(BAD, x_asprintf("%s cannot be read: its hosts are unknown", bad), remedy);
+    } else if (all) {
+        f = finding(GOOD, x_strdup(b.s), NULL);
+    } else {
+        f = finding(ADVICE, x_strdup("no known host: every one is unknown, and refused"),
+                    "connect once by ssh, use ssh-keyscan, or -o StrictHostKeyChecking=accept-new");
+    }
+    strbuf_free(&b);
+    strv_clear(&files);
+    return f;
 }

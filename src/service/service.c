@@ -189,6 +189,11 @@ const char *service_db_path(const struct service *s)
     return s->db_path;
 }
 
+const char *service_ssh_config(const struct service *s)
+{
+    return s->ssh_config;
+}
+
 bool service_is_ephemeral(const struct service *s)
 {
     return s->ephemeral;

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sqlite3
 
-from lib import Case, main, until
+from lib import LOGIN, Case, main, until
 
 TIME = re.compile(r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$')
 UUID = re.compile(r'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
@@ -182,7 +182,9 @@ class Shapes(Case):
         d = self.findings()
         self.assertEqual(d['keys']['verdict'], 'BAD')
         self.assertIn('chmod 600 ' + os.path.join(ssh, 'work'), d['keys']['remedy'])
-        self.assertIn('known_hosts: 2', d['known_hosts']['text'])
+        # ssh itself knows no HOME but that of the account.
+        d = self.findings(PATH='/nonexistent')
+        self.assertIn(os.path.join(ssh, 'known_hosts') + ': 2', d['known_hosts']['text'])
         os.chmod(os.path.join(ssh, 'work'), 0o600)
         self.assertIn('1 private key file,', self.findings()['keys']['text'])
         os.chmod(ssh, 0o770)
@@ -214,7 +216,26 @@ class Shapes(Case):
         key = self.path('k')
         subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key], check=True)
         subprocess.run(['ssh-add', '-q', key], check=True, env=dict(os.environ, SSH_AUTH_SOCK=sock))
-        self.assertIn('1 key, 1 ed25519 or ECDSA', self.findings(SSH_AUTH_SOCK=sock)['agent']['text'])
+        text = self.findings(SSH_AUTH_SOCK=sock)['agent']['text']
+        self.assertIn('1 key, 1 usable as ed25519, ECDSA or RSA', text)
+        self.assertNotIn('through openssh', text)
+        rsa = self.path('rsa')
+        subprocess.run(['ssh-keygen', '-q', '-t', 'rsa', '-N', '', '-f', rsa], check=True)
+        subprocess.run(['ssh-keygen', '-q', '-s', key, '-I', 'me', '-n', LOGIN, rsa + '.pub'], check=True)
+        subprocess.run(['ssh-add', '-q', rsa], check=True, env=dict(os.environ, SSH_AUTH_SOCK=sock))
+        self.assertIn('3 keys, 2 usable as ed25519, ECDSA or RSA, 1 through openssh',
+                      self.findings(SSH_AUTH_SOCK=sock)['agent']['text'])
+
+    def test_doctor_reads_the_known_hosts_of_ssh_config(self):
+        config = self.write('own_config', 'UserKnownHostsFile %s\nGlobalKnownHostsFile %s\n'
+                            % (self.path('mine'), self.path('all')))
+        self.write('mine', 'h1 ssh-ed25519 AAAA\nh2 ssh-ed25519 AAAA\n')
+        self.write('all', 'h3 ssh-ed25519 AAAA\n')
+        found = {x['check']: x for x in self.ok('doctor', '--json', '-F', config).json}
+        self.assertEqual(found['known_hosts']['text'],
+                         '%s: 2, %s: 1' % (self.path('mine'), self.path('all')))
+        self.write('home/.ssh/known_hosts', 'h1 ssh-ed25519 AAAA\n')
+        self.assertIn('known_hosts: 1', self.findings(PATH='/nonexistent')['known_hosts']['text'])
 
     def test_version(self):
         text = self.ok('--version').text

@@ -44,6 +44,7 @@ void service_close(struct service *s);
 
 const struct config *service_config(const struct service *s);
 const char *service_db_path(const struct service *s);
+const char *service_ssh_config(const struct service *s); /* -F; NULL: the user's */
 /* Files that must be allowed to be open (ulimit -n) to run with this fanout. */
 unsigned long service_files_needed(unsigned fanout);
 /* The types of the keys that an agent holds; 0, or below it when it does not answer in time. */
