@@ -332,7 +332,9 @@ static void terminal(void **state)
                         .pty = true, .stdin_path = path});
     assert_int_equal(rig.results[0].end->exit_code, 6);
     assert_int_equal(rig.results[0].len[1], 0);
-    assert_non_null(strstr(rig.results[0].out[0], "24 80\r\n/dev/pts/"));
+    /* What is fed before echoing is off may be echoed between the two. */
+    assert_non_null(strstr(rig.results[0].out[0], "24 80\r\n"));
+    assert_non_null(strstr(rig.results[0].out[0], "/dev/pts/"));
     assert_non_null(strstr(rig.results[0].out[0], "123456789\r\n123456789\r\n"));
     assert_null(strstr(rig.results[0].out[0], "muster-"));
     rig_stop(&rig);

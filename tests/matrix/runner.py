@@ -142,7 +142,7 @@ class Trial:
                     "MUSTER_INVENTORY": self.path("inventory.yaml"), "LANG": "C.UTF-8",
                     "TERM": "xterm", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "USER": "ops",
                     "LOGNAME": "ops", "SHELL": "/bin/sh", "TZ": "UTC"}
-        self.env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
+        self.env.update(self.world.sanitizer_env())
         if row.agent:
             self.env["SSH_AUTH_SOCK"] = self.agents.sock[row.agent]
 

@@ -32,7 +32,7 @@ class Scale(unittest.TestCase):
                     "MUSTER_DB": os.path.join(self.home, "muster.db"), "LANG": "C.UTF-8",
                     "MUSTER_INVENTORY": os.path.join(self.home, "inventory.yaml"),
                     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "USER": "ops", "TERM": "xterm"}
-        self.env.update({k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")})
+        self.env.update(W.sanitizer_env())
 
     def write(self, name, text):
         return W.write(os.path.join(self.home, name), text, 0o600, "ops")

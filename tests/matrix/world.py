@@ -141,6 +141,12 @@ class World:
     def key(self, name="ed25519"):
         return os.path.join(self.keys, name)
 
+    def sanitizer_env(self):
+        """What a sanitizer is told; the leaks of the libraries are not ours."""
+        env = {k: v for k, v in os.environ.items() if k.endswith("SAN_OPTIONS")}
+        env.setdefault("LSAN_OPTIONS", f"print_suppressions=0:suppressions={self.leaks}")
+        return env
+
     def write(self, path, text, mode=0o644, owner=None):
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
@@ -168,6 +174,10 @@ class World:
         self._accounts()
         self._keys()
         shutil.copy2(os.environ["MUSTER"], self.muster)
+        leaks = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "ssh", "lsan.supp")
+        self.leaks = self.muster + ".lsan"
+        shutil.copyfile(leaks, self.leaks)
+        os.chmod(self.leaks, 0o644)
 
     def _mounts(self):
         """A copy of /etc over /etc; and nothing of the system's own in what daemons write to."""
