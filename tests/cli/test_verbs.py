@@ -232,8 +232,8 @@ class Shapes(Case):
         self.write('mine', 'h1 ssh-ed25519 AAAA\nh2 ssh-ed25519 AAAA\n')
         self.write('all', 'h3 ssh-ed25519 AAAA\n')
         found = {x['check']: x for x in self.ok('doctor', '--json', '-F', config).json}
-        self.assertEqual(found['known_hosts']['text'],
-                         '%s: 2, %s: 1' % (self.path('mine'), self.path('all')))
+        for told in (self.path('mine') + ': 2', self.path('all') + ': 1'):
+            self.assertIn(told, found['known_hosts']['text'])
         self.write('home/.ssh/known_hosts', 'h1 ssh-ed25519 AAAA\n')
         self.assertIn('known_hosts: 1', self.findings(PATH='/nonexistent')['known_hosts']['text'])
 
