@@ -62,6 +62,9 @@ class Program:
             # Nobody has it open now; do not spin until the process is gone.
             select.select([], [], [], seconds)
             return
+        self.answer()
+
+    def answer(self):
         if self.asked and self.asked[0][0].encode() in self.seen:
             os.write(self.master, self.asked.pop(0)[1].encode() + b"\n")
             self.seen = b""
