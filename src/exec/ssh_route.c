@@ -4,6 +4,8 @@
 
 #include "ssh_dest.h"
 
+#include "muster/exec/engine.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
@@ -46,15 +48,14 @@ static void bad_hop(struct prepared *p, const char *hop)
                  clean);
 }
 
-/* "a, ops@b:2222" without its blanks, each of them checked. */
-static void set_chain(struct prepared *p, const char *text)
+/* "a, ops@b:2222" without its blanks, up to the first that is no jump host, which is returned: NULL:
+ * all of them are. The caller's. */
+static char *read_chain(const char *text, struct strbuf *chain)
 {
     CLEANUP_FREE char *copy = x_strdup(text);
-    struct strbuf chain;
     char *rest = copy, *hop;
 
-    strbuf_init(&chain, 0);
-    while (p->failed == REASON_NONE && (hop = strsep(&rest, ","))) {
+    while ((hop = strsep(&rest, ","))) {
         struct dest d;
         size_t len;
 
@@ -62,14 +63,38 @@ static void set_chain(struct prepared *p, const char *text)
         len = strlen(hop);
         while (len && isspace((unsigned char) hop[len - 1]))
             hop[--len] = '\0';
-        if (!dest_parse(hop, &d)) {
-            bad_hop(p, hop);
-            break;
-        }
+        if (!dest_parse(hop, &d))
+            return x_strdup(hop);
         dest_clear(&d);
-        strbuf_addf(&chain, "%s%s", chain.len ? "," : "", hop);
+        strbuf_addf(chain, "%s%s", chain->len ? "," : "", hop);
     }
+    return NULL;
+}
+
+static void set_chain(struct prepared *p, const char *text)
+{
+    struct strbuf chain;
+
+    strbuf_init(&chain, 0);
+
+    CLEANUP_FREE char *bad = read_chain(text, &chain);
+
+    if (bad)
+        bad_hop(p, bad);
     p->jump = strbuf_steal(&chain);
+}
+
+char *engine_bad_hop(const char *chain)
+{
+    struct strbuf read;
+    char *bad;
+
+    if (strcasecmp(chain, "none") == 0)
+        return NULL;
+    strbuf_init(&read, 0);
+    bad = read_chain(chain, &read);
+    strbuf_free(&read);
+    return bad;
 }
 
 void prepare_route(struct prepared *p, bool named, bool by_option)

@@ -238,6 +238,8 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
     if (rc == 0)
         rc = check_doas(s, r, out, e);
     if (rc == 0)
+        rc = input_check_ways(s, r, &out->nodes, e);
+    if (rc == 0)
         rc = input_check_nodes(s, r, &out->nodes, e);
     if (rc != 0) {
         batch_review_clear(out);

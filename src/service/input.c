@@ -9,6 +9,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/fleet.h"
+#include "muster/exec/engine.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -209,6 +210,65 @@ int input_check_nodes(const struct service *s, const struct batch_request *r,
         CLEANUP_FREE char *list = strv_join(&shown, ", ");
         rc = err_set(e, ERR_VALIDATION, "%zu of %zu input files cannot be read: %s%s", missing, nodes->n,
                      list, missing > shown.n ? ", .." : "");
+        err_details(e, strbuf_steal(&all));
+    } else {
+        strbuf_free(&all);
+    }
+    strv_clear(&shown);
+    return rc;
+}
+
+/* --- the way to a node --- */
+
+/* As the session will see them: flags, then the node, then the defaults. */
+static const char *pick(const char *flag, const char *over, const char *base)
+{
+    return flag ? flag : over ? over : base;
+}
+
+/* Why there is no way to this node, or NULL. Caller frees. */
+static char *no_way(const struct batch_request *r, const struct fleet_node *node)
+{
+    static const struct settings none = {0};
+    const struct settings *over = node ? &node->over : &none, *base = node ? &node->base : &none;
+    const char *transport = pick(r->over.transport, over->transport, base->transport);
+    const char *jump = pick(r->over.jump, over->jump, base->jump);
+    if (transport && strcmp(transport, "exec") == 0)
+        return pick(r->over.exec, over->exec, base->exec)
+                   ? NULL
+                   : x_strdup("the transport exec needs a command template: set `exec` for the node or its "
+                              "group, as in exec: \"docker exec {node} sh -c {command}\"");
+    /* Tokens are filled in for each attempt. */
+    if (!jump || strchr(jump, '%') || (transport && strcmp(transport, "local") == 0))
+        return NULL;
+    CLEANUP_FREE char *bad = engine_bad_hop(jump);
+    return bad ? x_asprintf("\"%s\" is not a jump host: [USER@]HOST[:PORT], several parted by commas, or "
+                            "none", bad)
+               : NULL;
+}
+
+int input_check_ways(const struct service *s, const struct batch_request *r,
+                     const struct strv *nodes, struct err *e)
+{
+    CLEANUP_FREE char *first = NULL;
+    struct strbuf all;
+    struct strv shown = STRV_INIT;
+    size_t bad = 0;
+    int rc = 0;
+    strbuf_init(&all, 0);
+    for (size_t i = 0; i < nodes->n; i++) {
+        CLEANUP_FREE char *why = no_way(r, fleet_node(s->fleet, nodes->v[i]));
+        if (!why)
+            continue;
+        strbuf_addf(&all, "%s%s: %s", bad++ ? "\n" : "", nodes->v[i], why);
+        if (shown.n < MISSING_SHOWN)
+            strv_push(&shown, nodes->v[i]);
+        if (!first)
+            first = X_STEAL(why);
+    }
+    if (bad) {
+        CLEANUP_FREE char *list = strv_join(&shown, ", ");
+        rc = err_set(e, ERR_VALIDATION, "%s%s: %s", list, bad > shown.n ? ", .." : "", first);
         err_details(e, strbuf_steal(&all));
     } else {
         strbuf_free(&all);

@@ -17,6 +17,10 @@ int input_check(const struct batch_request *r, struct err *e);
  * that cannot be read are in the error. */
 int input_check_nodes(const struct service *s, const struct batch_request *r,
                       const struct strv *nodes, struct err *e);
+/* That each node's way is one: a template for the transport exec, jump hosts that can be read. All nodes
+ * without are in the error. */
+int input_check_ways(const struct service *s, const struct batch_request *r,
+                     const struct strv *nodes, struct err *e);
 /* That what was never stored, but is needed again, has been given. */
 int input_check_secrets(const struct batch_request *r, struct err *e);
 /* A password or a user to become with no method said means sudo, where the node has none of its own. */

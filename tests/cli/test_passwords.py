@@ -160,6 +160,25 @@ class Passwords(Case):
             self.refused(r, 2, *words)
         self.assertEqual(self.rows(), (0, 0))
 
+    def test_nodes_without_a_way(self):
+        self.write('inventory.yaml', 'defaults: {transport: local}\nnodes:\n'
+                   '  "box[1-2]": {transport: exec}\n  box3: {transport: exec, exec: "sh -c {command}"}\n'
+                   '  far1: {transport: ssh, jump: "b1,-oX"}\n  near1: {}\n')
+        r = self.muster('run', '-w', 'box[1-3],near1,far1', '--json', '--', 'true')
+        self.assertEqual(r.rc, 2, str(r))
+        error = r.json['error']
+        for text in ('box1, box2, far1: ', 'command template'):
+            self.assertIn(text, error['message'])
+        self.assertEqual([x.split(':')[0] for x in error['details']], ['box1', 'box2', 'far1'])
+        self.assertIn('"-oX" is not a jump host', error['details'][2])
+        self.refused(self.muster('run', '--transport', 'exec', '-w', 'near1', '--', 'true'), 2,
+                     'near1: ', 'command template')
+        for chain in ('a b', 'b1,', 'b1:99999'):
+            r = self.muster('run', '--transport', 'ssh', '-J', chain, '-w', 'near1', '--', 'true')
+            self.refused(r, 2, 'near1: ', 'is not a jump host')
+        self.assertEqual(self.rows(), (0, 0))
+        self.ok('run', '-J', 'none', '-w', 'box3,near1', '--', 'true')
+
     def test_sudo_by_its_own_protocol(self):
         t = Terminal(self, 'run', '-K', '-w', 'n[001-002]', '--', 'echo by sudo')
         t.expect(b'sudo password: ')

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct asker;
+struct copy_files;
 struct err;
 struct engine;
 struct mclock;
@@ -62,6 +63,9 @@ struct engine_batch {
     const char *stdin_path;
     int stdin_fd;
     bool progress;                  /* emit EVENT_PROGRESS for what was fed to it */
+    /* What the command copies (exec/copy.h), for servers that run no commands; a reference is taken.
+     * NULL: it is no copy. */
+    const struct copy_files *copy;
     struct secret *password;        /* -A: for the login; NULL: never asked for. References are taken */
     struct secret *become_password; /* -K: for sudo, su or doas on the node */
     /* Called at each stage of connecting (explain --connect), on a reactor's thread; or NULL. text is
@@ -137,6 +141,8 @@ int engine_agent_types(const char *socket_path, int64_t timeout_ms, struct strv 
 int engine_global_init(struct err *e);
 /* Of libssh2, the one it runs with; static. */
 const char *engine_library_version(void);
+/* What is no jump host in a setting `jump` (-J), NULL: it is well written. Caller frees. Any thread. */
+char *engine_bad_hop(const char *chain);
 /* Whether ssh_config has a keyword of this name, as far as this build knows. Any thread. */
 bool engine_knows_ssh_keyword(const char *name);
 
