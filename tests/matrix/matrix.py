@@ -46,6 +46,43 @@ def chosen(args):
         yield number, row
 
 
+def listed(words):
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def kinds(names):
+    """ecdsa256, ecdsa384 -> ecdsa256/384."""
+    found = []
+    for name in names:
+        if name.startswith("ecdsa") and found and found[-1].startswith("ecdsa"):
+            found[-1] += "/" + name.removeprefix("ecdsa")
+        else:
+            found.append(name)
+    return ", ".join(found)
+
+
+def folded(names):
+    """The names with those of key files, of which there are many, by what they have in common."""
+    by_kind, rest = {}, []
+    for name in names:
+        m = re.fullmatch(r"(\w+) (?:file, (.+?)(, encrypted)?|in the agent)", name)
+        if m:
+            ways = by_kind.setdefault(m.group(1), {})
+            ways.setdefault(m.group(2), []).append("encrypted" if m.group(3) else "plain")
+        else:
+            rest.append(name)
+    alike = {}
+    for kind, ways in by_kind.items():
+        agent = ways.pop(None, None)
+        sorts = {tuple(sorted(s)) for s in ways.values()}
+        if len(sorts) != 1:
+            return names
+        alike.setdefault((tuple(ways), sorts.pop()[::-1], agent is not None), []).append(kind)
+    lines = [f"{kinds(k)}: files in {listed(forms)} form, {listed(sort)}"
+             + ("; in the agent" if agent else "") for (forms, sort, agent), k in alike.items()]
+    return lines + rest
+
+
 def markdown():
     """A line for each outcome of a group, with all that comes to it."""
     lines = ["| group | what | transport | outcome |", "| --- | --- | --- | --- |"]
@@ -59,7 +96,7 @@ def markdown():
     order = list(dict.fromkeys(row.group for row in table.ROWS))
     for (group, ways, outcome), names in sorted(by_outcome.items(),
                                                 key=lambda item: order.index(item[0][0])):
-        lines.append(f"| {group} | {'; '.join(names)} | {ways} | {outcome} |")
+        lines.append(f"| {group} | {'; '.join(folded(names))} | {ways} | {outcome} |")
     return "\n".join([*lines, "", *table.NOTES]) + "\n"
 
 
