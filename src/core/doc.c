@@ -128,6 +128,7 @@ struct json *doc_batch(const struct batch *b, const char *const *nodes, size_t n
     else
         json_put_null(j, "rerunOf");
     json_put_bool(j, "cancelRequested", b->cancel_requested);
+    json_put_bool(j, "paused", b->paused);
     json_put(j, "owner", owner_json(b));
     json_put(j, "warnings", strings(&b->warnings));
     json_put(j, "stats", stats_json(&b->stats));

@@ -55,7 +55,7 @@ static void on_claimed(void *ctx, int64_t batch, uint32_t position, bool granted
     pthread_mutex_unlock(&s->engine_lock);
 }
 
-static void on_finished(void *ctx, int64_t batch, uint32_t position)
+static void on_finished(void *ctx, const struct event *ev)
 {
     struct service *s = ctx;
     atomic_fetch_add(&s->finish_committed, 1);

@@ -148,3 +148,14 @@ int apply_finish(struct wdb *d, const struct event *ev, unsigned *hashed)
         b->completed = ev->wall_ms;
     return SQLITE_OK;
 }
+
+int apply_skip(struct wdb *d, const struct event *ev)
+{
+    struct batch_row *b;
+    size_t moved = 0;
+
+    int rc = batch_row_get(d, ev->batch, &b);
+    if (rc != SQLITE_OK || !b)
+        return rc;
+    return executions_end_queued(d, b, REASON_SKIPPED, ev->error, ev->wall_ms, &moved);
+}

@@ -20,8 +20,8 @@
 #define BATCH_COLUMNS                                                                          \
     "number, id, type, status, single, created_at, started_at, completed_at, owner, "          \
     "cancel_requested_at, rerun_of, fanout, user_id, label, targets, action, parameters, "     \
-    "target_groups, warnings, " STATS_COLUMNS
-#define BATCH_STATS_COLUMN 19
+    "target_groups, warnings, paused, " STATS_COLUMNS
+#define BATCH_STATS_COLUMN 20
 
 static void strv_from_json(struct strv *v, const char *text)
 {
@@ -58,6 +58,7 @@ static void batch_from_row(sqlite3_stmt *st, struct batch *b)
     b->parameters = sql_text_dup(st, 16);
     strv_from_json(&b->target_groups, (const char *) sqlite3_column_text(st, 17));
     strv_from_json(&b->warnings, (const char *) sqlite3_column_text(st, 18));
+    b->paused = b->status == BATCH_RUNNING && sqlite3_column_int(st, 19) != 0;
     stats_from_row(st, BATCH_STATS_COLUMN, &b->stats);
 }
 

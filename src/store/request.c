@@ -128,7 +128,7 @@ int request_create(struct wdb *d, const struct batch_new *b, struct batch_ref *o
         return rc;
     d->owner_id = owner;
     X_GROW(d->owned, d->cap_owned, d->n_owned + 1);
-    d->owned[d->n_owned++] = (struct owned_batch){out->number, false};
+    d->owned[d->n_owned++] = (struct owned_batch){.number = out->number};
     return 0;
 }
 
@@ -136,23 +136,6 @@ static int no_such_batch(int64_t number, struct err *e)
 {
     return err_set(e, ERR_NOT_FOUND, "There is no batch %lld; `muster history` lists them.",
                    (long long) number);
-}
-
-/* The queued rows, in target order. */
-static int cancel_queued(struct wdb *d, struct batch_row *b, int64_t now, size_t *moved)
-{
-    CLEANUP_FREE struct open_execution *open = NULL;
-    size_t n = 0;
-
-    int rc = executions_open(d, b, &open, &n);
-    for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
-        if (open[i].running)
-            continue;
-        rc = execution_end(d, b, open[i].id, EXEC_QUEUED, REASON_CANCELLED,
-                           "Cancelled by user", now);
-        (*moved)++;
-    }
-    return rc;
 }
 
 static int cancel_row(struct wdb *d, struct batch_row *b, struct cancel_result *out)
@@ -167,7 +150,7 @@ static int cancel_row(struct wdb *d, struct batch_row *b, struct cancel_result *
                      "UPDATE batch_executions SET cancel_requested_at ="
                      " coalesce(cancel_requested_at, ?) WHERE number = ?", "ii", now, b->number);
     if (rc == SQLITE_OK)
-        rc = cancel_queued(d, b, now, &out->queued);
+        rc = executions_end_queued(d, b, REASON_CANCELLED, "Cancelled by user", now, &out->queued);
     out->running = b->stats.running;
     out->owned_here = d->owner_id && b->owner == d->owner_id;
     out->owner_dead = state == OWNER_DEAD || state == OWNER_NONE;
@@ -202,6 +185,35 @@ int request_cancel(struct wdb *d, int64_t number, struct cancel_result *out, str
         if (d->owned[i].number == number)
             d->owned[i].cancel_seen = true;
     return 0;
+}
+
+int request_pause(struct wdb *d, int64_t number, bool on, struct pause_result *out,
+                  struct err *e)
+{
+    struct batch_row *b = NULL;
+
+    *out = (struct pause_result){0};
+    int rc = sql_begin(&d->sql, BUSY_MAX_MS);
+    if (rc == SQLITE_OK)
+        rc = batch_row_get(d, number, &b);
+    if (rc == SQLITE_OK && (!b || b->status != BATCH_RUNNING)) {
+        wdb_rollback(d);
+        out->ended = b != NULL;
+        return b ? 0 : no_such_batch(number, e);
+    }
+    if (rc == SQLITE_OK) {
+        out->queued = b->stats.queued;
+        out->owned_here = d->owner_id && b->owner == d->owner_id;
+        rc = sql_run(&d->sql,
+                     "UPDATE batch_executions SET paused = ? WHERE number = ? AND paused <> ?",
+                     "did", (int) on, number, (int) on);
+        out->changed = rc == SQLITE_OK && sqlite3_changes(d->sql.db) == 1;
+    }
+    rc = wdb_end(d, rc, "Writing", e);
+    for (size_t i = 0; rc == 0 && i < d->n_owned; i++)
+        if (d->owned[i].number == number)
+            d->owned[i].paused = on;
+    return rc;
 }
 
 /* The outputs of the batch that no execution of another batch points to go with it. There is no

@@ -102,8 +102,13 @@ static const char migration_2[] =
 /* Why a transport is not the usual one. NULL: it is. */
 static const char migration_3[] = "ALTER TABLE executions ADD COLUMN note TEXT;";
 
+/* Its owner starts nothing more of it. */
+static const char migration_4[] =
+    "ALTER TABLE batch_executions ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;";
+
 /* Never change one that was released: add the next. */
-static const char *const migrations[SCHEMA_VERSION] = {migration_1, migration_2, migration_3};
+static const char *const migrations[SCHEMA_VERSION] = {migration_1, migration_2, migration_3,
+                                                       migration_4};
 
 int64_t schema_node_key(const char *node)
 {

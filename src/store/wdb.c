@@ -238,3 +238,19 @@ int executions_open(struct wdb *d, const struct batch_row *b, struct open_execut
     }
     return rc;
 }
+
+int executions_end_queued(struct wdb *d, struct batch_row *b, enum reason reason,
+                          const char *error, int64_t when, size_t *moved)
+{
+    CLEANUP_FREE struct open_execution *open = NULL;
+    size_t n = 0;
+
+    int rc = executions_open(d, b, &open, &n);
+    for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
+        if (open[i].running)
+            continue;
+        rc = execution_end(d, b, open[i].id, EXEC_QUEUED, reason, error, when);
+        (*moved)++;
+    }
+    return rc;
+}

@@ -18,6 +18,7 @@ struct batch_ref;
 struct cancel_result;
 struct err;
 struct mclock;
+struct pause_result;
 struct stream;
 
 #define BUSY_MAX_MS 10000 /* a lock held for longer is a failure */
@@ -37,6 +38,7 @@ struct batch_row {
 struct owned_batch {
     int64_t number;
     bool cancel_seen;
+    bool paused; /* as last seen */
 };
 
 struct wdb {
@@ -70,6 +72,9 @@ int batch_row_get(struct wdb *d, int64_t number, struct batch_row **out);
 /* Ends one execution that has not ended yet, in its row and in the counters. */
 int execution_end(struct wdb *d, struct batch_row *b, int64_t id, enum exec_status from,
                   enum reason reason, const char *error, int64_t when);
+/* Ends all that are queued, in target order; *moved counts them. */
+int executions_end_queued(struct wdb *d, struct batch_row *b, enum reason reason,
+                          const char *error, int64_t when, size_t *moved);
 /* Executions of b that have not ended: ids in target order, and whether each runs. Caller frees. */
 struct open_execution {
     int64_t id;
@@ -85,6 +90,7 @@ int apply_claim(struct wdb *d, const struct event *ev, bool *granted);
 int apply_output(struct wdb *d, const struct event *ev, unsigned *hashed);
 int apply_progress(struct wdb *d, const struct event *ev);
 int apply_finish(struct wdb *d, const struct event *ev, unsigned *hashed);
+int apply_skip(struct wdb *d, const struct event *ev);
 
 /* Outputs (outputs.c). */
 int output_append(struct wdb *d, int64_t exec, int stream, const struct event *ev,
@@ -103,6 +109,8 @@ void outputs_free(struct wdb *d);
 int request_create(struct wdb *d, const struct batch_new *b, struct batch_ref *out,
                    struct err *e);
 int request_cancel(struct wdb *d, int64_t number, struct cancel_result *out, struct err *e);
+int request_pause(struct wdb *d, int64_t number, bool on, struct pause_result *out,
+                  struct err *e);
 int request_delete(struct wdb *d, int64_t number, struct err *e);
 
 /* Leases and recovery (recover.c). */

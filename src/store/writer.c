@@ -16,7 +16,7 @@
  * so what is kept is bounded by what runs.
  *
  * At least every 250 ms, busy or not, it asks whether another process committed anything, and if so
- * whether one of its own batches is to be cancelled.
+ * whether one of its own batches is to be cancelled or paused.
  *
  * Locks: the queue's own, and a request's own; neither is held while the other is taken, nor while
  * SQLite or a callback runs. Everything else belongs to the writer's thread. */
@@ -44,7 +44,7 @@
 #define RETRY_MS 1000
 #define RETRY_BUSY_MS 100 /* while failing, so that claims are still answered soon */
 
-enum request_kind { REQUEST_CREATE, REQUEST_CANCEL, REQUEST_DELETE };
+enum request_kind { REQUEST_CREATE, REQUEST_CANCEL, REQUEST_PAUSE, REQUEST_DELETE };
 
 struct request {
     enum request_kind kind;
@@ -57,6 +57,8 @@ struct request {
     const struct batch_new *create;
     struct batch_ref *ref;
     struct cancel_result *cancel;
+    struct pause_result *pause;
+    bool on; /* of a pause */
 };
 
 struct command {
@@ -115,6 +117,9 @@ static void request_run(struct writer *w, struct command *c)
     case REQUEST_CANCEL:
         rc = request_cancel(&w->db, r->number, r->cancel, r->e);
         break;
+    case REQUEST_PAUSE:
+        rc = request_pause(&w->db, r->number, r->on, r->pause, r->e);
+        break;
     default:
         rc = request_delete(&w->db, r->number, r->e);
         break;
@@ -135,6 +140,8 @@ static int apply(struct wdb *d, struct command *c)
         return apply_progress(d, c->ev);
     case EVENT_FINISH:
         return apply_finish(d, c->ev, &c->hashed);
+    case EVENT_SKIP:
+        return apply_skip(d, c->ev);
     }
     return SQLITE_OK;
 }
@@ -180,8 +187,8 @@ static void report(struct writer *w, struct command *c)
 
     if (ev->kind == EVENT_CLAIM && w->cb.claimed)
         w->cb.claimed(w->cb.ctx, ev->batch, ev->position, c->granted);
-    else if (ev->kind == EVENT_FINISH && w->cb.finished)
-        w->cb.finished(w->cb.ctx, ev->batch, ev->position);
+    else if ((ev->kind == EVENT_FINISH || ev->kind == EVENT_SKIP) && w->cb.finished)
+        w->cb.finished(w->cb.ctx, ev);
     command_free(c);
 }
 
@@ -237,6 +244,34 @@ static void group_failed(struct writer *w, int rc)
     deny(w, 0);
 }
 
+/* What another process asked of one of ours. */
+static void poll_batch(struct writer *w, struct owned_batch *b)
+{
+    int rc;
+    sqlite3_stmt *st = sql_get(&w->db.sql,
+                               "SELECT cancel_requested_at IS NOT NULL, paused"
+                               " FROM batch_executions WHERE number = ?");
+
+    if (!st)
+        return;
+    sql_bind(st, "i", b->number);
+    bool found = sql_row(st, &rc);
+    bool cancel = found && sqlite3_column_int(st, 0) && !b->cancel_seen;
+    bool paused = found ? sqlite3_column_int(st, 1) != 0 : b->paused;
+    sql_done(st);
+    if (cancel) {
+        b->cancel_seen = true;
+        if (w->cb.cancel_requested)
+            w->cb.cancel_requested(w->cb.ctx, b->number);
+    }
+    bool changed = paused != b->paused;
+    b->paused = paused;
+    if (changed && w->cb.pause_requested)
+        w->cb.pause_requested(w->cb.ctx, b->number, paused);
+    if ((cancel || changed) && w->cb.committed)
+        w->cb.committed(w->cb.ctx);
+}
+
 static void poll_cancels(struct writer *w)
 {
     struct wdb *d = &w->db;
@@ -246,26 +281,8 @@ static void poll_cancels(struct writer *w)
     if (version == w->data_version)
         return;
     w->data_version = version;
-    for (size_t i = 0; i < d->n_owned; i++) {
-        int rc;
-        sqlite3_stmt *st;
-        if (d->owned[i].cancel_seen)
-            continue;
-        st = sql_get(&d->sql, "SELECT cancel_requested_at IS NOT NULL FROM batch_executions"
-                              " WHERE number = ?");
-        if (!st)
-            return;
-        sql_bind(st, "i", d->owned[i].number);
-        bool asked = sql_row(st, &rc) && sqlite3_column_int(st, 0);
-        sql_done(st);
-        if (!asked)
-            continue;
-        d->owned[i].cancel_seen = true;
-        if (w->cb.cancel_requested)
-            w->cb.cancel_requested(w->cb.ctx, d->owned[i].number);
-        if (w->cb.committed)
-            w->cb.committed(w->cb.ctx);
-    }
+    for (size_t i = 0; i < d->n_owned; i++)
+        poll_batch(w, &d->owned[i]);
 }
 
 static void work_off(struct writer *w)
@@ -379,7 +396,7 @@ void writer_close(struct writer *w)
 
 bool writer_emit(struct writer *w, struct event *ev)
 {
-    bool must = ev->kind == EVENT_CLAIM || ev->kind == EVENT_FINISH;
+    bool must = ev->kind == EVENT_CLAIM || ev->kind == EVENT_FINISH || ev->kind == EVENT_SKIP;
 
     if (!must && atomic_load(&w->failing))
         return false;
@@ -427,6 +444,13 @@ int writer_create(struct writer *w, const struct batch_new *b, struct batch_ref 
 int writer_cancel(struct writer *w, int64_t number, struct cancel_result *out, struct err *e)
 {
     struct request r = {.kind = REQUEST_CANCEL, .number = number, .cancel = out, .e = e};
+    return request_wait(w, &r);
+}
+
+int writer_pause(struct writer *w, int64_t number, bool on, struct pause_result *out,
+                 struct err *e)
+{
+    struct request r = {.kind = REQUEST_PAUSE, .number = number, .on = on, .pause = out, .e = e};
     return request_wait(w, &r);
 }
 

@@ -17,7 +17,7 @@ REASONS = {'exit', 'signal', 'timeout', 'unreachable', 'unsupported', 'hostkey',
 CREATED = {'batchId', 'number', 'executionIds', 'targetCount', 'expandedNodeIds', 'warnings'}
 BATCH = {'id', 'number', 'type', 'action', 'parameters', 'targets', 'targetGroups', 'targetNodes',
          'executionIds', 'status', 'createdAt', 'startedAt', 'completedAt', 'duration', 'userId',
-         'label', 'single', 'rerunOf', 'cancelRequested', 'owner', 'warnings', 'stats'}
+         'label', 'single', 'rerunOf', 'cancelRequested', 'paused', 'owner', 'warnings', 'stats'}
 EXECUTION = {'id', 'batchId', 'batchPosition', 'nodeId', 'nodeName', 'status', 'reason', 'error',
              'startedAt', 'completedAt', 'duration', 'attempts', 'transport', 'host', 'port', 'user',
              'remoteProcess', 'result'}

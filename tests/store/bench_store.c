@@ -44,7 +44,7 @@ static void on_claimed(void *ctx, int64_t batch, uint32_t position, bool granted
     atomic_fetch_add(&((struct bench *) ctx)->claimed, 1);
 }
 
-static void on_finished(void *ctx, int64_t batch, uint32_t position)
+static void on_finished(void *ctx, const struct event *ev)
 {
     atomic_fetch_add(&((struct bench *) ctx)->finished, 1);
 }

@@ -63,16 +63,16 @@ static void on_claimed(void *ctx, int64_t batch, uint32_t position, bool granted
     pthread_mutex_unlock(&f->lock);
 }
 
-static void on_finished(void *ctx, int64_t batch, uint32_t position)
+static void on_finished(void *ctx, const struct event *ev)
 {
     struct fixture *f = ctx;
 
     pthread_mutex_lock(&f->lock);
     X_GROW(f->finished_pos, f->cap_finished, f->n.finished + 1);
-    f->finished_pos[f->n.finished++] = position;
+    f->finished_pos[f->n.finished++] = ev->position;
     pthread_cond_broadcast(&f->changed);
     pthread_mutex_unlock(&f->lock);
-    if (f->report_fd >= 0 && write(f->report_fd, &position, sizeof position) < 0)
+    if (f->report_fd >= 0 && write(f->report_fd, &ev->position, sizeof ev->position) < 0)
         abort();
 }
 
@@ -94,6 +94,16 @@ static void on_cancel(void *ctx, int64_t batch)
     COUNTER(cancels);
 }
 
+static void on_pause(void *ctx, int64_t batch, bool on)
+{
+    struct fixture *f = ctx;
+    if (on) {
+        COUNTER(pauses);
+    } else {
+        COUNTER(resumes);
+    }
+}
+
 static void on_failed(void *ctx, const struct err *e)
 {
     struct fixture *f = ctx;
@@ -112,7 +122,7 @@ static void on_recovered(void *ctx)
 void fixture_open(struct fixture *f)
 {
     const struct writer_callbacks cb = {f, on_claimed, on_finished, on_committed, on_cancel,
-                                        on_failed, on_recovered};
+                                        on_pause, on_failed, on_recovered};
     struct err e = ERR_INIT;
 
     f->w = writer_open(f->path, NULL, &cb, &e);

@@ -22,7 +22,7 @@
 #define DEADLINE_MS 20000
 
 struct counts {
-    size_t granted, denied, finished, committed, cancels, failed, recovered;
+    size_t granted, denied, finished, committed, cancels, pauses, resumes, failed, recovered;
 };
 
 struct fixture {

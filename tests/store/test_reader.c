@@ -506,6 +506,7 @@ static void test_older_version(void **state)
     assert_int_equal(sql_exec(&s, "ALTER TABLE executions DROP COLUMN bytes_done;"
                                   "ALTER TABLE executions DROP COLUMN bytes_total;"
                                   "ALTER TABLE executions DROP COLUMN note;"
+                                  "ALTER TABLE batch_executions DROP COLUMN paused;"
                                   "PRAGMA user_version=1"), SQLITE_OK);
     sql_close(&s);
     struct err e = ERR_INIT;

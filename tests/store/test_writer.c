@@ -221,6 +221,91 @@ static void test_late_result(void **state)
     assert_int_equal(fixture_counts(f).cancels, 0);
 }
 
+/* What waits is skipped in one commit, behind what was emitted before it. */
+static void test_skip(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_open(f);
+    int64_t number = make_batch(f, 500, "true");
+    emit_claim(f, number, 0);
+    emit_claim(f, number, 1);
+    struct event *ev = event_new(EVENT_SKIP, number, 0);
+    ev->wall_ms = 1700000000000;
+    ev->error = x_strdup("skipped: 3 failures exceed --max-fail 2");
+    writer_emit(f->w, ev);
+    emit_claim(f, number, 2); /* too late */
+    WAIT_FOR(f, denied, 1);
+    struct batch b = get_batch(f, number);
+    assert_int_equal(b.status, BATCH_RUNNING);
+    assert_int_equal(b.stats.running, 2);
+    assert_int_equal(b.stats.by_reason[REASON_SKIPPED], 498);
+    batch_clear(&b);
+    emit_finish(f, number, 0, 0, "a", NULL);
+    emit_finish(f, number, 1, 7, NULL, "b");
+    WAIT_FOR(f, finished, 3);
+    struct execution x = get_execution(f, number, 499);
+    assert_int_equal(x.reason, REASON_SKIPPED);
+    assert_string_equal(x.error, "skipped: 3 failures exceed --max-fail 2");
+    assert_int_equal(x.started_ms, 0);
+    execution_clear(&x);
+    b = get_batch(f, number);
+    assert_int_equal(b.status, BATCH_PARTIAL);
+    batch_clear(&b);
+    check_counters(f, number);
+}
+
+static void pause_by_other(struct fixture *f, const char *sql)
+{
+    struct sql other;
+
+    assert_int_equal(sql_open(&other, f->path, SQLITE_OPEN_READWRITE), SQLITE_OK);
+    assert_int_equal(sql_exec(&other, sql), SQLITE_OK);
+    sql_close(&other);
+}
+
+static void test_pause(void **state)
+{
+    struct fixture *f = *state;
+    struct pause_result p;
+
+    fixture_open(f);
+    int64_t number = make_batch(f, 3, "true");
+    assert_int_equal(writer_pause(f->w, number, true, &p, NULL), 0);
+    assert_true(p.changed);
+    assert_true(p.owned_here);
+    assert_int_equal(p.queued, 3);
+    assert_int_equal(writer_pause(f->w, number, true, &p, NULL), 0);
+    assert_false(p.changed);
+    struct batch b = get_batch(f, number);
+    assert_true(b.paused);
+    batch_clear(&b);
+    assert_int_equal(writer_pause(f->w, number, false, &p, NULL), 0);
+    assert_true(p.changed);
+    /* Its own request is not told to it again; another's is. */
+    pause_by_other(f, "UPDATE batch_executions SET paused = 1");
+    WAIT_FOR(f, pauses, 1);
+    pause_by_other(f, "UPDATE batch_executions SET paused = 0");
+    WAIT_FOR(f, resumes, 1);
+    assert_int_equal(fixture_counts(f).pauses, 1);
+    pause_by_other(f, "UPDATE batch_executions SET paused = 1");
+    WAIT_FOR(f, pauses, 2);
+    for (uint32_t i = 0; i < 3; i++) {
+        emit_claim(f, number, i);
+        emit_finish(f, number, i, 0, NULL, NULL);
+    }
+    WAIT_FOR(f, finished, 3);
+    b = get_batch(f, number);
+    assert_int_equal(b.status, BATCH_SUCCESS);
+    assert_false(b.paused); /* what has ended is not paused */
+    batch_clear(&b);
+    assert_int_equal(writer_pause(f->w, number, true, &p, NULL), 0);
+    assert_true(p.ended);
+    struct err e = ERR_INIT;
+    assert_int_equal(writer_pause(f->w, 99, true, &p, &e), -ERR_NOT_FOUND);
+    err_clear(&e);
+}
+
 /* Events that wait while another process holds the lock go into one commit each 256. */
 static void test_group_commit(void **state)
 {
@@ -502,7 +587,7 @@ int main(void)
         TEST(test_progress), TEST(test_lifecycle),          TEST(test_random_events), TEST(test_late_result),
         TEST(test_group_commit),       TEST(test_live_output),   TEST(test_equal_outputs_fold),
         TEST(test_large_output),       TEST(test_create_many),   TEST(test_delete),
-        TEST(test_close_settles),
+        TEST(test_close_settles),      TEST(test_skip),          TEST(test_pause),
     };
     return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
 }

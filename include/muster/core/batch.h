@@ -60,6 +60,7 @@ struct batch {
     bool single;              /* one node */
     unsigned fanout;
     bool cancel_requested;
+    bool paused; /* nothing more of it is started; only while it runs */
     struct strv warnings;
     struct batch_stats stats;
     enum owner_state owner;

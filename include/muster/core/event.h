@@ -14,7 +14,8 @@ enum event_kind {
     EVENT_CLAIM,  /* a slot is free for this execution: may it run? Answered after the commit */
     EVENT_OUTPUT, /* bytes of one stream, in order, within the cap */
     EVENT_PROGRESS, /* a copy: bytes so far; not more often than every 250 ms */
-    EVENT_FINISH  /* it has ended; the output's last bytes come with it */
+    EVENT_FINISH, /* it has ended; the output's last bytes come with it */
+    EVENT_SKIP    /* of the batch: what waits is not started any more, for the reason in `error` */
 };
 
 struct event {

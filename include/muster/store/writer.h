@@ -23,13 +23,15 @@ struct writer_callbacks {
     void *ctx;
     /* The answer to EVENT_CLAIM: true after the row was committed as running. */
     void (*claimed)(void *ctx, int64_t batch, uint32_t position, bool granted);
-    /* A FINISH has been committed (or its row was final already: the event is dropped). */
-    void (*finished)(void *ctx, int64_t batch, uint32_t position);
+    /* A FINISH has been committed (or its row was final already: the event is dropped), or a SKIP. */
+    void (*finished)(void *ctx, const struct event *ev);
     /* After each commit of anything. */
     void (*committed)(void *ctx);
     /* Another process asked to cancel a batch that this one owns; within 250 ms of the request. The
      * queued rows have been moved already. Once a batch. */
     void (*cancel_requested)(void *ctx, int64_t batch);
+    /* Another process asked to pause or to resume a batch that this one owns; as soon as above. */
+    void (*pause_requested)(void *ctx, int64_t batch, bool on);
     /* Writing failed (disk full, damaged, locked for over 10 s); once. From now on claims are not
      * granted, and what is reported is kept in memory (bounded by its queue) and tried again every
      * second; `recovered` comes when that worked. */
@@ -82,6 +84,16 @@ struct cancel_result {
 /* In one transaction: records the request, moves queued rows to cancelled. -ERR_NOT_FOUND,
  * -ERR_STORE. */
 int writer_cancel(struct writer *w, int64_t number, struct cancel_result *out, struct err *e);
+
+struct pause_result {
+    size_t queued;   /* so many wait */
+    bool changed;    /* it was not so already */
+    bool ended;      /* the batch had ended already: nothing changed */
+    bool owned_here; /* this writer holds the lease */
+};
+/* Records that the batch is paused, or no longer; its owner acts on it. -ERR_NOT_FOUND, -ERR_STORE. */
+int writer_pause(struct writer *w, int64_t number, bool on, struct pause_result *out,
+                 struct err *e);
 
 /* Deletes an ended batch, its executions and the outputs nothing else uses. -ERR_NOT_FOUND,
  * -ERR_FORBIDDEN when it still runs. */
