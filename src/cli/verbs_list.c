@@ -406,20 +406,29 @@ static void print_groups(const struct fleet *f)
 
 static void print_sources(const struct fleet *f)
 {
-    struct table t = {.columns = 5};
-    static const char *const head[] = {"SOURCE", "STATE", "NODES", "GROUPS", "FROM"};
+    struct table t = {.columns = 6};
+    static const char *const head[] = {"SOURCE", "STATE", "AGE", "NODES", "GROUPS", "FROM"};
+    int64_t now = wall_ms(clock_system());
     table_row(&t, head);
     for (size_t i = 0; i < f->n_sources; i++) {
         const struct fleet_source *s = &f->sources[i];
-        char nodes[24], groups[24];
+        char nodes[24], groups[24], age[24];
+        text_duration(now > s->loaded_ms ? now - s->loaded_ms : 0, age);
         snprintf(nodes, sizeof nodes, "%u", s->n_nodes);
         snprintf(groups, sizeof groups, "%u", s->n_groups);
-        const char *const cells[] = {s->type, fleet_source_state_name(s->state), nodes, groups,
-                                     s->error ? s->error : s->path};
+        const char *const cells[] = {s->type, fleet_source_state_name(s->state), age, nodes,
+                                     groups, s->error ? s->error : s->path};
         table_row(&t, cells);
     }
     table_print(&t);
     table_free(&t);
+    for (size_t i = 0; i < f->n_sources; i++) {
+        const struct fleet_source *s = &f->sources[i];
+        for (size_t k = 0; k < s->warnings.n; k++) {
+            CLEANUP_FREE char *from = text_clean(s->path), *text = text_clean(s->warnings.v[k]);
+            printf("%s %s: %s\n", s->type, from, text);
+        }
+    }
 }
 
 static void nodes_json(const struct fleet *f, const struct nodeset *only)
@@ -457,6 +466,10 @@ static void nodes_json(const struct fleet *f, const struct nodeset *only)
         json_put_int(o, "nodes", s->n_nodes);
         json_put_int(o, "groups", s->n_groups);
         json_put_time(o, "loadedAt", s->loaded_ms);
+        struct json *warnings = json_array();
+        for (size_t k = 0; k < s->warnings.n; k++)
+            json_add_str(warnings, s->warnings.v[k]);
+        json_put(o, "warnings", warnings);
         printf("%s%s", i ? "," : "", json_text(o, NULL));
         json_free(o);
     }

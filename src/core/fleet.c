@@ -43,6 +43,7 @@ void fleet_free(struct fleet *f)
         free(f->sources[i].type);
         free(f->sources[i].path);
         free(f->sources[i].error);
+        strv_clear(&f->sources[i].warnings);
     }
     free(f->nodes);
     free(f->groups);

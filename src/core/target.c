@@ -119,8 +119,12 @@ static int eval_names(struct eval *v, char op, const char *text, struct nodeset 
     for (size_t i = 0; !rc && i < nodeset_count(names); i++) {
         const char *name = nodeset_at(names, i);
 
+        const struct fleet_node *node = fleet_node(v->env->fleet, name);
+
         if (strpbrk(name, "*?"))
             eval_glob(v, op, name, set);
+        else if (node) /* an alias stands for its node */
+            add_direct(v, op, set, node->name);
         else if (is_known(v, name))
             add_direct(v, op, set, name);
         else

@@ -64,6 +64,16 @@ void entry_merge(struct entry *en, const struct entry *over)
     varlist_merge(&en->vars, &over->vars);
 }
 
+int entry_set(struct entry *en, enum setting_id id, const char *value, struct err *e)
+{
+    en->any_set = true;
+    if (id != SETTING_TRANSPORT || *value == '\0' || strpbrk(value, " \t\n"))
+        return setting_set(&en->set, id, value, e);
+    free(en->set.transport);
+    en->set.transport = x_strdup(value);
+    return 0;
+}
+
 void build_init(struct build *b, struct inventory_watch *watch)
 {
     *b = (struct build){.watch = watch};
@@ -95,10 +105,14 @@ void build_clear(struct build *b)
     for (size_t i = 0; i < b->n_groups; i++)
         group_clear(&b->groups[i]);
     free(b->groups);
+    for (size_t i = 0; i < b->n_aliases; i++)
+        free(b->aliases[i].name);
+    free(b->aliases);
     for (size_t i = 0; i < b->n_sources; i++) {
         free(b->sources[i].type);
         free(b->sources[i].path);
         free(b->sources[i].error);
+        strv_clear(&b->sources[i].warnings);
     }
     free(b->sources);
     strmap_free(b->node_index);
@@ -200,4 +214,23 @@ void build_group_child(struct build *b, uint32_t group, const char *name, const 
     X_GROW(g->children, g->cap_children, g->n_children + 1);
     g->children[g->n_children++] =
         (struct build_child){.name = x_strdup(name), .place = x_strdup(place)};
+}
+
+void build_alias(struct build *b, const char *name, uint32_t node)
+{
+    X_GROW(b->aliases, b->cap_aliases, b->n_aliases + 1);
+    b->aliases[b->n_aliases++] = (struct build_alias){x_strdup(name), node};
+}
+
+void build_warn(struct build *b, const char *fmt, ...)
+{
+    struct strv *warnings = &build_current(b)->warnings;
+    CLEANUP_FREE char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = x_vasprintf(fmt, ap);
+    va_end(ap);
+    if (warnings->n < INVENTORY_WARNINGS_MAX && !strv_has(warnings, text))
+        strv_push(warnings, text);
 }

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 /* The types that a file may have, in the order in which they are asked whether it is theirs. */
-static const struct inventory_source_ops *const file_types[] = {&source_muster, &source_ssh_config,
-                                                                &source_hosts};
+static const struct inventory_source_ops *const file_types[] = {
+    &source_bolt, &source_muster, &source_ssh_config, &source_hosts};
 
 static const struct inventory_source_ops *type_find(const char *name, size_t n)
 {

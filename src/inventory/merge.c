@@ -373,6 +373,11 @@ int merge_fleet(struct build *b, struct fleet **out, struct err *e)
     free(queue);
     list_groups_of_nodes(f);
     settle_nodes(&m);
+    for (size_t i = 0; i < b->n_aliases; i++) {
+        intptr_t taken;
+        if (!strmap_get_num(f->node_index, b->aliases[i].name, &taken))
+            strmap_set_num(f->node_index, b->aliases[i].name, m.node_at[b->aliases[i].node]);
+    }
     f->sources = X_STEAL(b->sources);
     f->n_sources = b->n_sources;
     b->n_sources = 0;

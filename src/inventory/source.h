@@ -21,6 +21,8 @@ struct strmap;
 /* LIMIT: nodes and groups of all sources together. */
 #define INVENTORY_NODES_MAX ((size_t) 1000000)
 #define INVENTORY_GROUPS_MAX ((size_t) 100000)
+/* LIMIT: warnings kept of one source. */
+#define INVENTORY_WARNINGS_MAX 50
 
 struct varlist {
     struct fleet_var *v;
@@ -39,6 +41,9 @@ struct entry {
 void entry_init(struct entry *en);
 void entry_clear(struct entry *en);
 void entry_merge(struct entry *en, const struct entry *over);
+/* As setting_set(), but a transport that does not exist is no error: its nodes are reported as
+ * unsupported when they are run, and all others work. */
+int entry_set(struct entry *en, enum setting_id id, const char *value, struct err *e);
 
 struct build_node {
     char *name;
@@ -65,11 +70,18 @@ struct build_group {
     size_t last_source; /* plus one */
 };
 
+struct build_alias {
+    char *name;
+    uint32_t node;
+};
+
 struct build {
     struct build_node *nodes;
     size_t n_nodes, cap_nodes;
     struct build_group *groups;
     size_t n_groups, cap_groups;
+    struct build_alias *aliases; /* names that stand for a node, unless a node has them */
+    size_t n_aliases, cap_aliases;
     struct fleet_source *sources;
     size_t n_sources, cap_sources;
     struct strmap *node_index, *group_index;
@@ -88,6 +100,9 @@ int build_node(struct build *b, const char *name, uint32_t *index, struct err *e
 int build_group(struct build *b, const char *name, uint32_t *index, struct err *e);
 void build_group_node(struct build *b, uint32_t group, uint32_t node);
 void build_group_child(struct build *b, uint32_t group, const char *name, const char *place);
+void build_alias(struct build *b, const char *name, uint32_t node);
+/* Something that the current source says and muster does not follow: kept once a text. */
+void build_warn(struct build *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Turns what was built into a fleet, taking over its parts (clear it afterwards all the same).
  * 0 or -ERR_VALIDATION: an unknown child group, a cycle. */
@@ -115,7 +130,7 @@ struct inventory_source_ops {
     int (*load)(struct build *b, const struct source_input *in, struct err *e);
     bool is_explicit; /* globs, regexes and -a cover its nodes even where no -i names it */
 };
-extern const struct inventory_source_ops source_muster, source_ssh_config, source_hosts,
+extern const struct inventory_source_ops source_muster, source_bolt, source_ssh_config, source_hosts,
     source_localhost;
 
 /* Remembers a file's time, size and inode as they are now: call it before reading. */

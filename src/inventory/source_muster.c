@@ -79,17 +79,6 @@ static const char *kind_name(const struct yaml_node *n)
     return n->kind == YAML_SCALAR ? "one value" : n->kind == YAML_SEQUENCE ? "a list" : "a mapping";
 }
 
-/* A transport that does not exist is no error here: its nodes are reported as unsupported when they
- * are run, and all others work. */
-static int set_value(struct settings *s, enum setting_id id, const char *value, struct err *e)
-{
-    if (id != SETTING_TRANSPORT || *value == '\0' || strpbrk(value, " \t\n"))
-        return setting_set(s, id, value, e);
-    free(s->transport);
-    s->transport = x_strdup(value);
-    return 0;
-}
-
 static int read_setting(const struct reader *r, const char *where, enum setting_id id,
                         const struct yaml_node *value, struct entry *en)
 {
@@ -98,14 +87,13 @@ static int read_setting(const struct reader *r, const char *where, enum setting_
     bool many = list && value->kind == YAML_SEQUENCE;
     size_t n = many ? value->n : 1;
 
-    en->any_set = true;
     for (size_t i = 0; i < n; i++) {
         const struct yaml_node *one = many ? value->items[i] : value;
         int rc;
         if (one->kind != YAML_SCALAR || yaml_is_null(one))
             return fail(r, value, "%s: \"%s\" is to be %s, but is %s", where, key,
                         list ? "one value or a list of values" : "one value", kind_name(one));
-        rc = set_value(&en->set, id, one->scalar, r->e);
+        rc = entry_set(en, id, one->scalar, r->e);
         if (rc) {
             err_prefix(r->e, "%s: line %u: %s: ", r->path, one->line, where);
             return rc;

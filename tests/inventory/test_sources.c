@@ -176,10 +176,10 @@ static void which_files(void **state)
     assert_int_equal(fixture_load(f, missing, NULL), -ERR_VALIDATION);
     assert_non_null(strstr(f->err.msg, missing));
     assert_int_equal(fixture_load(f, f->home, NULL), -ERR_VALIDATION);
-    assert_int_equal(fixture_load(f, "ansible:/x", NULL), -ERR_VALIDATION);
-    assert_string_equal(f->err.msg, "inventory \"ansible:/x\": there is no file of that name, and "
-                                    "no inventory type \"ansible\"; the types are muster, "
-                                    "ssh_config, hosts");
+    assert_int_equal(fixture_load(f, "nosuch:/x", NULL), -ERR_VALIDATION);
+    assert_string_equal(f->err.msg, "inventory \"nosuch:/x\": there is no file of that name, and "
+                                    "no inventory type \"nosuch\"; the types are "
+                                    INVENTORY_TYPES);
     fixture_write(f, ".config/muster/inventory.yaml", "nope: 1");
     assert_int_equal(fixture_load(f, NULL), -ERR_VALIDATION);
     assert_ptr_equal(strstr(f->err.msg, "the default inventory is broken: "), f->err.msg);

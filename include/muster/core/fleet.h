@@ -47,10 +47,11 @@ struct fleet_group {
 enum source_state { SOURCE_OK, SOURCE_STALE, SOURCE_FAILED, SOURCE_ABSENT };
 
 struct fleet_source {
-    char *type; /* "muster", "ssh_config", "hosts", "localhost" */
+    char *type; /* "muster", "bolt", "ssh_config", "localhost", .. */
     char *path; /* NULL where it has none */
     enum source_state state;
     char *error; /* what went wrong, with file and line; else NULL */
+    struct strv warnings; /* what it says and muster does not follow, one sentence each */
     uint32_t n_nodes, n_groups;
     int64_t loaded_ms; /* wall clock */
     bool named;        /* by -i or MUSTER_INVENTORY: a failure is the user's error */
@@ -63,12 +64,13 @@ struct fleet {
     size_t n_groups;
     struct fleet_source *sources; /* in the order they were asked */
     size_t n_sources;
-    struct strmap *node_index, *group_index; /* name -> index */
+    struct strmap *node_index, *group_index; /* name -> index; aliases of nodes too */
 };
 
 struct fleet *fleet_new(void); /* empty, with its maps */
 void fleet_free(struct fleet *f); /* NULL allowed */
-const struct fleet_node *fleet_node(const struct fleet *f, const char *name);   /* or NULL */
+/* By its name or an alias; or NULL. */
+const struct fleet_node *fleet_node(const struct fleet *f, const char *name);
 const struct fleet_group *fleet_group(const struct fleet *f, const char *name); /* or NULL */
 const char *fleet_source_state_name(enum source_state s);
 

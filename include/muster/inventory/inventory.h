@@ -37,7 +37,7 @@ int inventory_load(const struct inventory_options *opts, struct fleet **out,
 bool inventory_changed(const struct inventory_watch *w);
 void inventory_watch_free(struct inventory_watch *w); /* NULL allowed */
 
-/* The names of the source types that a file may have, as "muster, ssh_config, hosts". */
-#define INVENTORY_TYPES "muster, ssh_config, hosts"
+/* The names of the source types that a file may have, as "muster, bolt, ssh_config, hosts". */
+#define INVENTORY_TYPES "muster, bolt, ssh_config, hosts"
 
 #endif

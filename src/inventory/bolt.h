@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a Bolt inventory says of one group or target, and how it becomes settings. One thread. */
+#ifndef MUSTER_INVENTORY_BOLT_H
+#define MUSTER_INVENTORY_BOLT_H
+
+#include "source.h"
+
+struct yaml_node;
+
+/* `config`, `vars`, `facts` and `features` of a group or target, flat: "ssh.user", "transport";
+ * "facts.os.name", "feature.puppet-agent". */
+struct bolt_data {
+    struct varlist config, vars;
+};
+void bolt_data_clear(struct bolt_data *d);
+void bolt_data_merge(struct bolt_data *d, const struct bolt_data *over);
+/* Adds one key of a group or target to *d. 1: it is none of the four. -ERR_VALIDATION without the
+ * file's name. */
+int bolt_data_read(struct build *b, struct bolt_data *d, const struct yaml_node *key,
+                   const struct yaml_node *value, struct err *e);
+
+struct bolt_uri {
+    char *scheme, *user, *host, *port; /* each may be NULL; host is "" for "local://" */
+    bool password;                     /* it had one, which is not kept */
+};
+int bolt_uri_parse(struct bolt_uri *u, const char *text, struct err *e);
+void bolt_uri_clear(struct bolt_uri *u);
+
+/* Makes the settings of a target from its config and its URI. `base` is the inventory's folder. */
+int bolt_apply(struct build *b, struct entry *en, const char *name, const struct bolt_uri *uri,
+               const struct bolt_data *d, const char *base, struct err *e);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bolt inventories: the data of a group or target made flat, and a target's settings made of it. */
+#include "bolt.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/core/yaml.h"
+
+#include <string.h>
+
+void bolt_data_clear(struct bolt_data *d)
+{
+    varlist_clear(&d->config);
+    varlist_clear(&d->vars);
+}
+
+/* What replaces a branch ("facts.os" by "facts.os.name", or the other way round) stands beside it
+ * no longer. */
+static void drop_branches(struct varlist *l, const char *name)
+{
+    size_t kept = 0, n = strlen(name);
+
+    for (size_t i = 0; i < l->n; i++) {
+        const char *have = l->v[i].name;
+        size_t k = strlen(have);
+        bool above = k < n && name[k] == '.' && strncmp(name, have, k) == 0;
+        bool below = k > n && have[n] == '.' && strncmp(name, have, n) == 0;
+        if (above || below) {
+            free(l->v[i].name);
+            free(l->v[i].value);
+        } else {
+            l->v[kept++] = l->v[i];
+        }
+    }
+    l->n = kept;
+}
+
+static void merge_tree(struct varlist *l, const struct varlist *over)
+{
+    for (size_t i = 0; i < over->n; i++) {
+        if (strchr(over->v[i].name, '.') || strncmp(over->v[i].name, "facts", 5) == 0)
+            drop_branches(l, over->v[i].name);
+        varlist_set(l, over->v[i].name, over->v[i].value);
+    }
+}
+
+void bolt_data_merge(struct bolt_data *d, const struct bolt_data *over)
+{
+    merge_tree(&d->config, &over->config);
+    merge_tree(&d->vars, &over->vars);
+}
+
+static int fail(struct err *e, const struct yaml_node *at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int fail(struct err *e, const struct yaml_node *at, const char *fmt, ...)
+{
+    CLEANUP_FREE char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = x_vasprintf(fmt, ap);
+    va_end(ap);
+    return err_set(e, ERR_VALIDATION, "line %u: %s", at->line, text);
+}
+
+/* Names the first "_plugin" in a value: what it would give is not known here. */
+static int refuse_plugins(const struct yaml_node *n, struct err *e)
+{
+    for (size_t i = 0; n->kind != YAML_SCALAR && i < n->n; i++) {
+        int rc;
+        if (n->kind == YAML_MAPPING && strcmp(n->keys[i]->scalar, "_plugin") == 0)
+            return fail(e, n->keys[i],
+                        "Bolt's plugin \"%s\" is asked for a value here, and muster runs no plugins "
+                        "of Bolt: write the value",
+                        n->items[i]->kind == YAML_SCALAR ? n->items[i]->scalar : "?");
+        rc = refuse_plugins(n->items[i], e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static void set_text(struct varlist *l, const char *name, const struct yaml_node *value)
+{
+    if (value->kind == YAML_SCALAR) {
+        varlist_set(l, name, value->scalar);
+    } else {
+        CLEANUP_FREE char *json = yaml_to_json(value);
+        varlist_set(l, name, json);
+    }
+}
+
+static void flatten(struct varlist *l, const char *prefix, const struct yaml_node *value)
+{
+    if (value->kind != YAML_MAPPING || value->n == 0) {
+        set_text(l, prefix, value);
+        return;
+    }
+    for (size_t i = 0; i < value->n; i++) {
+        CLEANUP_FREE char *name = x_asprintf("%s.%s", prefix, value->keys[i]->scalar);
+        flatten(l, name, value->items[i]);
+    }
+}
+
+static bool is_secret(const char *transport, const char *key, const struct yaml_node *value)
+{
+    if (strstr(key, "password") || strstr(key, "token"))
+        return true;
+    return strcmp(transport, "ssh") == 0 && strcmp(key, "private-key") == 0 &&
+           value->kind == YAML_MAPPING;
+}
+
+static int read_config(struct build *b, struct bolt_data *d, const struct yaml_node *config,
+                       struct err *e)
+{
+    for (size_t i = 0; i < config->n; i++) {
+        const char *transport = config->keys[i]->scalar;
+        const struct yaml_node *value = config->items[i];
+        if (strcmp(transport, "_plugin") == 0)
+            return refuse_plugins(config, e);
+        if (strcmp(transport, "transport") == 0 && value->kind == YAML_SCALAR) {
+            varlist_set(&d->config, transport, value->scalar);
+            continue;
+        }
+        if (value->kind != YAML_MAPPING) {
+            if (!yaml_is_null(value))
+                build_warn(b, "config.%s is not used: it is no mapping", transport);
+            continue;
+        }
+        for (size_t k = 0; k < value->n; k++) {
+            const char *key = value->keys[k]->scalar;
+            CLEANUP_FREE char *name = x_asprintf("%s.%s", transport, key);
+            int rc;
+            if (is_secret(transport, key, value->items[k])) {
+                build_warn(b, "config.%s is not kept: secrets are asked for (-A, -K) or come from "
+                              "the agent", name);
+                continue;
+            }
+            rc = refuse_plugins(strcmp(key, "_plugin") == 0 ? value : value->items[k], e);
+            if (rc)
+                return rc;
+            set_text(&d->config, name, value->items[k]);
+        }
+    }
+    return 0;
+}
+
+int bolt_data_read(struct build *b, struct bolt_data *d, const struct yaml_node *key,
+                   const struct yaml_node *value, struct err *e)
+{
+    const char *name = key->scalar;
+    bool config = strcmp(name, "config") == 0, vars = strcmp(name, "vars") == 0;
+    bool facts = strcmp(name, "facts") == 0, features = strcmp(name, "features") == 0;
+    int rc;
+
+    if (!config && !vars && !facts && !features)
+        return 1;
+    if (yaml_is_null(value))
+        return 0;
+    if (features ? value->kind != YAML_SEQUENCE : value->kind != YAML_MAPPING)
+        return fail(e, value, "\"%s\" is to be a %s", name, features ? "list" : "mapping");
+    if (config)
+        return read_config(b, d, value, e);
+    rc = refuse_plugins(value, e);
+    for (size_t i = 0; !rc && i < value->n; i++) {
+        const struct yaml_node *item = value->items[i];
+        CLEANUP_FREE char *full = NULL;
+        if (features && item->kind != YAML_SCALAR)
+            return fail(e, item, "a feature is to be one word");
+        if (features) {
+            full = x_asprintf("feature.%s", item->scalar);
+            varlist_set(&d->vars, full, "true");
+        } else if (facts) {
+            full = x_asprintf("facts.%s", value->keys[i]->scalar);
+            flatten(&d->vars, full, item);
+        } else {
+            set_text(&d->vars, value->keys[i]->scalar, item);
+        }
+    }
+    return rc;
+}
+
+/* --- URIs --- */
+
+static char *percent_decode(const char *s, size_t n)
+{
+    char *out = x_malloc(n + 1), *w = out;
+
+    for (size_t i = 0; i < n; i++) {
+        static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+        const char *hi = i + 2 < n && s[i] == '%' && s[i + 1] ? strchr(digits, s[i + 1]) : NULL;
+        const char *lo = hi && s[i + 2] ? strchr(digits, s[i + 2]) : NULL;
+        if (lo) {
+            *w++ = (char) ((hi - digits) % 16 * 16 + (lo - digits) % 16);
+            i += 2;
+        } else {
+            *w++ = s[i];
+        }
+    }
+    *w = '\0';
+    return out;
+}
+
+int bolt_uri_parse(struct bolt_uri *u, const char *text, struct err *e)
+{
+    const char *colons = strstr(text, "://"), *rest = colons ? colons + 3 : text, *at, *end;
+    CLEANUP_FREE char *hostport = NULL;
+    char *host, *colon, *close;
+
+    *u = (struct bolt_uri){.scheme = NULL};
+    if (colons)
+        u->scheme = x_strndup(text, (size_t) (colons - text));
+    end = rest + strcspn(rest, "/?#");
+    at = memrchr(rest, '@', (size_t) (end - rest));
+    if (at) {
+        const char *stop = memchr(rest, ':', (size_t) (at - rest));
+        u->password = stop != NULL;
+        u->user = percent_decode(rest, (size_t) ((stop ? stop : at) - rest));
+        rest = at + 1;
+    }
+    hostport = x_strndup(rest, (size_t) (end - rest));
+    host = hostport;
+    close = strchr(host, ']');
+    if (*host == '[' && close) {
+        *close = '\0';
+        host++;
+        colon = close[1] == ':' ? close + 1 : NULL;
+    } else {
+        colon = strchr(host, ':');
+        if (colon && strchr(colon + 1, ':'))
+            colon = NULL; /* an IPv6 address as it is */
+    }
+    if (colon) {
+        *colon = '\0';
+        u->port = x_strdup(colon + 1);
+    }
+    u->host = x_strdup(host);
+    if (*host || (u->scheme && strcmp(u->scheme, "local") == 0))
+        return 0;
+    bolt_uri_clear(u);
+    return err_set(e, ERR_VALIDATION, "\"%s\" names no host", text);
+}
+
+void bolt_uri_clear(struct bolt_uri *u)
+{
+    free(u->scheme);
+    free(u->user);
+    free(u->host);
+    free(u->port);
+    *u = (struct bolt_uri){.scheme = NULL};
+}
+
+/* --- settings --- */
+
+static const char *value_of(const struct bolt_data *d, const char *name)
+{
+    for (size_t i = 0; i < d->config.n; i++)
+        if (strcmp(d->config.v[i].name, name) == 0)
+            return d->config.v[i].value;
+    return NULL;
+}
+
+static bool is_true(const char *s)
+{
+    return strcmp(s, "true") == 0;
+}
+
+static int apply_key(struct build *b, struct entry *en, const char *key, const char *value,
+                     const char *base, struct err *e)
+{
+    static const struct {
+        const char *key;
+        enum setting_id id;
+    } same[] = {{"host", SETTING_HOST},
+                {"port", SETTING_PORT},
+                {"user", SETTING_USER},
+                {"connect-timeout", SETTING_CONNECT_TIMEOUT},
+                {"proxyjump", SETTING_JUMP}};
+
+    for (size_t i = 0; i < ARRAY_LEN(same); i++)
+        if (strcmp(key, same[i].key) == 0)
+            return entry_set(en, same[i].id, value, e);
+    if (strcmp(key, "run-as") == 0) {
+        int rc = entry_set(en, SETTING_BECOME, "sudo", e);
+        return rc ? rc : entry_set(en, SETTING_BECOME_USER, value, e);
+    }
+    if (strcmp(key, "private-key") == 0) {
+        CLEANUP_FREE char *path =
+            *value == '/' || *value == '~' ? x_strdup(value) : io_join(base, value);
+        return entry_set(en, SETTING_IDENTITY, path, e);
+    }
+    if (strcmp(key, "host-key-check") == 0) {
+        if (!is_true(value))
+            build_warn(b, "host-key-check: false is taken as accept-new: a new host key is "
+                          "accepted, a changed one is refused");
+        return entry_set(en, SETTING_STRICT, is_true(value) ? "yes" : "accept-new", e);
+    }
+    if (strcmp(key, "native-ssh") == 0)
+        return is_true(value) ? entry_set(en, SETTING_TRANSPORT, "openssh", e) : 0;
+    if (strcmp(key, "load-config") != 0 || !is_true(value))
+        build_warn(b, "the option \"%s\" of a transport is not used", key);
+    return 0;
+}
+
+static int apply_uri(struct entry *en, const char *name, const struct bolt_uri *uri,
+                     struct err *e)
+{
+    int rc = 0;
+
+    if (*uri->host && strcmp(uri->host, name) != 0)
+        rc = entry_set(en, SETTING_HOST, uri->host, e);
+    if (!rc && uri->user)
+        rc = entry_set(en, SETTING_USER, uri->user, e);
+    if (!rc && uri->port)
+        rc = entry_set(en, SETTING_PORT, uri->port, e);
+    return rc;
+}
+
+int bolt_apply(struct build *b, struct entry *en, const char *name, const struct bolt_uri *uri,
+               const struct bolt_data *d, const char *base, struct err *e)
+{
+    const char *transport = uri->scheme ? uri->scheme : value_of(d, "transport");
+    size_t n;
+    int rc = 0;
+
+    if (!transport && strcmp(name, "localhost") == 0)
+        transport = "local";
+    if (transport && strcmp(transport, "ssh") != 0)
+        rc = entry_set(en, SETTING_TRANSPORT, transport, e);
+    n = transport ? strlen(transport) : 0;
+    for (size_t i = 0; !rc && i < d->config.n; i++) {
+        const struct fleet_var *v = &d->config.v[i];
+        const char *dot = strchr(v->name, '.');
+        bool mine = dot && (transport ? strncmp(v->name, transport, n) == 0 && dot == v->name + n
+                                      : strncmp(v->name, "ssh.", 4) == 0);
+        if (mine && (!transport || strcmp(transport, "ssh") == 0 ||
+                     strcmp(transport, "local") == 0)) {
+            rc = apply_key(b, en, dot + 1, v->value, base, e);
+            if (rc)
+                err_prefix(e, "target \"%s\": config.%s: ", name, v->name);
+        }
+    }
+    if (!rc && uri->host)
+        rc = apply_uri(en, name, uri, e);
+    return rc;
+}

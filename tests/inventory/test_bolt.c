@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bolt's inventory.yaml: the sample by the rules that Bolt documents, aliases, and what is refused. */
+#include "fixture.h"
+
+#include "muster/base/alloc.h"
+#include "muster/core/nodeset.h"
+#include "muster/core/target.h"
+
+#include <string.h>
+
+static const char sample[] = SAMPLES "/bolt.yaml";
+
+static bool warned(struct fixture *f, const char *text)
+{
+    const struct fleet_source *s = &f->fleet->sources[0];
+
+    for (size_t i = 0; i < s->warnings.n; i++)
+        if (strstr(s->warnings.v[i], text))
+            return true;
+    return false;
+}
+
+static void groups_and_targets(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(fixture_load(f, sample, NULL), 0);
+    assert_string_equal(f->fleet->sources[0].type, "bolt");
+    assert_int_equal(f->fleet->sources[0].n_nodes, 8);
+    assert_int_equal(f->fleet->sources[0].n_groups, 5);
+    expect_members(f, "web", "web2,web1.example.com,10.0.0.5:2201,ann@10.0.0.5:2202");
+    expect_members(f, "web_canary", "web2");
+    expect_members(f, "db", "web2,bastion,localhost");
+    expect_members(f, "windows", "win1.example.com");
+    expect_members(f, "all", "bastion,top.example.com,web2,web1.example.com,10.0.0.5:2201,"
+                             "ann@10.0.0.5:2202,localhost,win1.example.com");
+}
+
+static void precedence(void **state)
+{
+    struct fixture *f = *state;
+    const struct fleet_node *n;
+    CLEANUP_FREE char *key = x_strdup(SAMPLES "/keys/web2");
+
+    assert_int_equal(fixture_load(f, sample, NULL), 0);
+    /* in web and db: the earlier group wins; a child goes over its parent */
+    n = node_of(f, "web2");
+    assert_string_equal(n->over.user, "deploy");
+    assert_string_equal(var_of(n, "role"), "canary");
+    assert_string_equal(var_of(n, "dc"), "fra");
+    assert_string_equal(n->over.host, "192.0.2.2");
+    assert_int_equal(n->over.port, 2200);
+    assert_string_equal(n->over.identity.v[0], key);
+    assert_string_equal(n->over.become, "sudo");
+    assert_string_equal(n->over.become_user, "www-data");
+    assert_string_equal(n->over.jump, "jump@gate.example.com");
+    /* facts are merged deep, vars are not */
+    assert_string_equal(var_of(n, "facts.os.name"), "Rocky");
+    assert_string_equal(var_of(n, "facts.os.release.major"), "12");
+    assert_string_equal(var_of(n, "ntp"), "[\"a\",\"b\"]");
+    assert_string_equal(var_of(n, "feature.puppet-agent"), "true");
+    /* what the URI says goes over all config */
+    n = node_of(f, "bastion");
+    assert_string_equal(n->over.user, "root");
+    assert_string_equal(n->over.host, "10.0.0.9");
+    assert_int_equal(n->over.port, 2222);
+    assert_string_equal(var_of(n, "role"), "db");
+    n = node_of(f, "top.example.com");
+    assert_string_equal(n->over.user, "ops");
+    assert_string_equal(n->over.strict_host_key, "accept-new");
+    assert_int_equal(n->over.connect_timeout_ms, 7000);
+    assert_null(n->over.transport);
+    assert_string_equal(var_of(n, "dc"), "ams");
+    n = node_of(f, "ann@10.0.0.5:2202");
+    assert_string_equal(n->over.user, "ann");
+    assert_string_equal(node_of(f, "localhost")->over.transport, "local");
+    /* another transport: the node is there, and names it */
+    assert_string_equal(node_of(f, "win1.example.com")->over.transport, "winrm");
+    assert_null(node_of(f, "win1.example.com")->over.user);
+}
+
+static void secrets_are_not_kept(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(fixture_load(f, sample, NULL), 0);
+    assert_true(warned(f, "config.ssh.password is not kept"));
+    assert_true(warned(f, "config.winrm.password is not kept"));
+    assert_true(warned(f, "host-key-check: false is taken as accept-new"));
+    for (size_t i = 0; i < f->fleet->n_nodes; i++)
+        for (size_t k = 0; k < f->fleet->nodes[i].n_vars; k++)
+            assert_null(strstr(f->fleet->nodes[i].vars[k].value, "never kept"));
+    const char *path = fixture_write(f, "inv.yaml",
+                                     "version: 2\ntargets: ['ssh://u:secret@h1', {uri: h2, "
+                                     "config: {ssh: {private-key: {key-data: K}, tty: true}}}]\n");
+    assert_int_equal(fixture_load(f, path, NULL), 0);
+    assert_true(warned(f, "the password in the URI of \"h1\" is not kept"));
+    assert_true(warned(f, "config.ssh.private-key is not kept"));
+    assert_true(warned(f, "the option \"tty\" of a transport is not used"));
+    assert_string_equal(node_of(f, "h1")->over.user, "u");
+}
+
+static void aliases_name_their_node(void **state)
+{
+    struct fixture *f = *state;
+    struct target_set t;
+    struct target_env env = {.fleet = NULL};
+
+    assert_int_equal(fixture_load(f, sample, NULL), 0);
+    assert_ptr_equal(fleet_node(f->fleet, "second"), node_of(f, "web2"));
+    assert_string_equal(var_of(node_of(f, "web2"), "alias"), "second");
+    env.fleet = f->fleet;
+    target_set_init(&t);
+    assert_int_equal(target_eval(&env, "second,gate,jump", &t, &f->err), 0);
+    assert_int_equal(nodeset_count(t.nodes), 2);
+    assert_string_equal(nodeset_at(t.nodes, 0), "web2");
+    assert_string_equal(nodeset_at(t.nodes, 1), "bastion");
+    target_set_clear(&t);
+}
+
+static void refused(void **state)
+{
+    struct fixture *f = *state;
+
+    expect_error(f, "version: 1\nnodes: [a]\n",
+                 "line 1: only version 2 of Bolt's inventory is read: \"version: 2\" is missing "
+                 "(`bolt project migrate` changes an older file)");
+    expect_error(f, "version: 2\ntargets:\n  - _plugin: puppetdb\n    query: x\n",
+                 "line 3: targets come from Bolt's plugin \"puppetdb\" here, and muster runs no "
+                 "plugins of Bolt: write them out, or give the list with -i command:...");
+    expect_error(f, "version: 2\nvars:\n  x: {_plugin: env_var}\n",
+                 "line 3: Bolt's plugin \"env_var\" is asked for a value here, and muster runs no "
+                 "plugins of Bolt: write the value");
+    expect_error(f, "version: 2\ngroups: [{name: a}, {name: a}]\n",
+                 "line 2: the group \"a\" is defined twice");
+    expect_error(f, "version: 2\ngroups: [{targets: x}]\n",
+                 "line 2: a group is to be a mapping with a \"name\"");
+    expect_error(f, "version: 2\ntargets: [{alias: x}]\n",
+                 "line 2: a target needs a \"name\" or a \"uri\" of one word");
+    expect_error(f, "version: 2\ntargets: [{name: a, alias: x}, {name: b, alias: x}]\n",
+                 "line 2: the alias \"x\" is of two targets: \"a\" and \"b\"");
+    expect_error(f, "version: 2\ntargets: [{name: 'a b'}]\n",
+                 "\"a b\" cannot be a node name: \" \" has a meaning of its own in targets");
+    expect_error(f, "version: 2\ntargets: [{name: a, config: {ssh: {port: x}}}]\n",
+                 "target \"a\": config.ssh.port: port: \"x\" is not allowed: give a number from 1 "
+                 "to 65535");
+    expect_error(f, "version: 2\ntargets: ['ssh://']\n", "line 2: \"ssh://\" names no host");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(groups_and_targets, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(precedence, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(secrets_are_not_kept, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(aliases_name_their_node, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(refused, fixture_setup, fixture_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
