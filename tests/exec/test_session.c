@@ -208,7 +208,7 @@ static void begin(struct stage *st, const struct transport_ops *const *transport
     struct event_sink sink = {emit, st};
     struct engine_config cfg = {.fanout = 1, .max_queue = 1, .seed = 7, .transports = transports};
     struct settings over;
-    struct engine_job job = {0, "web1", NULL, &over};
+    struct engine_job job = {.node = "web1", .over = &over};
 
     settings_init(&over);
     over.transport = x_strdup(transport);

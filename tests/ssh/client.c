@@ -300,7 +300,8 @@ static void run(struct client *c, const struct arguments *a)
 
     for (size_t i = 0; i < a->n; i++) {
         names[i] = x_asprintf("n%zu", i + 1);
-        jobs[i] = (struct engine_job) {(uint32_t) i, names[i], &a->base, &a->over};
+        jobs[i] = (struct engine_job) {
+            .position = (uint32_t) i, .node = names[i], .base = &a->base, .over = &a->over};
     }
     if (engine_reserve(c->engine, a->n, NULL) != 0)
         exit(1);
