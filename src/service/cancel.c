@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cancelling: the request is recorded in the store, so that it works from any process; the owner of
- * the batch stops what runs. */
+/* Cancelling and pausing: the request is recorded in the store, so that it works from any process; the
+ * owner of the batch acts on it. */
 #include "service.h"
+
+#include "stages.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -47,6 +49,7 @@ static void describe(const struct cancel_result *res, struct cancel_answer *out)
  * is written when that is possible again. */
 static int cancel_unwritten(struct service *s, int64_t number, struct cancel_answer *out)
 {
+    stages_cancelled(s->stages, number);
     size_t running = s->engine ? engine_cancel(s->engine, number) : 0;
     if (running == 0)
         return -ERR_STORE;
@@ -92,13 +95,61 @@ int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, s
     }
     if (rc != 0)
         return rc;
-    if (res.owned_here && s->engine)
+    if (res.owned_here && s->engine) {
+        stages_cancelled(s->stages, number);
         engine_cancel(s->engine, number);
+    }
     out->number = number;
     out->cancelled = res.ended ? 0 : res.queued + res.running;
     out->ended = res.ended;
     describe(&res, out);
     return 0;
+}
+
+int batch_pause(struct service *s, int64_t number, bool on, struct pause_answer *out, struct err *e)
+{
+    memset(out, 0, sizeof *out);
+    int rc = service_may_change(s, e);
+    if (rc == 0)
+        rc = batch_id(s, number, out->id, e);
+    if (rc != 0)
+        return rc;
+    struct writer *w = service_writer(s, e);
+    if (!w)
+        return -ERR_STORE;
+    struct pause_result res = {0};
+    rc = writer_pause(w, number, on, &res, e);
+    if (rc != 0)
+        return rc;
+    if (res.owned_here && s->engine)
+        engine_pause(s->engine, number, on);
+    out->number = number;
+    out->ended = res.ended;
+    out->paused = on && !res.ended;
+    if (res.ended)
+        snprintf(out->message, sizeof out->message,
+                 "batch #%lld has ended already: nothing was changed", (long long) number);
+    else if (!res.changed)
+        snprintf(out->message, sizeof out->message, "batch #%lld %s", (long long) number,
+                 on ? "is paused already" : "is not paused");
+    else if (on)
+        snprintf(out->message, sizeof out->message,
+                 "batch #%lld: paused, %zu waiting; what runs goes on", (long long) number,
+                 res.queued);
+    else
+        snprintf(out->message, sizeof out->message, "batch #%lld: resumed, %zu waiting",
+                 (long long) number, res.queued);
+    return 0;
+}
+
+struct json *pause_answer_json(const struct pause_answer *a)
+{
+    struct json *o = json_object();
+    json_put_str(o, "batchId", a->id);
+    json_put_int(o, "number", a->number);
+    json_put_bool(o, "paused", a->paused);
+    json_put_str(o, "message", a->message);
+    return o;
 }
 
 int batch_delete(struct service *s, int64_t number, struct err *e)

@@ -5,6 +5,7 @@
 #include "copy.h"
 #include "create.h"
 #include "input.h"
+#include "stages.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -27,6 +28,7 @@ void batch_request_init(struct batch_request *r)
     memset(r, 0, sizeof *r);
     r->type = ACTION_TYPE_COMMAND;
     r->retries = -1;
+    r->stages.canary_ok = -1;
     settings_init(&r->over);
 }
 
@@ -44,6 +46,7 @@ void batch_review_clear(struct batch_review *r)
     strv_clear(&r->warnings);
     strv_clear(&r->protected_groups);
     free(r->folded);
+    free(r->stages);
     memset(r, 0, sizeof *r);
 }
 
@@ -217,6 +220,18 @@ static int check_doas(const struct service *s, const struct batch_request *r,
     return 0;
 }
 
+static int review_stages(const struct service *s, const struct batch_request *r,
+                         struct batch_review *v, struct err *e)
+{
+    struct stage_plan plan;
+    int rc = stage_plan_make(&r->stages, &v->nodes, s->fleet, &plan, e);
+    if (rc != 0)
+        return rc;
+    v->stages = stage_plan_text(&r->stages, &plan);
+    v->asks = plan.canary && r->stages.canary_ok < 0;
+    return 0;
+}
+
 int service_review(struct service *s, const struct batch_request *r, struct batch_review *out,
                    struct err *e)
 {
@@ -241,6 +256,8 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
         rc = input_check_ways(s, r, &out->nodes, e);
     if (rc == 0)
         rc = input_check_nodes(s, r, &out->nodes, e);
+    if (rc == 0)
+        rc = review_stages(s, r, out, e);
     if (rc != 0) {
         batch_review_clear(out);
         return rc;
@@ -295,6 +312,7 @@ void service_base_settings(const struct service *s, const struct fleet_node *nod
 struct program {
     char *command; /* NULL: the action itself */
     int stdin_fd;  /* 0: none */
+    struct copy_files *files;
 };
 
 static int program_make(struct service *s, const struct batch_request *r, struct program *p,
@@ -308,13 +326,14 @@ static int program_make(struct service *s, const struct batch_request *r, struct
         if (rc != 0)
             return rc;
     }
-    return copy_prepare(r->copy, &p->command, &p->stdin_fd, e);
+    return copy_prepare(r->copy, &p->command, &p->stdin_fd, &p->files, e);
 }
 
 static void program_clear(struct program *p)
 {
     if (p->stdin_fd)
         close(p->stdin_fd);
+    copy_files_unref(p->files);
     free(p->command);
 }
 
@@ -326,9 +345,11 @@ static uint64_t output_limit(const struct service *s, const struct batch_request
 }
 
 static void submit(struct service *s, const struct batch_request *r, const struct batch_review *v,
-                   const struct batch_ref *ref, const struct program *p)
+                   const struct stage_plan *plan, const struct batch_ref *ref,
+                   const struct program *p)
 {
     size_t n = v->nodes.n;
+    CLEANUP_FREE unsigned *keys = stage_plan_keys(&r->stages, &v->nodes, s->fleet);
     struct engine_job *jobs = x_calloc(n, sizeof *jobs);
     struct settings *sets = x_calloc(n * 2, sizeof *sets);
     for (size_t i = 0; i < n; i++) {
@@ -341,7 +362,8 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         settings_merge(over, &r->over);
         input_imply_become(r, base, over);
         jobs[i] = (struct engine_job){
-            .position = (uint32_t) i, .node = v->nodes.v[i], .base = base, .over = over};
+            .position = (uint32_t) i, .node = v->nodes.v[i], .base = base, .over = over,
+            .key = keys ? keys[i] : 0};
     }
     const struct engine_batch b = {
         .number = ref->number,
@@ -358,11 +380,16 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         .stdin_path = r->stdin_path,
         .stdin_fd = p->stdin_fd ? p->stdin_fd : r->stdin_fd,
         .progress = p->stdin_fd != 0,
+        .copy = p->files,
         .password = r->password,
         .become_password = r->become_password,
+        .dispatch_limit = plan->n > 1 ? plan->limits[0] : 0,
+        .per_key = plan->per_key,
     };
     if (r->copy)
         copies_add(s->copies, ref->number, r->copy, &v->nodes);
+    if (plan->n > 1 || plan->max_fail >= 0)
+        stages_add(s->stages, ref->number, &r->stages, plan, &v->nodes);
     engine_submit(s->engine, &b, jobs, n);
     for (size_t i = 0; i < 2 * n; i++)
         settings_clear(&sets[i]);
@@ -390,7 +417,10 @@ static int write_and_submit(struct service *s, const struct batch_request *r,
                             const struct batch_review *v, struct batch_ref *ref, struct err *e)
 {
     struct program p;
-    int rc = program_make(s, r, &p, e);
+    struct stage_plan plan;
+    int rc = stage_plan_make(&r->stages, &v->nodes, s->fleet, &plan, e);
+    if (rc == 0)
+        rc = program_make(s, r, &p, e);
     if (rc != 0)
         return rc;
     rc = engine_reserve(s->engine, v->nodes.n, e);
@@ -402,7 +432,7 @@ static int write_and_submit(struct service *s, const struct batch_request *r,
     if (rc == 0) {
         if (r->on_written)
             r->on_written(r->on_written_ctx, ref->number, v->nodes.n);
-        submit(s, r, v, ref, &p);
+        submit(s, r, v, &plan, ref, &p);
     }
     program_clear(&p);
     return rc;

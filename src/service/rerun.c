@@ -22,6 +22,7 @@ struct rerun_hold {
     const char **groups;
     struct strv ssh_options, env;
     char *ssh_config, *chdir, *stdin_path;
+    char *waves, *max_fail, *serial_by, *probe;
     struct copy_request copy;
 };
 
@@ -35,6 +36,10 @@ void rerun_hold_free(struct rerun_hold *h)
     strv_clear(&h->env);
     copy_request_clear(&h->copy);
     free(h->chdir);
+    free(h->waves);
+    free(h->max_fail);
+    free(h->serial_by);
+    free(h->probe);
     free(h->stdin_path);
     free(h->ssh_config);
     free(h->groups);
@@ -65,6 +70,44 @@ static void get_list(const struct json *o, const char *key, struct strv *out)
 static bool get_bool(const struct json *o, const char *key)
 {
     return json_get(o, key) && json_bool(json_get(o, key));
+}
+
+static void put_text(struct json *o, const char *key, const char *text)
+{
+    if (text)
+        json_put_str(o, key, text);
+}
+
+static void put_stages(struct json *o, const struct stage_request *q)
+{
+    if (!q->canary && q->canary_ok < 0 && !q->waves && !q->max_fail && !q->serial_by)
+        return;
+    struct json *stages = json_object();
+    if (q->canary)
+        json_put_int(stages, "canary", q->canary);
+    if (q->canary_ok >= 0)
+        json_put_int(stages, "canaryOk", q->canary_ok);
+    put_text(stages, "waves", q->waves);
+    if (q->pause_ms)
+        json_put_int(stages, "pause", q->pause_ms);
+    put_text(stages, "maxFail", q->max_fail);
+    put_text(stages, "serialBy", q->serial_by);
+    put_text(stages, "probe", q->probe);
+    json_put(o, "stages", stages);
+}
+
+static void get_stages(const struct json *o, struct stage_request *q, struct rerun_hold *hold)
+{
+    if (!o)
+        return;
+    q->canary = (unsigned) json_int(json_get(o, "canary"));
+    if (json_get(o, "canaryOk"))
+        q->canary_ok = (int) json_int(json_get(o, "canaryOk"));
+    q->pause_ms = json_int(json_get(o, "pause"));
+    q->waves = hold->waves = x_strdup(json_str(json_get(o, "waves")));
+    q->max_fail = hold->max_fail = x_strdup(json_str(json_get(o, "maxFail")));
+    q->serial_by = hold->serial_by = x_strdup(json_str(json_get(o, "serialBy")));
+    q->probe = hold->probe = x_strdup(json_str(json_get(o, "probe")));
 }
 
 char *parameters_encode(const struct batch_request *r)
@@ -102,6 +145,7 @@ char *parameters_encode(const struct batch_request *r)
         json_put_str(o, "stdin", r->stdin_path ? r->stdin_path : STDIN_NOT_KEPT);
     if (r->copy)
         json_put(o, "copy", copy_encode(r->copy));
+    put_stages(o, &r->stages);
     /* That there was one, never what it was. */
     if (r->password)
         json_put_bool(o, "password", true);
@@ -160,6 +204,7 @@ int parameters_decode(const char *text, struct batch_request *r, struct rerun_ho
     get_list(o, "sshOptions", &hold->ssh_options);
     r->ssh_options = hold->ssh_options.n ? &hold->ssh_options : NULL;
     get_input(o, r, hold);
+    get_stages(json_get(o, "stages"), &r->stages, hold);
     json_free(o);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include "service.h"
 
 #include "copy.h"
+#include "stages.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -58,6 +59,8 @@ static void on_claimed(void *ctx, int64_t batch, uint32_t position, bool granted
 static void on_finished(void *ctx, const struct event *ev)
 {
     struct service *s = ctx;
+    /* First what follows from it: the service is not idle in between. */
+    stages_finished(s->stages, ev);
     atomic_fetch_add(&s->finish_committed, 1);
 }
 
@@ -71,9 +74,21 @@ static void on_cancel_requested(void *ctx, int64_t batch)
 {
     struct service *s = ctx;
     log_line(LOG_INFO, "service", batch, NULL, "another process asked to cancel");
+    stages_cancelled(s->stages, batch);
     pthread_mutex_lock(&s->engine_lock);
     if (s->engine)
         engine_cancel(s->engine, batch);
+    pthread_mutex_unlock(&s->engine_lock);
+}
+
+static void on_pause_requested(void *ctx, int64_t batch, bool on)
+{
+    struct service *s = ctx;
+    log_line(LOG_INFO, "service", batch, NULL, "another process asked to %s",
+             on ? "pause" : "resume");
+    pthread_mutex_lock(&s->engine_lock);
+    if (s->engine)
+        engine_pause(s->engine, batch, on);
     pthread_mutex_unlock(&s->engine_lock);
 }
 
@@ -147,6 +162,7 @@ struct service *service_open(const struct service_options *o, struct err *e)
     s->read_only = o->read_only || s->config.read_only;
     s->ephemeral = o->ephemeral;
     s->copies = copies_new(copies_to_writer, s);
+    s->stages = stages_new(s);
     s->stale = true;
     return s;
 }
@@ -155,11 +171,14 @@ void service_close(struct service *s)
 {
     if (!s)
         return;
+    if (s->stages)
+        stages_stop(s->stages);
     service_abort(s);
     service_set_can_ask(s, false);
     drop_engine(s);
     copies_free(X_STEAL(s->copies), true);
     writer_close(s->writer); /* commits what it holds, settles what was left */
+    stages_free(s->stages);
     inventory_watch_free(s->watch);
     fleet_free(s->fleet);
     service_fleet_release(s);
@@ -280,6 +299,7 @@ struct writer *service_writer(struct service *s, struct err *e)
         .finished = on_finished,
         .committed = on_committed,
         .cancel_requested = on_cancel_requested,
+        .pause_requested = on_pause_requested,
         .failed = on_failed,
         .recovered = on_recovered,
     };
@@ -330,6 +350,8 @@ void service_set_can_ask(struct service *s, bool can)
         asker_close(s->asker);
         asker_unref(X_STEAL(s->asker));
     }
+    if (s->stages)
+        stages_can_ask(s->stages, can);
 }
 
 bool service_question(struct service *s, struct user_question *out)
@@ -453,6 +475,7 @@ void service_abort(struct service *s)
 
 void service_leave(struct service *s)
 {
+    stages_stop(s->stages);
     service_set_can_ask(s, false);
     service_abort(s);
     /* The engine stays, with whatever hangs in it; no callback reaches it any more. */

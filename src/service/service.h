@@ -17,6 +17,7 @@ struct engine;
 struct fleet;
 struct inventory_watch;
 struct reader;
+struct stages;
 struct strbuf;
 struct writer;
 
@@ -45,6 +46,8 @@ struct service {
     pthread_mutex_t engine_lock;
 
     struct asker *asker; /* of questions to the user; NULL: this face shows none */
+
+    struct stages *stages; /* decides when more of a batch is started */
 
     struct copies *copies; /* pulls take what their nodes send; NULL once we leave */
 

@@ -123,6 +123,17 @@ int copy_request_make(struct copy_request *c, bool pull, const char *const *loca
                       const char *remote, struct err *e);
 void copy_request_clear(struct copy_request *c);
 
+/* A batch that is started in stages. As typed; checked by the review. */
+struct stage_request {
+    unsigned canary;       /* so many nodes first; 0: none */
+    int canary_ok;         /* go on when this percentage of them succeeded; -1: a question */
+    const char *waves;     /* "1,10%,100%": nodes in all after each, or NULL */
+    int64_t pause_ms;      /* between two stages */
+    const char *max_fail;  /* "2", "5%": more failures stop the batch; or NULL */
+    const char *serial_by; /* "dc", "rack:2", "@a,@b": a variable or groups; or NULL */
+    const char *probe;     /* a command for this machine between two stages, or NULL */
+};
+
 struct batch_request {
     enum action_type type;
     const struct copy_request *copy; /* a task is a copy; or NULL */
@@ -155,6 +166,7 @@ struct batch_request {
     struct secret *password, *become_password;
     bool wants_password, wants_become_password; /* a rerun: it had one, which was never stored */
     bool live;                    /* output is committed while it runs */
+    struct stage_request stages;
     int64_t rerun_of;
     bool confirmed;               /* the user has agreed to what service_review() named */
     size_t expect_count;          /* the targets that were agreed to; 0: not checked */
@@ -181,6 +193,8 @@ struct batch_review {
     struct strv protected_groups; /* protected ones that its nodes are in */
     bool confirm;          /* a `confirm` rule matches the command */
     unsigned fanout;
+    char *stages;          /* "in waves of 1, 20, 200; ..", or NULL */
+    bool asks;             /* a canary's question will come */
 };
 /* Validates all (targets known, command not empty, limits, deny rules) and expands; writes nothing.
  * 0, -ERR_VALIDATION, -ERR_INVALID_NODES, -ERR_FORBIDDEN. */
@@ -216,6 +230,41 @@ struct cancel_answer {
 /* From this or another process. Returns at once; the processes stop within the grace time. */
 int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, struct err *e);
 struct json *cancel_answer_json(const struct cancel_answer *a);
+struct pause_answer {
+    int64_t number;
+    char id[37];
+    bool paused, ended; /* ended: nothing changed */
+    char message[160];
+};
+/* From this or another process: nothing more of the batch is started until it is resumed. */
+int batch_pause(struct service *s, int64_t number, bool on, struct pause_answer *out, struct err *e);
+struct json *pause_answer_json(const struct pause_answer *a);
+
+/* --- stages, of batches of this process --- */
+
+enum stage_state {
+    STAGE_RUNNING,
+    STAGE_ASKING,  /* the canary's outcome waits for an answer */
+    STAGE_PROBING,
+    STAGE_WAITING, /* the pause before the next one */
+    STAGE_STOPPED  /* for the reason `why` */
+};
+struct stage_info {
+    enum stage_state state;
+    unsigned stage, stages;  /* this one, from 1, and how many there are */
+    unsigned nodes, total;   /* in all when this one is over; of the batch */
+    unsigned success, failed; /* so far, the skipped ones left out */
+    int64_t max_fail;        /* -1: none */
+    int64_t wait_ms;         /* WAITING: still */
+    bool canary;             /* this stage is the canary */
+    char why[256];
+};
+/* False: it is not staged, or not of this process. service_wake_fd() tells of changes. */
+bool service_stage(struct service *s, int64_t number, struct stage_info *out);
+/* The batch whose canary waits for an answer, or 0. */
+int64_t service_stage_question(struct service *s);
+void service_stage_answer(struct service *s, int64_t number, bool go_on);
+
 /* Deletes an ended batch. -ERR_NOT_FOUND, -ERR_FORBIDDEN when it still runs, -ERR_STORE. */
 int batch_delete(struct service *s, int64_t number, struct err *e);
 
