@@ -158,9 +158,18 @@ bool input_tells(struct input *in, int64_t now)
 {
     if (in->fd < 0 || in->told_end)
         return false;
-    if (!in->ended && in->told_at >= 0 && now - in->told_at < PROGRESS_MS)
+    if (!in->ended && in->told_at >= 0 &&
+        (now - in->told_at < PROGRESS_MS || in->at == in->told))
         return false;
     in->told_at = now;
+    in->told = in->at;
     in->told_end = in->ended;
     return true;
+}
+
+int64_t input_tells_in(const struct input *in, int64_t now)
+{
+    if (in->fd < 0 || in->told_end || in->told_at < 0 || in->at == in->told)
+        return -1;
+    return now - in->told_at < PROGRESS_MS ? in->told_at + PROGRESS_MS - now : 0;
 }

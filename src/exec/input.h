@@ -20,6 +20,7 @@ struct input {
     bool starved; /* nothing was there when it was asked for */
 
     int64_t told_at; /* of progress; -1: never */
+    uint64_t told;
     bool told_end;
 };
 
@@ -35,5 +36,7 @@ void input_share(struct input *in, int fd); /* borrowed; read from its start */
 int input_read(struct input *in, char *buf, size_t n, size_t *got, bool *end);
 /* Whether progress is to be told now: at most every 250 ms, and once at the end. */
 bool input_tells(struct input *in, int64_t now);
+/* In how many ms what was fed since is to be told, when nothing more is; -1: all has been told. */
+int64_t input_tells_in(const struct input *in, int64_t now);
 
 #endif

@@ -5,6 +5,7 @@
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/base/secret.h"
+#include "muster/exec/copy.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -46,6 +47,7 @@ static void batch_free(struct run_batch *b)
     free(b->stdin_path);
     if (b->stdin_fd >= 0)
         close(b->stdin_fd);
+    copy_files_unref(b->copy);
     secret_unref(b->password);
     secret_unref(b->become_password);
     free(b);
@@ -88,6 +90,7 @@ static void copy_run(struct run_batch *batch, const struct engine_batch *b)
     batch->progress = b->progress;
     batch->stdin_path = x_strdup(b->stdin_path);
     batch->stdin_fd = b->stdin_fd > 0 ? fcntl(b->stdin_fd, F_DUPFD_CLOEXEC, 3) : -1;
+    batch->copy = copy_files_ref(b->copy);
     batch->password = secret_ref(b->password);
     batch->become_password = secret_ref(b->become_password);
     batch->trace = b->trace;

@@ -384,6 +384,9 @@ void session_timer_due(struct session *s, int which)
         session_become_due(s);
         session_settle(s);
         break;
+    case TIMER_PROGRESS:
+        session_tell_progress(s);
+        break;
     case TIMER_COUNT:
         break;
     }

@@ -29,6 +29,7 @@ enum session_timer {
     TIMER_PHASE,     /* the pause before another attempt, or a step of stopping */
     TIMER_FLUSH,     /* output waits to be emitted */
     TIMER_BECOME,    /* sudo has not started the command yet */
+    TIMER_PROGRESS,  /* what was fed last has not been told */
     TIMER_COUNT
 };
 
@@ -107,6 +108,7 @@ void session_make_become(struct session *s); /* as the settings say */
 /* Output was looked at, or it is being stopped: what follows for its input and for becoming. */
 void session_heard(struct session *s);
 void session_become_due(struct session *s); /* TIMER_BECOME */
+void session_tell_progress(struct session *s);
 /* An end that came while another user was being become is none of the command: says why instead.
  * false: it is the command's. */
 bool session_not_become(struct session *s, int exit_code);

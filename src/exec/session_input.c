@@ -12,8 +12,10 @@
 #include "muster/base/hash.h"
 #include "muster/base/secret.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* LIMIT: for sudo to start the command; a second factor may be a person with a telephone. */
 #define BECOME_MS 120000
@@ -111,12 +113,23 @@ static bool input_open_now(const struct session *s)
     return s->out.pid || !s->input.rest;
 }
 
-static void tell_progress(struct session *s)
+void session_tell_progress(struct session *s)
 {
     const struct event_sink *sink = &s->reactor->engine->sink;
+    struct timer *t = &s->timer[TIMER_PROGRESS];
+    int64_t now = reactor_now(s->reactor);
 
-    if (!s->job->batch->progress || !input_tells(&s->input, reactor_now(s->reactor)))
+    if (!s->job->batch->progress)
         return;
+    if (!input_tells(&s->input, now)) {
+        /* The node may take no more for long: what it has taken is told all the same. */
+        int64_t in_ms = input_tells_in(&s->input, now);
+
+        if (in_ms >= 0 && !t->at)
+            timers_set(&s->reactor->timers, t, now + in_ms);
+        return;
+    }
+    timers_clear(&s->reactor->timers, t);
     struct event *ev = event_new(EVENT_PROGRESS, s->job->batch->number, s->job->position);
     ev->bytes_done = s->input.at;
     ev->bytes_total = s->input.size;
@@ -141,10 +154,52 @@ size_t session_input(struct session *s, void *buf, size_t n, bool *end)
                                strerror(-rc));
             *end = true;
         }
-        tell_progress(s);
+        session_tell_progress(s);
     }
     s->input.starved = !got && !*end;
     return got;
+}
+
+const struct copy_files *session_copy(const struct session *s)
+{
+    return s->job->batch->copy;
+}
+
+size_t session_copy_read(struct session *s, void *buf, size_t n, uint64_t at)
+{
+    char *to = buf;
+    size_t got = 0;
+
+    while (got < n) {
+        ssize_t r = pread(s->job->batch->stdin_fd, to + got, n - got, (off_t) (at + got));
+
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            break;
+        got += (size_t) r;
+    }
+    return got;
+}
+
+void session_progress(struct session *s, uint64_t done, uint64_t total)
+{
+    s->input.at = done;
+    s->input.size = total;
+    s->input.ended = done == total;
+    s->input.told_end &= s->input.ended;
+    session_tell_progress(s);
+}
+
+void session_forget_output(struct session *s)
+{
+    for (int i = 0; i < 2; i++) {
+        struct stream *st = &s->out.stream[i];
+
+        free(X_STEAL(st->buf));
+        st->len = st->cap = st->nheld = 0;
+    }
+    timers_clear(&s->reactor->timers, &s->timer[TIMER_FLUSH]);
 }
 
 void session_heard(struct session *s)

@@ -40,6 +40,7 @@ enum conn_state {
     CONN_RUN,
     CONN_CLOSE,
     CONN_OVER,      /* the command's channel has ended, what it left behind is being stopped */
+    CONN_SFTP,      /* a copy, where no commands are run (ssh_sftp.c) */
     CONN_ENDED      /* session_end_* has been called */
 };
 
@@ -172,6 +173,7 @@ struct conn {
     unsigned missed;       /* keepalives without an answer */
 
     struct stopper stop;
+    struct sftp *sftp;       /* or NULL */
 };
 
 /* ssh_way.c: through a jump host, or by a ProxyCommand. */
@@ -207,6 +209,13 @@ enum go conn_exec(struct conn *c);
 enum go conn_run(struct conn *c);
 enum go conn_close(struct conn *c);
 enum go conn_over(struct conn *c);
+enum go conn_report(struct conn *c);     /* the end of a channel that the server has closed */
+bool conn_sftp_wanted(const struct conn *c); /* ssh_sftp.c: no command has run, it is a copy */
+bool conn_sftp_hindered(const struct conn *c); /* but for another user's sake */
+enum go conn_sftp_begin(struct conn *c, bool denied);
+enum go conn_sftp(struct conn *c);
+void conn_sftp_stop(struct conn *c);
+void conn_sftp_free(struct conn *c);
 void conn_keepalive(struct conn *c);
 void conn_feed_free(struct conn *c);
 void conn_stop_step(struct conn *c);     /* ssh_stop.c */

@@ -8,6 +8,7 @@
 #include "muster/base/log.h"
 #include "muster/base/secret.h"
 #include "muster/base/text.h"
+#include "muster/core/batch.h"
 
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #define FEED_TURN ((size_t) 512 << 10)  /* fed in one go: then it is the other sessions' turn */
 #define CLOSE_WAIT_MS 2000              /* for the server to close the channel */
 #define TTY_EOF 4                       /* ^D */
+#define NOT_AS_ANOTHER "; it may do sftp, by which no other user can be become"
 #define STREAM_NONE 99    /* nobody writes it: reading it only keeps the protocol going */
 
 static bool ended(const struct conn *c)
@@ -47,6 +49,14 @@ enum go conn_open(struct conn *c)
     return GO_ON;
 }
 
+static void keepalive_begin(struct conn *c)
+{
+    if (c->prep->conf->alive_interval <= 0)
+        return;
+    libssh2_keepalive_config(c->ssh, 1, 2);
+    session_timer(c->session, (int64_t) c->prep->conf->alive_interval * 1000);
+}
+
 enum go conn_exec(struct conn *c)
 {
     int rc = libssh2_channel_process_startup(c->channel, "exec", 4, c->command,
@@ -55,16 +65,18 @@ enum go conn_exec(struct conn *c)
     if (rc == LIBSSH2_ERROR_EAGAIN && !ended(c))
         return GO_WAIT;
     if (rc == LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED) {
+        if (conn_sftp_wanted(c)) {
+            keepalive_begin(c);
+            return conn_sftp_begin(c, true);
+        }
         session_not_started(c->session);
-        return conn_fail(c, REASON_UNREACHABLE, false, "the server refused to run a command");
+        return conn_fail(c, REASON_UNREACHABLE, false, "the server refused to run a command%s",
+                         conn_sftp_hindered(c) ? NOT_AS_ANOTHER : "");
     }
     if (rc != 0)
         return conn_lost(c, rc, "starting the command");
     free(X_STEAL(c->command));
-    if (c->prep->conf->alive_interval > 0) {
-        libssh2_keepalive_config(c->ssh, 1, 2);
-        session_timer(c->session, (int64_t) c->prep->conf->alive_interval * 1000);
-    }
+    keepalive_begin(c);
     c->state = CONN_RUN;
     return GO_ON;
 }
@@ -264,10 +276,16 @@ enum go conn_run(struct conn *c)
  * "unknown", so 0 counts only after a clean close. */
 static enum go report(struct conn *c, bool clean)
 {
+    static const char hindered[] = "muster: no command was run" NOT_AS_ANOTHER "\n";
+
     char *sig = NULL;
     size_t len = 0;
     int status = libssh2_channel_get_exit_status(c->channel);
 
+    if (clean && conn_sftp_wanted(c))
+        return conn_sftp_begin(c, false);
+    if (clean && conn_sftp_hindered(c))
+        session_output(c->session, STREAM_STDERR, hindered, sizeof hindered - 1);
     libssh2_channel_get_exit_signal(c->channel, &sig, &len, NULL, NULL, NULL, NULL);
     if (sig) {
         CLEANUP_FREE char *raw = x_strndup(sig, len);
@@ -282,6 +300,11 @@ static enum go report(struct conn *c, bool clean)
     }
     c->state = CONN_ENDED;
     return GO_WAIT;
+}
+
+enum go conn_report(struct conn *c)
+{
+    return report(c, true);
 }
 
 enum go conn_close(struct conn *c)

@@ -129,6 +129,7 @@ static void ssh_close(void *priv)
     carry_free(c);
     conn_way_close(c);
     conn_stop_free(c);
+    conn_sftp_free(c);
     conn_feed_free(c);
     if (c->state == CONN_KBDINT) {
         /* A helper is in the library: it is left with the rest. */
@@ -389,6 +390,8 @@ static enum go advance(struct conn *c, unsigned *wake)
         return conn_close(c);
     case CONN_OVER:
         return conn_over(c);
+    case CONN_SFTP:
+        return conn_sftp(c);
     case CONN_ENDED:
         break;
     }
@@ -514,7 +517,10 @@ static void ssh_stop(void *priv, int sig)
 
     if (c->state == CONN_ENDED)
         return;
-    conn_stop_ask(c, sig);
+    if (c->state == CONN_SFTP)
+        conn_sftp_stop(c);
+    else
+        conn_stop_ask(c, sig);
     ssh_step(c, 0);
 }
 

@@ -103,10 +103,34 @@ int copy_check(const struct copy_request *c, struct err *e)
     return rc;
 }
 
-int copy_prepare(const struct copy_request *c, char **command, int *stdin_fd, struct err *e)
+/* What is in the archive, for who sends it file by file. */
+static struct copy_files *files_of(const struct copy_request *c, const struct copy_list *l)
+{
+    struct copy_files *f = copy_files_new(false, c->remote);
+    f->name = x_strdup(l->tops == 1 ? l->v[0].name : "");
+    f->text = copy_count_text(l->files, l->bytes);
+    f->bytes = l->bytes;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct copy_item *x = &l->v[i];
+        struct copy_part *p = copy_files_add(f, x->link              ? PART_LINK
+                                                : S_ISDIR(x->mode) ? PART_FOLDER
+                                                                   : PART_FILE, x->name);
+        p->link = x_strdup(x->link);
+        p->mode = x->mode & 0777;
+        p->mtime = x->mtime;
+        p->size = x->size;
+        p->at = x->at;
+        memcpy(p->sum, x->sum, sizeof p->sum);
+    }
+    return f;
+}
+
+int copy_prepare(const struct copy_request *c, char **command, int *stdin_fd,
+                 struct copy_files **files, struct err *e)
 {
     *stdin_fd = 0;
     if (c->pull) {
+        *files = copy_files_new(true, c->remote);
         *command = copy_pull_script(c);
         return 0;
     }
@@ -119,6 +143,7 @@ int copy_prepare(const struct copy_request *c, char **command, int *stdin_fd, st
     if (rc >= 0) {
         *stdin_fd = rc;
         *command = copy_push_script(c, &l);
+        *files = files_of(c, &l);
         rc = 0;
     }
     copy_list_clear(&l);

@@ -8,7 +8,9 @@
 #ifndef MUSTER_SRC_COPY_H
 #define MUSTER_SRC_COPY_H
 
+#include "muster/base/hash.h"
 #include "muster/base/strbuf.h"
+#include "muster/exec/copy.h"
 #include "muster/service/service.h"
 
 #include <stdatomic.h>
@@ -30,6 +32,8 @@ struct copy_item {
     mode_t mode;
     uint64_t size; /* of a file */
     int64_t mtime;
+    uint64_t at; /* its data in the archive, once it is packed */
+    uint8_t sum[SHA256_LEN];
 };
 struct copy_list {
     struct copy_item *v;
@@ -45,11 +49,10 @@ char *copy_count_text(size_t files, uint64_t bytes);
 
 /* --- the archive (copy_archive.c) --- */
 
-#define COPY_SUMS ".muster-sums"     /* the list: HASH, two spaces, ./NAME */
 #define COPY_SUMS_ODD ".muster-odd" /* the same for names that sha256sum reads in its own way */
-/* Writes all into an unlinked file of its own (0600), its offset at 0; *size its bytes. Returns the
- * descriptor, or -code. */
-int copy_pack(const struct copy_list *l, uint64_t *size, struct err *e);
+/* Writes all into an unlinked file of its own (0600), its offset at 0; *size its bytes; where each
+ * file is in it, and its sum, to the list. Returns the descriptor, or -code. */
+int copy_pack(struct copy_list *l, uint64_t *size, struct err *e);
 
 enum copy_kind { COPY_FILE, COPY_FOLDER, COPY_SYMLINK, COPY_HARDLINK, COPY_OTHER };
 struct copy_entry {
@@ -71,19 +74,9 @@ int copy_unpack(int fd, const struct copy_reader *r, struct err *e);
 
 /* --- what runs on the nodes (copy_script.c) --- */
 
-/* What the scripts end with, beside 0. */
-enum copy_exit {
-    COPY_EXIT_TOOL = 70,  /* tar, mktemp or a program for SHA-256 is missing */
-    COPY_EXIT_PLACE = 71, /* the name asked for cannot be used: not there, in the way */
-    COPY_EXIT_WRITE = 72, /* nothing can be written there, or read */
-    COPY_EXIT_TAR = 73,   /* the archive did not arrive whole, or has no room */
-    COPY_EXIT_SUM = 74,   /* what arrived is not what was sent */
-    COPY_EXIT_MOVE = 75   /* not everything could be put in its place */
-};
 /* Lines that every login shell reads alike. Callers free. */
 char *copy_push_script(const struct copy_request *c, const struct copy_list *l);
 char *copy_pull_script(const struct copy_request *c);
-#define COPY_PULL_MAGIC "muster-pull 1"
 
 /* --- the request (copy.c) --- */
 
@@ -91,9 +84,10 @@ char *copy_pull_script(const struct copy_request *c);
 
 /* All that can be told before anything is written. 0 or -ERR_VALIDATION. */
 int copy_check(const struct copy_request *c, struct err *e);
-/* Makes what a batch needs: its command (caller frees), and for a push the descriptor of what it
- * reads (else 0). */
-int copy_prepare(const struct copy_request *c, char **command, int *stdin_fd, struct err *e);
+/* Makes what a batch needs: its command (caller frees), for a push the descriptor of what it reads
+ * (else 0), and what it copies, for where no command is run (the caller's reference). */
+int copy_prepare(const struct copy_request *c, char **command, int *stdin_fd,
+                 struct copy_files **files, struct err *e);
 struct json *copy_encode(const struct copy_request *c);
 /* False when o is no such object. */
 bool copy_decode(const struct json *o, struct copy_request *c);
@@ -105,6 +99,7 @@ struct copy_result {
     uint64_t bytes;
     char *place;      /* the file or folder that has come, or the first of several; owned */
     struct strv left; /* what was not taken, and why */
+    bool by_sftp;
 };
 void copy_result_clear(struct copy_result *r);
 /* Reads a pull's stream from fd into DIR/NODE, by way of a folder DIR/NODE.part-XXXX that is gone

@@ -84,7 +84,7 @@ static int put_content(struct pack *p, const struct copy_item *x, int fd, struct
     return 0;
 }
 
-static int put_file(struct pack *p, const struct copy_item *x)
+static int put_file(struct pack *p, struct copy_item *x)
 {
     /* It may have become a pipe since it was looked at. */
     int fd = open(x->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -94,18 +94,18 @@ static int put_file(struct pack *p, const struct copy_item *x)
     }
     struct sha256 *h = sha256_new();
     int rc = put_header(p, x->name, AE_IFREG, x->mode & 0777, x->size, x->mtime, NULL);
+    x->at = (uint64_t) archive_filter_bytes(p->a, 0); /* what it has taken, written or not */
     if (rc == 0)
         rc = put_content(p, x, fd, h);
     close(fd);
-    uint8_t sum[SHA256_LEN];
     char text[2 * SHA256_LEN + 1];
-    sha256_end(h, sum);
-    hex(sum, text);
+    sha256_end(h, x->sum);
+    hex(x->sum, text);
     strbuf_addf(&p->sums[strpbrk(x->name, "\\\r") != NULL], "%s  ./%s\n", text, x->name);
     return rc;
 }
 
-static int put_item(struct pack *p, const struct copy_item *x)
+static int put_item(struct pack *p, struct copy_item *x)
 {
     if (x->link)
         return put_header(p, x->name, AE_IFLNK, 0777, 0, x->mtime, x->link);
@@ -132,7 +132,7 @@ static int put_sums(struct pack *p)
     return rc;
 }
 
-static int pack_into(int fd, const struct copy_list *l, struct err *e)
+static int pack_into(int fd, struct copy_list *l, struct err *e)
 {
     struct pack p = {.a = archive_write_new(), .e = e};
     p.piece = x_malloc(PIECE);
@@ -181,7 +181,7 @@ static int spool_open(uint64_t need, struct err *e)
                    "sent: name one with TMPDIR", text_size(need, size));
 }
 
-int copy_pack(const struct copy_list *l, uint64_t *size, struct err *e)
+int copy_pack(struct copy_list *l, uint64_t *size, struct err *e)
 {
     /* A header a file, its last block, its sum. */
     int fd = spool_open(l->bytes + (uint64_t) l->n * 2048 + ((uint64_t) 1 << 20), e);

@@ -26,6 +26,7 @@
 
 #define ENTRIES_MAX 1000000 /* LIMIT: of one node */
 #define LEFT_MAX 20         /* of what was left out, so many are named */
+#define SUMS_MAX ((size_t) 512 << 20) /* LIMIT: of a list that comes last */
 #define PARTS_MAX 128       /* folders below each other */
 
 struct link_later {
@@ -40,6 +41,8 @@ struct extract {
     struct strmap *seen; /* file -> its sum in hex, owned */
     struct link_later *links;
     size_t n_links, cap_links, entries, left;
+    bool in_sums; /* the entry at hand is the list of sums */
+    struct strbuf sums;
     /* the file that is being written */
     int fd;
     char *name;
@@ -211,6 +214,10 @@ static int on_entry(void *ctx, const struct copy_entry *in, struct err *e)
         return -ERR_VALIDATION;
     if (in->kind == COPY_FOLDER)
         return make_folder(x, name, in, e);
+    if (x->head.late && in->kind == COPY_FILE && strcmp(in->name, COPY_SUMS) == 0) {
+        x->in_sums = true;
+        return 0;
+    }
     if (!*name || (!x->head.folder && strcmp(name, x->head.name) != 0))
         return err_set(e, ERR_VALIDATION, "the node sent what was not asked for");
     switch (in->kind) {
@@ -237,6 +244,10 @@ static int on_data(void *ctx, const void *p, size_t n, struct err *e)
     struct extract *x = ctx;
     if (atomic_load(x->stop))
         return err_set(e, ERR_INTERNAL, "muster left before it was written");
+    if (x->in_sums) {
+        strbuf_add(&x->sums, p, n);
+        return 0;
+    }
     if (io_write_all(x->fd, p, n) != 0)
         return disk_error(x->name, e);
     uint64_t want = x->head.folder ? UINT64_MAX : x->head.total;
@@ -260,6 +271,10 @@ static int on_end(void *ctx, struct err *e)
 {
     struct extract *x = ctx;
     uint8_t sum[SHA256_LEN];
+    if (x->in_sums) {
+        x->in_sums = false;
+        return copy_head_sums(&x->head, x->sums.s, e);
+    }
     char *text = x_malloc(2 * SHA256_LEN + 1);
     const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = x->mtime}};
     sha256_end(X_STEAL(x->h), sum);
@@ -330,6 +345,7 @@ static void free_sum(const char *key, void *value, void *ctx)
 static void extract_clear(struct extract *x)
 {
     drop_file(x);
+    strbuf_free(&x->sums);
     for (size_t i = 0; i < x->n_links; i++) {
         free(x->links[i].name);
         free(x->links[i].target);
@@ -353,6 +369,7 @@ int copy_extract(int fd, const char *dir, const char *node, const atomic_bool *s
     if (mkdir(part, 0777) != 0)
         return disk_error(part, e);
     x.seen = strmap_new();
+    strbuf_init(&x.sums, SUMS_MAX);
     x.root = open(part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int rc = x.root < 0 ? disk_error(part, e) : unpack(&x, fd, e);
     if (x.left > LEFT_MAX)
@@ -361,6 +378,7 @@ int copy_extract(int fd, const char *dir, const char *node, const atomic_bool *s
         rc = copy_install(x.root, part, final, &x.head, e);
     if (rc == 0)
         out->place = io_join(final, x.head.name);
+    out->by_sftp = x.head.late;
     if (x.root >= 0)
         close(x.root);
     copy_remove(part);

@@ -40,9 +40,10 @@ static int bad_head(struct err *e)
 /* "muster-pull 1 TOTAL folder NAME". False: another line. */
 static bool parse_first(const char *line, struct copy_head *h)
 {
-    static const char magic[] = COPY_PULL_MAGIC " ";
+    static const char magic[] = COPY_PULL_MAGIC " ", late[] = COPY_PULL_LATE " ";
     char *end;
-    if (strncmp(line, magic, sizeof magic - 1) != 0)
+    h->late = strncmp(line, late, sizeof late - 1) == 0;
+    if (!h->late && strncmp(line, magic, sizeof magic - 1) != 0)
         return false;
     errno = 0;
     h->total = strtoull(line + sizeof magic - 1, &end, 10);
@@ -93,6 +94,14 @@ static int parse_sum(const char *line, struct copy_head *h, struct err *e)
     s->hex[64] = '\0';
     s->name = escaped ? unescape(name) : x_strdup(name);
     return 0;
+}
+
+int copy_head_sums(struct copy_head *h, char *text, struct err *e)
+{
+    int rc = 0;
+    for (char *line, *save = NULL; rc == 0 && (line = strtok_r(save ? NULL : text, "\n", &save));)
+        rc = parse_sum(line, h, e);
+    return rc;
 }
 
 /* Reads lines; *at is where the next one begins. */
@@ -159,8 +168,10 @@ int copy_head_read(int fd, struct copy_head *h, struct err *e)
 
 uint64_t copy_head_total(const char *p, size_t n)
 {
-    static const char magic[] = COPY_PULL_MAGIC " ";
+    static const char magic[] = COPY_PULL_MAGIC " ", late[] = COPY_PULL_LATE " ";
     const char *at = memmem(p, n, magic, sizeof magic - 1);
+    if (!at)
+        at = memmem(p, n, late, sizeof late - 1);
     uint64_t total = 0;
     if (!at)
         return 0;

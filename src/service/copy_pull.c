@@ -180,9 +180,9 @@ static void explain_silence(struct event *ev, bool spoken)
     bool ours = ev->exit_code >= COPY_EXIT_TOOL && ev->exit_code <= COPY_EXIT_MOVE;
     if (ev->status != EXEC_FAILED || ev->reason != REASON_EXIT || spoken || ours)
         return;
-    fail(ev, REASON_EXIT, x_asprintf("exit code %d, and the node said nothing: a server that runs no "
-                                     "commands (sftp only, a forced command) cannot be copied to or "
-                                     "from", ev->exit_code));
+    fail(ev, REASON_EXIT, x_asprintf("exit code %d, and the node said nothing: it runs no commands "
+                                     "(a forced command?), and sftp was not to be had; that takes the "
+                                     "transport ssh, and no --sudo", ev->exit_code));
 }
 
 /* What came where no copy came ("this account is for sftp only") is for people. */
@@ -191,7 +191,9 @@ static void tell_what_came(struct event *ev, const struct node_pull *n)
     char head[HEAD_LOOK];
     ssize_t len = n->spool >= 0 && !n->total ? pread(n->spool, head, sizeof head, 0) : 0;
     if (ev->status != EXEC_FAILED || len <= 0 ||
-        memmem(head, (size_t) len, COPY_PULL_MAGIC, sizeof COPY_PULL_MAGIC - 1))
+        copy_head_total(head, (size_t) len) ||
+        memmem(head, (size_t) len, COPY_PULL_MAGIC, sizeof COPY_PULL_MAGIC - 1) ||
+        memmem(head, (size_t) len, COPY_PULL_LATE, sizeof COPY_PULL_LATE - 1))
         return;
     ev->data[STREAM_STDOUT] = x_memdup(head, (size_t) len);
     ev->len[STREAM_STDOUT] = (size_t) len;
@@ -202,7 +204,7 @@ static void tell_what_came(struct event *ev, const struct node_pull *n)
 static void tell_result(struct event *ev, struct node_pull *n, const struct copy_result *r)
 {
     CLEANUP_FREE char *count = copy_count_text(r->files, r->bytes);
-    char *text = x_asprintf("%s -> %s\n", count, r->place);
+    char *text = x_asprintf("%s%s -> %s\n", count, r->by_sftp ? ", by sftp" : "", r->place);
     ev->data[STREAM_STDOUT] = text;
     ev->len[STREAM_STDOUT] = strlen(text);
     for (size_t i = 0; i < r->left.n; i++) {

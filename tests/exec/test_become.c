@@ -310,8 +310,13 @@ static void progress(void **state)
     assert_false(input_tells(&in, 0)); /* no file */
     input_open(&in, "/dev/null", "", "", "", NULL);
     assert_true(input_tells(&in, 1000));
+    assert_false(input_tells(&in, 1250)); /* nothing new */
+    assert_int_equal(input_tells_in(&in, 1250), -1);
+    in.at = 5;
     assert_false(input_tells(&in, 1249));
+    assert_int_equal(input_tells_in(&in, 1249), 1); /* though nothing more may be fed */
     assert_true(input_tells(&in, 1250));
+    assert_int_equal(input_tells_in(&in, 1250), -1);
     input_read(&in, buf, sizeof buf, &got, &end);
     assert_true(end);
     assert_true(input_tells(&in, 1251));

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct copy_files;
 struct engine_config;
 struct help;
 struct session;
@@ -85,6 +86,15 @@ char *session_wrapped_command(struct session *s, const char *host, const char *u
  * hold a password: wipe the buffer (base/secret.h). A read error of the user's file ends the session
  * by itself. */
 size_t session_input(struct session *s, void *buf, size_t n, bool *end);
+
+/* What the batch copies, for a transport that can do it without the command; NULL: it is no copy. */
+const struct copy_files *session_copy(const struct session *s);
+/* Bytes of what a push reads, from an offset; fewer than n: it is cut. */
+size_t session_copy_read(struct session *s, void *buf, size_t n, uint64_t at);
+/* How far such a copy is, for EVENT_PROGRESS. */
+void session_progress(struct session *s, uint64_t done, uint64_t total);
+/* What the refused command has said counts for nothing, as far as it has not been emitted yet. */
+void session_forget_output(struct session *s);
 
 /* How the process group of the command is signalled and looked for on the node, by a channel of its
  * own: a shell line that ends with STOP_GONE or STOP_THERE (anything else: not known). sig: SIGTERM,
