@@ -26,6 +26,7 @@ WAYS = {
     "one session": (rows.Row("copy", "", server="onesession"), "plain"),
     "password": (rows.Row("copy", "", server="password", user="su2", key="", login=SECRET), "su2"),
     "openssh": (rows.Row("copy", "", flags=("--transport", "openssh")), "plain"),
+    "sftp only": (rows.Row("copy", "", server="sftponly"), "plain"),
     "a bastion": (rows.Row("copy", "", server="inner", node={"jump": "b1"}, extra=rows.BASTION), "plain"),
     "sudo, no password": (rows.Row("copy", "", user="su1", flags=("--sudo",)), "root"),
     "sudo, password": (rows.Row("copy", "", user="su2", become=SECRET, flags=("--sudo",)), "root"),

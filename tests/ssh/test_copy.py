@@ -3,6 +3,7 @@
 """push and pull over real sshds: by libssh2 and by the ssh program, a server that runs no commands, a
 copy that is cancelled, many nodes at once."""
 
+import ctypes
 import filecmp
 import json
 import os
@@ -145,19 +146,210 @@ class Copy(unittest.TestCase):
         self.assertEqual(os.listdir(self.path("out")), [])
         self.assertEqual(os.listdir(self.path("dst")), [])
 
-    def test_server_that_runs_nothing(self):
-        """Only sftp: it is said, and nothing is taken for a file."""
-        with rig.Rig(config=["ForceCommand internal-sftp"]) as r:
-            with open(self.path("one.yaml"), "w", encoding="ascii") as f:
-                f.write(f"nodes:\n  only:\n    host: 127.0.0.1\n    port: {r.env['RIG_PORT']}\n"
-                        f"    user: {r.env['RIG_USER']}\n    identity: {r.env['RIG_KEY']}\n"
-                        f"    known_hosts: {r.env['RIG_KNOWN_HOSTS']}\n")
-            on = ("-F", "none", "-i", self.path("one.yaml"), "-w", "only", "-u", "20")
-            text = self.muster("pull", *on, self.large, "out", rc=5)
-            self.assertIn("sftp", text)
-            text = self.muster("push", *on, self.path("one.yaml"), self.path("dst"), rc=5)
-            self.assertIn("sftp", text)
-            self.assertEqual(os.listdir(self.path("dst")), [])
+
+class SftpTest(unittest.TestCase):
+    """A server of its own for each test, that runs no commands."""
+
+    def setUp(self):
+        self.dir = tempfile.mkdtemp(prefix="muster-copy-")
+        self.addCleanup(shutil.rmtree, self.dir)
+        os.mkdir(self.path("dst"))
+        self.env = dict(os.environ, HOME=self.dir, XDG_STATE_HOME=self.dir, XDG_CONFIG_HOME=self.dir)
+        self.env.pop("SSH_AUTH_SOCK", None)
+
+    def path(self, *parts):
+        return os.path.join(self.dir, *parts)
+
+    def serve(self, *config):
+        r = rig.Rig(config=list(config)).start()
+        self.addCleanup(r.stop)
+        with open(self.path("one.yaml"), "w", encoding="ascii") as f:
+            f.write(f"nodes:\n  only:\n    host: 127.0.0.1\n    port: {r.env['RIG_PORT']}\n"
+                    f"    user: {r.env['RIG_USER']}\n    identity: {r.env['RIG_KEY']}\n"
+                    f"    known_hosts: {r.env['RIG_KNOWN_HOSTS']}\n")
+        return r
+
+    def argv(self, verb, *args):
+        return [MUSTER, verb, "-F", "none", "-i", self.path("one.yaml"), "-w", "only", "-u", "50", *args]
+
+    def go(self, verb, *args, rc=0):
+        p = subprocess.run(self.argv(verb, *args), env=self.env, cwd=self.dir, timeout=120,
+                           stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        text = p.stdout.decode() + p.stderr.decode()
+        self.assertEqual(p.returncode, rc, text)
+        return text
+
+    def status(self):
+        p = subprocess.run([MUSTER, "status", "--json"], env=self.env, capture_output=True, check=False)
+        return json.loads(p.stdout)["executions"][0] if p.returncode == 0 else {}
+
+    def write(self, name, size):
+        with open(self.path(name), "wb") as f:
+            f.write(os.urandom(size))
+        return self.path(name)
+
+    def tree(self):
+        for name in ("tree/a b", "tree/it's", "tree/sub/é!\\x", "tree/sub/" + "n" * 200, "tree/empty"):
+            os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+            self.write(name, 0 if name.endswith("empty") else 70000)
+        os.symlink("a b", self.path("tree/link"))
+        os.symlink("no/" + "t" * 150, self.path("tree/dangling"))
+        os.chmod(self.path("tree/a b"), 0o751)
+        os.utime(self.path("tree/a b"), (10 ** 9, 10 ** 9))
+        return self.path("tree")
+
+    def alike(self, a, b):
+        p = subprocess.run(["diff", "-r", "--no-dereference", a, b], capture_output=True, check=False)
+        self.assertEqual((p.returncode, p.stdout), (0, b""))
+
+    def same(self, a, b):
+        self.assertTrue(filecmp.cmp(a, b, shallow=False))
+
+
+class SftpOnly(SftpTest):
+    def there_and_back(self):
+        tree, dst = self.tree(), self.path("dst")
+        text = self.go("push", tree, dst)
+        self.assertRegex(text, "only: 5 files, .*, by sftp")
+        self.assertNotIn("This service", text)
+        self.alike(tree, os.path.join(dst, "tree"))
+        st = os.stat(os.path.join(dst, "tree/a b"))
+        self.assertEqual((st.st_mode & 0o777, st.st_mtime), (0o751, 10 ** 9))
+        self.write("tree/a b", 5)               # over what is there: files, links
+        os.unlink(self.path("tree/link"))
+        os.symlink("empty", self.path("tree/link"))
+        self.go("push", tree, dst)
+        self.alike(tree, os.path.join(dst, "tree"))
+        self.assertEqual(os.listdir(dst), ["tree"])
+        self.assertIn("by sftp", self.go("pull", os.path.join(dst, "tree"), "out"))
+        self.alike(tree, self.path("out/only/tree"))
+        large = self.write("large", 20 << 20)
+        self.go("push", large, os.path.join(dst, "other"))
+        self.same(large, os.path.join(dst, "other"))
+        x = self.status()
+        self.assertEqual((x["bytesDone"], x["bytesTotal"], x["transport"]), (20 << 20, 20 << 20, "ssh"))
+        self.go("pull", large, "out")
+        self.same(large, self.path("out/only/large"))
+        self.go("push", large, self.path("tree/a b"), dst + "/")
+        self.assertEqual(sorted(os.listdir(dst)), ["a b", "large", "other", "tree"])
+
+    def test_there_and_back(self):
+        self.serve("ForceCommand internal-sftp")
+        self.there_and_back()
+
+    def test_without_a_rename_that_replaces(self):
+        self.serve("ForceCommand internal-sftp -P posix-rename")
+        self.there_and_back()
+
+    def test_refused(self):
+        self.serve("ForceCommand internal-sftp")
+        one = self.write("one", 100)
+        for to, code, why in ((self.path("no/x"), 71, "no such folder"), ("/proc/", 72, "sftp: /proc: "),
+                              (self.path("dst/no/"), 71, "no such folder")):
+            text = self.go("push", one, to, rc=5)
+            self.assertIn(f"exit code {code}", text)
+            self.assertIn(why, text)
+        self.assertIn("is in the way: it is no folder", self.go("push", self.path("dst"), one, rc=5))
+        self.assertIn("no such file", self.go("pull", self.path("gone"), "out", rc=5))
+        self.assertIn("the whole file system", self.go("pull", "/", "out", rc=5))
+        self.assertIn("neither a file nor", self.go("pull", "/dev/null", "out", rc=5))
+        self.assertIn("no other user can be become", self.go("push", "--sudo", one, "/tmp", rc=5))
+        self.assertEqual(os.listdir(self.path("dst")), [])
+
+    def pushing(self):
+        with open(self.path("sparse"), "wb") as f:
+            f.truncate(800 << 20)
+        p = subprocess.Popen(self.argv("push", self.tree(), self.path("sparse"), self.path("dst")),
+                             env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        rig.wait_until(lambda: os.listdir(self.path("dst")) and self.status().get("bytesDone"),
+                       "the push", 60)
+        return p
+
+    def test_lost(self):
+        r = self.serve("ForceCommand internal-sftp")
+        p = self.pushing()
+        r.stop_sshd()
+        p.wait(60)
+        x = self.status()
+        self.assertEqual((x["reason"], x["remoteProcess"]), ("lost", "unknown"))
+        self.assertIn("lost during copying by sftp", x["error"])
+
+    def test_cancel_leaves_nothing(self):
+        self.serve("ForceCommand internal-sftp")
+        p = self.pushing()
+        self.assertTrue(os.listdir(self.path("dst"))[0].startswith(".muster-"))
+        p.send_signal(signal.SIGINT)
+        p.wait(60)
+        x = self.status()
+        self.assertEqual((x["reason"], x["remoteProcess"]), ("cancelled", "stopped"))
+        self.assertEqual(os.listdir(self.path("dst")), [])
+
+    def test_no_sftp_either(self):
+        self.serve("ForceCommand /bin/false")
+        text = self.go("push", self.write("one", 100), self.path("dst"), rc=5)
+        self.assertIn("sftp was not to be had", text)
+
+    def test_hostile_names(self):
+        with open(self.path("fake"), "w", encoding="ascii") as f:
+            f.write(FAKE)
+        for name in ("a/b", "../up", "", "new\nline", "nul\0", "n" * 300):
+            with self.subTest(name):
+                with open(self.path("name"), "w", encoding="ascii", newline="") as f:
+                    f.write(name)
+                self.serve(f"ForceCommand {sys.executable} {self.path('fake')} {self.path('name')}")
+                self.assertIn("a name in it that is none", self.go("pull", "/x", "out", rc=5))
+                self.assertEqual(os.listdir(self.path("out")), [])
+
+
+# Refuses commands; as the subsystem it knows one folder, with one name in it.
+FAKE = """
+import os, struct, sys
+if "/bin/sh" in os.environ.get("SSH_ORIGINAL_COMMAND", ""):
+    sys.exit(1)
+name = open(sys.argv[1], "rb").read()
+u32 = lambda n: struct.pack(">I", n)
+text = lambda s: u32(len(s)) + s
+attrs = u32(4) + u32(0o40755)
+answers = {17: b"\x69" + attrs, 11: b"\x66" + text(b"h"),
+           12: b"\x68" + u32(1) + text(name) + text(b"") + attrs}
+while True:
+    head = sys.stdin.buffer.read(4)
+    if len(head) < 4:
+        break
+    body = sys.stdin.buffer.read(struct.unpack(">I", head)[0])
+    answer = answers.get(body[0], b"\x65" + u32(4) + text(b"") + text(b""))
+    packet = b"\x02" + u32(3) if body[0] == 1 else answer[:1] + body[1:5] + answer[1:]
+    sys.stdout.buffer.write(text(packet))
+    sys.stdout.buffer.flush()
+"""
+
+
+def private_mounts():
+    """From now on what this process mounts is its own. False: it may not."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return (os.geteuid() == 0 and libc.unshare(0x00020000) == 0 and
+            subprocess.run(["mount", "--make-rprivate", "/"], check=False).returncode == 0)
+
+
+class SftpChroot(SftpTest):
+    def test_small_disk(self):
+        if not private_mounts():
+            self.skipTest("needs mounts of its own")
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=755", "tmpfs", "/mnt"], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", "/mnt"], check=True)
+        self.serve("ForceCommand internal-sftp", "ChrootDirectory /mnt")
+        large = self.write("large", 5 << 20)
+        self.go("push", large, "/")
+        self.same(large, "/mnt/large")
+        self.go("pull", "/large", "out")
+        self.same(large, self.path("out/only/large"))
+        # The old one stays until the new one is there, so there is no room.
+        text = self.go("push", self.write("new", 5 << 20), "/large", rc=5)
+        self.assertIn("exit code 73", text)
+        self.assertIn("sftp: new: failure (no room", text)
+        self.same(large, "/mnt/large")
+        self.assertEqual(os.listdir("/mnt"), ["large"])
 
 
 if __name__ == "__main__":
