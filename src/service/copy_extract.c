@@ -26,7 +26,8 @@
 
 #define ENTRIES_MAX 1000000 /* LIMIT: of one node */
 #define LEFT_MAX 20         /* of what was left out, so many are named */
-#define SUMS_MAX ((size_t) 512 << 20) /* LIMIT: of a list that comes last */
+#define NAMES_MAX ((size_t) 64 << 20) /* LIMIT: bytes of names and links, of one node */
+#define SUMS_MAX (2 * NAMES_MAX) /* LIMIT: of a list that comes last: names, and as many sums */
 #define PARTS_MAX 128       /* folders below each other */
 
 struct link_later {
@@ -36,6 +37,8 @@ struct link_later {
 struct extract {
     struct copy_head head;
     const atomic_bool *stop;
+    uint64_t max_bytes; /* of all files here: a few bytes can claim any size */
+    size_t names;       /* bytes of those that are kept */
     struct copy_result *out;
     int root; /* of the part folder */
     struct strmap *seen; /* file -> its sum in hex, owned */
@@ -48,7 +51,6 @@ struct extract {
     char *name;
     struct sha256 *h;
     uint64_t size, hashed;
-    mode_t mode;
     int64_t mtime;
 };
 
@@ -81,22 +83,24 @@ static char *inner_name(const char *name, struct err *e)
     return strbuf_steal(&b);
 }
 
-/* A link from `name` to `target` stays inside. Only the text counts: what it leads to is not asked. */
+/* A link from `name` to `target` stays inside. Only the text counts, so no ".." may stand behind a
+ * part that could be another link, and lead elsewhere than its name says. */
 static bool stays_inside(const char *name, const char *target)
 {
     int depth = 0;
+    bool down = false;
     if (*target == '/' || !*target)
         return false;
     for (const char *p = name; (p = strchr(p, '/')) != NULL; p++)
         depth++;
     for (const char *p = target; *p;) {
         size_t n = strcspn(p, "/");
-        if (n == 2 && strncmp(p, "..", 2) == 0)
-            depth--;
-        else if (n && !(n == 1 && *p == '.'))
-            depth++;
-        if (depth < 0)
-            return false;
+        if (n == 2 && strncmp(p, "..", 2) == 0) {
+            if (down || --depth < 0)
+                return false;
+        } else if (n && !(n == 1 && *p == '.')) {
+            down = true;
+        }
         p += n + (p[n] == '/');
     }
     return true;
@@ -111,13 +115,15 @@ static int disk_error(const char *name, struct err *e)
 
 /* The folder that a name is in, made where it is missing; *last its last part, within name. -1 and
  * errno. */
-static int open_parent(int root, const char *name, const char **last)
+static int open_parent(struct extract *x, const char *name, const char **last)
 {
-    int at = dup(root);
+    int at = dup(x->root);
     const char *p = name, *slash;
     while (at >= 0 && (slash = strchr(p, '/')) != NULL) {
         CLEANUP_FREE char *part = x_strndup(p, (size_t) (slash - p));
-        if (mkdirat(at, part, 0777) != 0 && errno != EEXIST) {
+        if (mkdirat(at, part, 0777) == 0) {
+            x->entries++; /* a name can have a hundred of them */
+        } else if (errno != EEXIST) {
             int sys = errno;
             close(at);
             errno = sys;
@@ -143,13 +149,21 @@ static void leave_out(struct extract *x, const char *name, const char *why)
         strv_push_own(&x->out->left, x_asprintf("not taken: %.300s (%s)", clean, why));
 }
 
+/* So many bytes of text are to be kept. */
+static int keep_text(struct extract *x, size_t n, struct err *e)
+{
+    x->names += n;
+    return x->names <= NAMES_MAX ? 0 : err_set(e, ERR_VALIDATION, "the node sent more than 64 MB of names");
+}
+
 static int begin_file(struct extract *x, const char *name, const struct copy_entry *in, struct err *e)
 {
     const char *last;
-    int at = open_parent(x->root, name, &last);
+    int at = open_parent(x, name, &last);
     if (at < 0)
         return disk_error(name, e);
-    x->fd = openat(at, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* Its mode from the start, so that the umask takes from it what it takes from any new file. */
+    x->fd = openat(at, last, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, in->mode | 0400);
     int sys = errno;
     close(at);
     errno = sys;
@@ -158,7 +172,6 @@ static int begin_file(struct extract *x, const char *name, const struct copy_ent
     x->name = x_strdup(name);
     x->h = sha256_new();
     x->size = x->hashed = 0;
-    x->mode = in->mode;
     x->mtime = in->mtime;
     return 0;
 }
@@ -168,11 +181,12 @@ static int make_folder(struct extract *x, const char *name, const struct copy_en
     /* As the parent of something in it; the folder itself is there. */
     CLEANUP_FREE char *inside = x_asprintf("%s%s", name, *name ? "/" : "");
     const char *last;
-    int at = open_parent(x->root, inside, &last);
+    int at = open_parent(x, inside, &last);
     if (at < 0)
         return disk_error(name, e);
-    /* Whoever pulls it has to be able to fill it, and to delete it. */
-    if (fchmod(at, in->mode | 0700) != 0)
+    /* Only taken away: the umask stands. Whoever pulls it has to be able to fill it, and to delete it. */
+    struct stat st;
+    if (fstat(at, &st) != 0 || fchmod(at, st.st_mode & (07000 | 0700 | in->mode)) != 0)
         log_debug("copy", "mode of a folder: %s", strerror(errno));
     close(at);
     return 0;
@@ -188,8 +202,8 @@ static int make_hardlink(struct extract *x, const char *name, const struct copy_
     if (!strmap_get(x->seen, target, &sum))
         return err_set(e, ERR_VALIDATION, "the node sent a link to a file that it did not send");
     const char *from_last, *last;
-    int from = open_parent(x->root, target, &from_last);
-    int at = open_parent(x->root, name, &last);
+    int from = open_parent(x, target, &from_last);
+    int at = open_parent(x, name, &last);
     int rc = from < 0 || at < 0 || linkat(from, from_last, at, last, 0) != 0 ? disk_error(name, e) : 0;
     if (from >= 0)
         close(from);
@@ -220,6 +234,8 @@ static int on_entry(void *ctx, const struct copy_entry *in, struct err *e)
     }
     if (!*name || (!x->head.folder && strcmp(name, x->head.name) != 0))
         return err_set(e, ERR_VALIDATION, "the node sent what was not asked for");
+    if (keep_text(x, strlen(name) + (in->link ? strlen(in->link) : 0), e) != 0)
+        return -ERR_VALIDATION;
     switch (in->kind) {
     case COPY_FILE:
         return begin_file(x, name, in, e);
@@ -246,7 +262,13 @@ static int on_data(void *ctx, const void *p, size_t n, struct err *e)
         return err_set(e, ERR_INTERNAL, "muster left before it was written");
     if (x->in_sums) {
         strbuf_add(&x->sums, p, n);
-        return 0;
+        return x->sums.truncated ? err_set(e, ERR_VALIDATION, "the node sent a list of sums that is "
+                                           "too long") : 0;
+    }
+    if (n > x->max_bytes || x->out->bytes + x->size > x->max_bytes - n) {
+        char size[24];
+        return err_set(e, ERR_VALIDATION, "what came is more than %s once it is unpacked: allow more "
+                       "with --max-output", text_size(x->max_bytes, size));
     }
     if (io_write_all(x->fd, p, n) != 0)
         return disk_error(x->name, e);
@@ -281,7 +303,7 @@ static int on_end(void *ctx, struct err *e)
     for (size_t i = 0; i < SHA256_LEN; i++)
         snprintf(text + 2 * i, 3, "%02x", sum[i]);
     int rc = 0;
-    if (fchmod(x->fd, x->mode | 0400) != 0 || futimens(x->fd, times) != 0)
+    if (futimens(x->fd, times) != 0)
         rc = disk_error(x->name, e);
     strmap_set(x->seen, x->name, text); /* it is new: O_EXCL */
     x->out->files++;
@@ -296,7 +318,7 @@ static int make_links(struct extract *x, struct err *e)
 {
     for (size_t i = 0; i < x->n_links; i++) {
         const char *last;
-        int at = open_parent(x->root, x->links[i].name, &last);
+        int at = open_parent(x, x->links[i].name, &last);
         int rc = at < 0 || symlinkat(x->links[i].target, at, last) != 0;
         rc = rc ? disk_error(x->links[i].name, e) : 0;
         if (at >= 0)
@@ -356,8 +378,8 @@ static void extract_clear(struct extract *x)
     copy_head_clear(&x->head);
 }
 
-int copy_extract(int fd, const char *dir, const char *node, const atomic_bool *stop,
-                 struct copy_result *out, struct err *e)
+int copy_extract(int fd, const char *dir, const char *node, uint64_t max_bytes,
+                 const atomic_bool *stop, struct copy_result *out, struct err *e)
 {
     memset(out, 0, sizeof *out);
     CLEANUP_FREE char *folder = copy_node_folder(node);
@@ -365,7 +387,7 @@ int copy_extract(int fd, const char *dir, const char *node, const atomic_bool *s
     char id[17];
     random_hex(id, 4);
     CLEANUP_FREE char *part = x_asprintf("%s.part-%s", final, id);
-    struct extract x = {.stop = stop, .out = out, .fd = -1};
+    struct extract x = {.stop = stop, .max_bytes = max_bytes, .out = out, .fd = -1};
     if (mkdir(part, 0777) != 0)
         return disk_error(part, e);
     x.seen = strmap_new();

@@ -19,7 +19,7 @@ struct copy_head {
     bool late;      /* the sums are the tar's last entry */
     char *name; /* one part; owned */
     struct copy_sum *sums;
-    size_t n_sums, cap_sums;
+    size_t n_sums, cap_sums, names; /* names: bytes of those */
 };
 /* Reads the head from fd and leaves it where the tar begins. 0 or -ERR_VALIDATION. */
 int copy_head_read(int fd, struct copy_head *h, struct err *e);

@@ -18,6 +18,7 @@
 
 #define LINE_MOST ((size_t) 16 << 10) /* LIMIT: a sum and a name, escaped */
 #define SUMS_MAX 1000000            /* LIMIT */
+#define NAMES_MAX ((size_t) 64 << 20) /* LIMIT: bytes of their names */
 #define JUNK_MAX ((size_t) 64 << 10) /* what a login shell may print before it begins */
 
 /* --- the head --- */
@@ -88,6 +89,9 @@ static int parse_sum(const char *line, struct copy_head *h, struct err *e)
                        "more than a million files)");
     const char *name = line + 66;
     name += strncmp(name, "./", 2) == 0 ? 2 : 0;
+    h->names += strlen(name);
+    if (h->names > NAMES_MAX)
+        return err_set(e, ERR_VALIDATION, "what came has a list of sums with more than 64 MB of names");
     X_GROW(h->sums, h->cap_sums, h->n_sums + 1);
     struct copy_sum *s = &h->sums[h->n_sums++];
     memcpy(s->hex, line, 64);

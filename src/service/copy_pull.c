@@ -222,7 +222,7 @@ static void put_in_place(struct copies *c, struct pull *p, struct node_pull *n, 
                  ? err_set(&e, ERR_INTERNAL, "cannot read back what came: %s", strerror(errno))
                  : 0;
     if (rc == 0) {
-        rc = copy_extract(n->spool, p->dir, p->nodes.v[ev->position], &c->stop, &r, &e);
+        rc = copy_extract(n->spool, p->dir, p->nodes.v[ev->position], p->max_bytes, &c->stop, &r, &e);
         if (rc == 0)
             tell_result(ev, n, &r);
         copy_result_clear(&r);

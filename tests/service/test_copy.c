@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include "copy.h"
+#include "copy_head.h"
 
 #include "muster/base/hash.h"
 #include "muster/base/io.h"
@@ -18,14 +19,16 @@
 struct stream {
     struct strbuf head, tar;
     char dir[200]; /* LOCALDIR */
+    uint64_t max_bytes;
 };
 
 static void stream_init(struct fixture *f, struct stream *s, const char *first)
 {
-    strbuf_init(&s->head, 0);
-    strbuf_init(&s->tar, 0);
+    strbuf_init(&s->head, (size_t) 80 << 20);
+    strbuf_init(&s->tar, (size_t) 80 << 20);
     strbuf_addf(&s->head, "%s\n", first);
     snprintf(s->dir, sizeof s->dir, "%s/out", f->dir);
+    s->max_bytes = COPY_MAX_BYTES_DEFAULT;
     assert_true(mkdir(s->dir, 0755) == 0 || errno == EEXIST);
 }
 
@@ -100,7 +103,7 @@ static int extract(struct stream *s, size_t cut, struct copy_result *r, struct e
     assert_int_equal(io_write_all(fd, s->head.s, s->head.len), 0);
     assert_int_equal(io_write_all(fd, s->tar.s, s->tar.len - cut), 0);
     lseek(fd, 0, SEEK_SET);
-    int rc = copy_extract(fd, s->dir, "n01", &stop, r, e);
+    int rc = copy_extract(fd, s->dir, "n01", s->max_bytes, &stop, r, e);
     close(fd);
     strbuf_free(&s->head);
     strbuf_free(&s->tar);
@@ -249,6 +252,183 @@ static void test_links(void **state)
     assert_int_equal(access(path, F_OK), -1);
     snprintf(path, sizeof path, "%s/n01", s.dir);
     assert_int_equal(count_names(path), 1);
+}
+
+/* Links that lead out by way of each other: d/l is the folder itself, so d/l/../.. is above it. */
+static void test_links_of_links(void **state)
+{
+    static const char *const bad[] = {"l/../..", "l/..", "./l/./../../x", "x/../l/../../y"};
+    static const char *const good[] = {"l/x", ".././ok", "../d//l"};
+    struct fixture *f = *state;
+    struct err e = ERR_INIT;
+    struct copy_result r;
+    struct stream s;
+    char path[300];
+
+    stream_init(f, &s, FOLDER);
+    add_sum(&s, "./ok", "x");
+    add_file(&s, "./ok", "x");
+    add_header(&s, '2', "./d/l", "..", "0", 0777);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        snprintf(path, sizeof path, "./d/bad%zu", i);
+        add_header(&s, '2', path, bad[i], "0", 0777);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        snprintf(path, sizeof path, "./d/good%zu", i);
+        add_header(&s, '2', path, good[i], "0", 0777);
+    }
+    assert_int_equal(extract(&s, 0, &r, &e), 0);
+    assert_int_equal(r.left.n, ARRAY_LEN(bad));
+    for (size_t i = 0; i < r.left.n; i++)
+        assert_non_null(strstr(r.left.v[i], "leads out"));
+    copy_result_clear(&r);
+    snprintf(path, sizeof path, "%s/n01/top/d", s.dir);
+    assert_int_equal(count_names(path), 1 + ARRAY_LEN(good));
+    expect_text(&s, "top/d/good1", "x");
+}
+
+/* What a node says of modes goes no further than the umask. */
+static void test_modes(void **state)
+{
+    static const struct {
+        const char *name;
+        mode_t mask, want;
+    } cases[] = {{"a", 022, 0644},     {"run", 022, 0755},   {"shut", 022, 0400},
+                 {"d", 022, 0755},     {"d/e", 022, 0750},   {"implied", 022, 0755},
+                 {"", 022, 0755},      {"a", 077, 0600},     {"run", 077, 0700},
+                 {"d", 077, 0700},     {"implied", 077, 0700}, {"", 077, 0700}};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct fixture *f = *state;
+        struct err e = ERR_INIT;
+        struct copy_result r;
+        struct stream s;
+        struct stat st;
+        char path[300];
+        mode_t before = umask(cases[i].mask);
+
+        stream_init(f, &s, FOLDER);
+        snprintf(s.dir, sizeof s.dir, "%s/out/%zu", f->dir, i);
+        assert_int_equal(mkdir(s.dir, 0755), 0);
+        add_sum(&s, "./a", "");
+        add_sum(&s, "./run", "");
+        add_sum(&s, "./shut", "");
+        add_sum(&s, "./implied/x", "");
+        add_header(&s, '5', "./", "", "0", 0777);
+        add_file_mode(&s, "./a", "", 0666);
+        add_file_mode(&s, "./run", "", 0777);
+        add_file_mode(&s, "./shut", "", 0);
+        add_header(&s, '5', "./d/", "", "0", 0777);
+        add_header(&s, '5', "./d/e/", "", "0", 0050);
+        add_file(&s, "./implied/x", "");
+        assert_int_equal(extract(&s, 0, &r, &e), 0);
+        copy_result_clear(&r);
+        umask(before);
+        snprintf(path, sizeof path, "%s/n01/top/%s", s.dir, cases[i].name);
+        assert_int_equal(stat(path, &st), 0);
+        if ((st.st_mode & 07777) != cases[i].want)
+            fail_msg("%s with umask %03o is %04o", cases[i].name, cases[i].mask, st.st_mode & 07777);
+    }
+}
+
+/* A file of GNU tar's sparse kind: one block in the stream, whatever size it claims. */
+static void add_sparse(struct stream *s, const char *name, uint64_t size)
+{
+    size_t at = s->tar.len;
+    unsigned sum = 0;
+
+    add_header(s, 'S', name, "", "00000001000", 0644);
+
+    char *h = s->tar.s + at;
+
+    memcpy(h + 257, "ustar  ", 8);
+    memset(h + 345, 0, 155);
+    snprintf(h + 386, 12, "%011llo", (unsigned long long) size - 512); /* where its block is */
+    snprintf(h + 398, 12, "%011o", 512u);
+    snprintf(h + 483, 12, "%011llo", (unsigned long long) size);
+    memset(h + 148, ' ', 8);
+    for (size_t i = 0; i < 512; i++)
+        sum += (unsigned char) h[i];
+    snprintf(h + 148, 8, "%06o", sum);
+    for (size_t i = 0; i < 512; i++)
+        strbuf_addch(&s->tar, 'x');
+}
+
+static void test_sparse(void **state)
+{
+    const size_t size = 100000;
+    CLEANUP_FREE char *text = x_calloc(1, size + 1);
+    struct fixture *f = *state;
+    struct err e = ERR_INIT;
+    struct copy_result r;
+    struct stream s;
+    char hex[2 * SHA256_LEN + 1];
+    uint8_t sum[SHA256_LEN];
+
+    memset(text + size - 512, 'x', 512);
+    sha256_of(text, size, sum);
+    for (size_t i = 0; i < sizeof sum; i++)
+        snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+    /* Up to the limit it is a file like others; two of them are one too many. */
+    for (unsigned n = 1; n <= 2; n++) {
+        stream_init(f, &s, FOLDER);
+        s.max_bytes = 2 * size - 1;
+        for (unsigned i = 0; i < n; i++) {
+            char name[8];
+
+            snprintf(name, sizeof name, "./%u", i);
+            strbuf_addf(&s.head, "%s  %s\n", hex, name);
+            add_sparse(&s, name, size);
+        }
+        if (n == 2)
+            break;
+        assert_int_equal(extract(&s, 0, &r, &e), 0);
+        assert_int_equal(r.bytes, size);
+        copy_result_clear(&r);
+        CLEANUP_FREE char *made = io_join(s.dir, "n01");
+        copy_remove(made);
+    }
+    expect_refused(&s, 0, "--max-output");
+    /* 4 GB of which 512 bytes came. */
+    stream_init(f, &s, FOLDER);
+    add_sum(&s, "./a", "x");
+    s.max_bytes = 1 << 20;
+    add_sparse(&s, "./a", (uint64_t) 4 << 30);
+    expect_refused(&s, 0, "--max-output");
+}
+
+/* What has to be kept of names has a limit, in the list and in the archive. */
+static void test_many_names(void **state)
+{
+    char name[101], hex[65];
+    struct stream s;
+
+    memset(hex, 'a', 64);
+    hex[64] = '\0';
+    stream_init(*state, &s, FOLDER);
+    CLEANUP_FREE char *longest = x_malloc(16001);
+    memset(longest, 'n', 16000);
+    longest[16000] = '\0';
+    for (size_t i = 0; i < ((size_t) 64 << 20) / 16000 + 1; i++)
+        strbuf_addf(&s.head, "%s  %s\n", hex, longest);
+    expect_refused(&s, 0, "64 MB of names");
+    /* Links with texts of 300 kB, which a header of pax has room for. */
+    stream_init(*state, &s, FOLDER);
+    CLEANUP_FREE char *target = x_malloc(300001);
+    memset(target, 't', 300000);
+    target[300000] = '\0';
+    for (unsigned i = 0; i < 230; i++) {
+        char size[24];
+        CLEANUP_FREE char *pax = x_asprintf("300017 linkpath=%s\n", target);
+
+        assert_int_equal(strlen(pax), 300017);
+        snprintf(size, sizeof size, "%011zo", strlen(pax));
+        add_header(&s, 'x', "pax", "", size, 0644);
+        add_data(&s, pax);
+        snprintf(name, sizeof name, "./%u", i);
+        add_header(&s, '2', name, "t", "0", 0777);
+    }
+    expect_refused(&s, 0, "64 MB of names");
 }
 
 static void test_bad_hardlink(void **state)
@@ -460,6 +640,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_good),        TEST(test_leads_out),   TEST(test_links),
+        TEST(test_links_of_links), TEST(test_modes),    TEST(test_sparse),
+        TEST(test_many_names),
         TEST(test_bad_hardlink), TEST(test_wrong),      TEST(test_cut),
         TEST(test_grows),       TEST(test_node_folder), TEST(test_pack),
         TEST(test_cannot_pack),
