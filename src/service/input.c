@@ -9,6 +9,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/fleet.h"
+#include "muster/core/words.h"
 #include "muster/exec/engine.h"
 
 #include <ctype.h>
@@ -16,6 +17,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -226,6 +228,35 @@ static const char *pick(const char *flag, const char *over, const char *base)
     return flag ? flag : over ? over : base;
 }
 
+static bool asks_for_user(const char *template)
+{
+    static const struct template_values nobody = {"node", "host", NULL, "command"};
+    struct strv words = STRV_INIT;
+    bool asks = template_fill(template, &nobody, &words, NULL) != 0;
+    strv_clear(&words);
+    return asks;
+}
+
+/* A flag that would change nothing where no ssh goes: by the template of exec, or (NULL) on this machine.
+ * What the inventory has is not asked for by this run, and stays. NULL: none. Caller frees. */
+static char *lost_flag(const struct settings *flags, const char *template)
+{
+    const char *user = template && asks_for_user(template) ? NULL : flags->user;
+    const char *me = io_user_name();
+    if (!template && user && strcmp(user, me) != 0)
+        return x_asprintf("user %s is asked for, but the transport local runs commands as you (%s): "
+                          "leave the user out, use --sudo=%s, or use the transport ssh", user, me, user);
+    const char *lost = flags->port                                        ? "--port"
+                       : flags->jump && strcasecmp(flags->jump, "none") != 0 ? "--jump"
+                       : flags->identity.n                                ? "--identity"
+                                                                          : NULL;
+    if (template && user)
+        return x_strdup("--user has no effect: the command template of the transport exec has no {user}");
+    return lost ? x_asprintf("%s has no effect: the transport %s uses no ssh; leave it out, or leave these "
+                             "nodes out (-x)", lost, template ? "exec" : "local")
+                : NULL;
+}
+
 /* Why there is no way to this node, or NULL. Caller frees. */
 static char *no_way(const struct batch_request *r, const struct fleet_node *node)
 {
@@ -233,13 +264,16 @@ static char *no_way(const struct batch_request *r, const struct fleet_node *node
     const struct settings *over = node ? &node->over : &none, *base = node ? &node->base : &none;
     const char *transport = pick(r->over.transport, over->transport, base->transport);
     const char *jump = pick(r->over.jump, over->jump, base->jump);
-    if (transport && strcmp(transport, "exec") == 0)
-        return pick(r->over.exec, over->exec, base->exec)
-                   ? NULL
-                   : x_strdup("the transport exec needs a command template: set `exec` for the node or its "
-                              "group, as in exec: \"docker exec {node} sh -c {command}\"");
+    if (transport && strcmp(transport, "exec") == 0) {
+        const char *template = pick(r->over.exec, over->exec, base->exec);
+        return template ? lost_flag(&r->over, template)
+                        : x_strdup("the transport exec needs a command template: set `exec` for the node or "
+                                   "its group, as in exec: \"docker exec {node} sh -c {command}\"");
+    }
+    if (transport && strcmp(transport, "local") == 0)
+        return lost_flag(&r->over, NULL);
     /* Tokens are filled in for each attempt. */
-    if (!jump || strchr(jump, '%') || (transport && strcmp(transport, "local") == 0))
+    if (!jump || strchr(jump, '%'))
         return NULL;
     CLEANUP_FREE char *bad = engine_bad_hop(jump);
     return bad ? x_asprintf("\"%s\" is not a jump host: [USER@]HOST[:PORT], several parted by commas, or "

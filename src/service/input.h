@@ -17,8 +17,8 @@ int input_check(const struct batch_request *r, struct err *e);
  * that cannot be read are in the error. */
 int input_check_nodes(const struct service *s, const struct batch_request *r,
                       const struct strv *nodes, struct err *e);
-/* That each node's way is one: a template for the transport exec, jump hosts that can be read. All nodes
- * without are in the error. */
+/* That each node's way is one: a template for the transport exec, jump hosts that can be read, and no
+ * flag of ssh's where no ssh goes. All nodes of which it is not so are in the error. */
 int input_check_ways(const struct service *s, const struct batch_request *r,
                      const struct strv *nodes, struct err *e);
 /* That what was never stored, but is needed again, has been given. */

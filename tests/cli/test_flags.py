@@ -9,6 +9,9 @@ from lib import LOGIN, Case, main
 RUN = ['--', 'echo hi']
 
 # verb, long flag, the words after the verb ("@" stands for the flag), exit status, what is seen.
+# A host that nothing answers on: what ssh is told is on record all the same.
+AFAR = ['-w', '127.0.0.1', '--any-host', '-F', 'none', '--retries', '0']
+
 ROWS = [
     ('run', 'targets', ['@', 'n001', *RUN], 0, 'n001: hi'),
     ('run', 'exclude', ['-w', 'n[001-002]', '@', 'n001', *RUN], 0, 'batch #.*: 1 target\n'),
@@ -20,14 +23,15 @@ ROWS = [
     ('run', 'fanout', ['-w', 'n001', '@', '7', '--dry-run', *RUN], 0, 'fanout 7'),
     ('run', 'max-queue', ['-w', 'n[001-009]', '-f', '1', '@', '3', *RUN], 7, 'limit 3'),
     ('run', 'user', ['-w', 'n001', '@', LOGIN, '--json', *RUN], 0, '"user":"%s"' % LOGIN),
-    ('run', 'port', ['-w', 'n001', '@', '2222', '--json', *RUN], 0, '"port":"2222"'),
-    ('run', 'identity', ['-w', 'n001', '@', '/key', '@', '/other', '--json', *RUN], 0,
+    ('run', 'port', [*AFAR, '@', '1', '--json', *RUN], 4, '"port":"1"'),
+    ('run', 'identity', [*AFAR, '-p', '1', '@', '/key', '@', '/other', '--json', *RUN], 4,
      r'"identity":\["/key","/other"\]'),
     ('run', 'ssh-config', ['@', 'sshconf', '-w', 'viaconf', '--dry-run', *RUN], 0, '1 node: viaconf'),
     ('run', 'option', ['-w', 'n001', '@', 'UserKnownHostsFile=/kh', '@', 'Compression=yes', '--json',
                        *RUN], 0, r'"known_hosts":\["/kh"\].*"Compression=yes"'),
     ('run', 'transport', ['-w', 'n001', '@', 'local', '--json', *RUN], 0, '"transport":"local"'),
-    ('run', 'jump', ['-w', 'n001', '@', 'ops@bastion', '--json', *RUN], 0, '"jump":"ops@bastion"'),
+    ('run', 'jump', [*AFAR, '@', 'ops@127.0.0.1:1', '--json', *RUN], 4,
+     '"jump":"ops@127.0.0.1:1"'),
     ('run', 'ask-password', ['-w', 'n001', '@', *RUN], 2, 'no terminal.*--password-fd N'),
     ('run', 'password-fd', ['-w', 'n001', '@', '0', *RUN], 2, 'its line is empty'),
     ('run', 'sudo', ['-w', 'n001', '@', '--dry-run', *RUN], 0, 'become: +sudo'),
@@ -89,7 +93,7 @@ ROWS = [
     ('rerun', 'max-queue', ['1', '--all', '-f', '1', '@', '1'], 7, 'limit 1'),
     ('rerun', 'ssh-config', ['1', '--failed', '@', 'sshconf', '--json'], 5, '"sshConfig":"sshconf"'),
     ('rerun', 'transport', ['1', '--failed', '@', 'local', '--json'], 5, '"transport":"local"'),
-    ('rerun', 'jump', ['1', '--failed', '@', 'b1', '--json'], 5, '"jump":"b1"'),
+    ('rerun', 'jump', ['1', '--failed', '@', 'b1'], 2, 'n002: --jump has no effect'),
     ('rerun', 'ask-password', ['1', '--failed', '@'], 2, 'no terminal.*--password-fd N'),
     ('rerun', 'password-fd', ['1', '--failed', '@', '0'], 2, 'its line is empty'),
     ('rerun', 'sudo', ['1', '--failed', '@', '--dry-run'], 0, 'become: +sudo'),
@@ -211,10 +215,10 @@ COPY = [
     ('fanout', ['-w', 'n001', '@', '7', '--dry-run'], 0, 'fanout 7'),
     ('max-queue', ['-w', 'n[001-009]', '-f', '1', '@', '3'], 7, 'limit 3'),
     ('user', ['-w', 'n001', '@', LOGIN, '--json'], 0, '"user":"%s"' % LOGIN),
-    ('port', ['-w', 'n001', '@', '2222', '--json'], 0, '"port":"2222"'),
-    ('identity', ['-w', 'n001', '@', '/key', '--json'], 0, r'"identity":\["/key"\]'),
+    ('port', [*AFAR, '@', '1', '--json'], 4, '"port":"1"'),
+    ('identity', [*AFAR, '-p', '1', '@', '/key', '--json'], 4, r'"identity":\["/key"\]'),
     ('transport', ['-w', 'n001', '@', 'local', '--json'], 0, '"transport":"local"'),
-    ('jump', ['-w', 'n001', '@', 'b1', '--json'], 0, '"jump":"b1"'),
+    ('jump', [*AFAR, '@', '127.0.0.1:1', '--json'], 4, '"jump":"127.0.0.1:1"'),
     ('ssh-config', ['@', 'sshconf', '-w', 'viaconf', '--dry-run'], 0, '1 node: viaconf'),
     ('option', ['-w', 'n001', '@', 'Compression=yes', '--json'], 0, '"Compression=yes"'),
     ('ask-password', ['-w', 'n001', '@'], 2, 'no terminal.*--password-fd N'),

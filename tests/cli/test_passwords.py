@@ -179,6 +179,24 @@ class Passwords(Case):
         self.assertEqual(self.rows(), (0, 0))
         self.ok('run', '-J', 'none', '-w', 'box3,near1', '--', 'true')
 
+    def test_flags_that_would_be_lost(self):
+        self.write('inventory.yaml', 'defaults: {transport: local}\nnodes:\n'
+                   '  box1: {transport: exec, exec: "sh -c {command}"}\n'
+                   '  box2: {transport: exec, exec: "env A={user} sh -c {command}"}\n'
+                   '  near1: {port: 2222, jump: b1}\n')
+        for flags, nodes, words in (
+                (['-p', '99'], 'near1,box1', ['near1, box1: ', '--port has no effect', 'local uses no ssh']),
+                (['-J', 'bast'], 'near1', ['near1: ', '--jump has no effect']),
+                (['--identity', '/key'], 'box1', ['box1: ', '--identity has no effect', 'exec uses no']),
+                (['-l', 'eve'], 'box1,box2', ['box1: ', '--user has no effect', '{user}']),
+                (['-l', 'eve'], 'near1', ['near1: ', 'user eve', '--sudo=eve']),
+                (['-p', '9'], 'box2', ['box2: ', '--port has no effect'])):
+            self.refused(self.muster('run', *flags, '-w', nodes, '--', 'true'), 2, *words)
+        self.assertEqual(self.rows(), (0, 0))
+        r = self.ok('run', '-l', 'eve', '-w', 'box2', '--', 'echo by $A')
+        self.assertEqual(r.text, 'box2: by eve\n')
+        self.ok('run', '-w', 'near1', '--', 'true')  # what the inventory says is not asked for
+
     def test_sudo_by_its_own_protocol(self):
         t = Terminal(self, 'run', '-K', '-w', 'n[001-002]', '--', 'echo by sudo')
         t.expect(b'sudo password: ')

@@ -83,7 +83,10 @@ class Output(Case):
         self.assertIn('n003: ended by signal KILL', r.err)
 
     def test_another_user_is_refused_here(self):
-        r = self.run_on('n001', 'id -un', '-l', 'nosuchuser', rc=4)
+        r = self.muster('run', '-w', 'n001', '-l', 'nosuchuser', '--', 'id -un')
+        self.refused(r, 2, 'n001: user nosuchuser is asked for')
+        self.write('inventory.yaml', 'nodes: {n001: {transport: local, user: nosuchuser}}\n')
+        r = self.run_on('n001', 'id -un', rc=4)
         self.assertEqual(r.text, '')
         self.assertIn('user nosuchuser is asked for', r.err)
         self.assertEqual(self.status()['executions'][0]['reason'], 'unsupported')
