@@ -20,6 +20,7 @@ import rig      # noqa: E402
 
 MUSTER = os.environ["MUSTER"]
 LARGE = 50 << 20
+SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
 
 class Copy(unittest.TestCase):
@@ -240,6 +241,18 @@ class SftpOnly(SftpTest):
     def test_without_a_rename_that_replaces(self):
         self.serve("ForceCommand internal-sftp -P posix-rename")
         self.there_and_back()
+
+    @unittest.skipUnless(os.path.exists(SFTP_SERVER), "there is no sftp-server")
+    def test_command_that_is_the_server(self):
+        """Its command is forced on ours too, which it takes for broken sftp."""
+        self.serve(f"ForceCommand {SFTP_SERVER}")
+        self.there_and_back()
+
+    @unittest.skipUnless(shutil.which("ssh"), "there is no ssh program")
+    def test_openssh(self):
+        self.serve("ForceCommand internal-sftp")
+        text = self.go("push", "--transport", "openssh", self.write("one", 100), self.path("dst"), rc=5)
+        self.assertIn("This service allows sftp connections only", text)
 
     def test_refused(self):
         self.serve("ForceCommand internal-sftp")
