@@ -104,7 +104,8 @@ struct copy_result {
 void copy_result_clear(struct copy_result *r);
 /* Reads a pull's stream from fd into DIR/NODE, by way of a folder DIR/NODE.part-XXXX that is gone
  * afterwards. Every file is checked against its sum before any is put in its place. Files of more
- * than max_bytes in all are refused: a sparse one can be any size. *stop set: gives up. 0, or -ERR_VALIDATION (the node's stream is bad) or -ERR_INTERNAL (the disk here). */
+ * than max_bytes in all are refused: a sparse one can be any size. *stop set: gives up. 0, or
+ * -ERR_VALIDATION (the node's stream is bad) or -ERR_INTERNAL (the disk here). */
 int copy_extract(int fd, const char *dir, const char *node, uint64_t max_bytes,
                  const atomic_bool *stop, struct copy_result *out, struct err *e);
 /* A node's name as that of one folder; caller frees. */
