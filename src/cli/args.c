@@ -372,6 +372,19 @@ int args_check(const struct cli *c, struct err *e)
     return 0;
 }
 
+/* `--sudo deploy -- id` would run "deploy -- id" as root. words: from behind the options on, with the word
+ * before them. */
+static int check_sudo_word(const struct cli *c, char *const *words, int n, struct err *e)
+{
+    if (c->verb != VERB_RUN || n < 2 || strcmp(words[0], "--sudo") != 0)
+        return 0;
+    for (int i = 2; i < n; i++)
+        if (strcmp(words[i], "--") == 0)
+            return err_set(e, ERR_VALIDATION, "--sudo takes its user as --sudo=%s; put -- before the "
+                           "command", words[1]);
+    return 0;
+}
+
 int args_parse(struct cli *c, int argc, char **argv, struct err *e)
 {
     c->verb = VERB_SCREEN;
@@ -386,12 +399,13 @@ int args_parse(struct cli *c, int argc, char **argv, struct err *e)
     c->verb = v;
     /* A command line that follows is the user's, with options of its own. */
     bool stop = v == VERB_RUN;
-    int rest = parse_options(c, argc - first, argv + first, stop, e);
+    int rc, rest = parse_options(c, argc - first, argv + first, stop, e);
     if (rest < 0)
         return rest;
     for (int i = first + rest; i < argc; i++)
         strv_push(&c->args, argv[i]);
-    return args_check(c, e);
+    rc = check_sudo_word(c, argv + first + rest - 1, argc - first - rest + 1, e);
+    return rc == 0 ? args_check(c, e) : rc;
 }
 
 void args_clear(struct cli *c)

@@ -17,14 +17,18 @@
 /* As the same words in ssh_config: ssh would ask, which is a refusal here; and never off. */
 static int strict_option(struct settings *over, const char *value, struct err *e)
 {
-    if (strcasecmp(value, "ask") == 0)
+    if (strcasecmp(value, "ask") == 0 || strcasecmp(value, "true") == 0)
         value = "yes";
-    if (strcasecmp(value, "no") == 0 || strcasecmp(value, "off") == 0) {
+    if (strcasecmp(value, "no") == 0 || strcasecmp(value, "off") == 0 ||
+        strcasecmp(value, "false") == 0) {
         fputs("muster: warning: StrictHostKeyChecking=no is taken as accept-new: a changed key is "
               "still refused\n", stderr);
         value = "accept-new";
     }
-    return setting_set(over, SETTING_STRICT, value, e);
+    if (setting_set(over, SETTING_STRICT, value, NULL) == 0)
+        return 0;
+    return err_set(e, ERR_VALIDATION, "-o StrictHostKeyChecking=%s: yes, accept-new, ask or no is wanted",
+                   value);
 }
 
 /* ssh's -o takes KEY=VALUE or "KEY VALUE"; what it says of keys and host keys is a setting of ours too. */

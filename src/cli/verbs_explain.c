@@ -9,6 +9,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/json.h"
+#include "muster/core/nodeset.h"
 #include "muster/service/explain.h"
 #include "muster/service/service.h"
 
@@ -205,6 +206,18 @@ static int explain(struct cli *c, struct service *s, struct batch_request *r, st
     return rc;
 }
 
+/* As ssh takes it: [::1]:22 is one too. */
+static int check_one_host(const char *text, struct err *e)
+{
+    struct nodeset *names = nodeset_new();
+    bool one = !*text || (*text != '@' && !strpbrk(text, ",*?&!") &&
+                          (nodeset_expand(names, text, NULL) != 0 || nodeset_count(names) == 1));
+
+    nodeset_free(names);
+    return one ? 0 : err_set(e, ERR_VALIDATION, "%s: explain takes one host, not a range or a group",
+                             text);
+}
+
 int verb_explain(struct cli *c, struct err *e)
 {
     struct batch_request r;
@@ -215,6 +228,8 @@ int verb_explain(struct cli *c, struct err *e)
     batch_request_init(&r);
     if (rc == 0 && !c->args.n)
         rc = err_set(e, ERR_VALIDATION, "which host? muster explain HOST");
+    if (rc == 0)
+        rc = check_one_host(c->args.v[0], e);
     if (rc == 0)
         rc = secrets_read(c, &x, e);
     if (rc == 0) {

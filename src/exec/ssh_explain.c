@@ -41,15 +41,16 @@ const char *verdict_name(enum verdict v)
 static const struct {
     enum setting_id id;
     const char *keyword;
+    bool by_option; /* -o with the keyword sets it too */
 } twins[] = {
-    {SETTING_USER, "user"},
-    {SETTING_PORT, "port"},
-    {SETTING_IDENTITY, "identityfile"},
-    {SETTING_KNOWN_HOSTS, "userknownhostsfile"},
-    {SETTING_STRICT, "stricthostkeychecking"},
-    {SETTING_CONNECT_TIMEOUT, "connecttimeout"},
-    {SETTING_JUMP, "proxyjump"},
-    {SETTING_JUMP, "proxycommand"},
+    {SETTING_USER, "user", false},
+    {SETTING_PORT, "port", false},
+    {SETTING_IDENTITY, "identityfile", true},
+    {SETTING_KNOWN_HOSTS, "userknownhostsfile", true},
+    {SETTING_STRICT, "stricthostkeychecking", true},
+    {SETTING_CONNECT_TIMEOUT, "connecttimeout", false},
+    {SETTING_JUMP, "proxyjump", false},
+    {SETTING_JUMP, "proxycommand", false},
 };
 
 struct mention {
@@ -128,16 +129,22 @@ static const char *mentioned(const struct explaining *x, const char *keyword)
     return NULL;
 }
 
-static bool is_option(const struct explain_query *q, const char *keyword)
+static size_t count_options(const struct explain_query *q, const char *keyword)
 {
+    size_t n = 0;
+
     for (size_t i = 0; q->ssh_options && i < q->ssh_options->n; i++) {
         CLEANUP_FREE char *k = NULL;
         const char *v;
 
-        if (conf_option(q->ssh_options->v[i], &k, &v) && strcasecmp(k, keyword) == 0)
-            return true;
+        n += conf_option(q->ssh_options->v[i], &k, &v) && strcasecmp(k, keyword) == 0;
     }
-    return false;
+    return n;
+}
+
+static bool is_option(const struct explain_query *q, const char *keyword)
+{
+    return count_options(q, keyword) > 0;
 }
 
 /* The places of muster's own, the strongest first; NULL: none of them has it. */
@@ -180,6 +187,20 @@ static bool loses(const struct explaining *x, enum setting_id id, const char *so
     return false;
 }
 
+/* Given by -o alone: the keyword's row tells it. */
+static bool only_option(const struct explain_query *q, enum setting_id id)
+{
+    for (size_t i = 0; i < ARRAY_LEN(twins); i++) {
+        if (twins[i].id != id || !twins[i].by_option)
+            continue;
+
+        size_t flags = setting_type(id) == SETTING_TYPE_LIST ? setting_list(q->flags, id)->n : 1;
+
+        return count_options(q, twins[i].keyword) >= flags;
+    }
+    return false;
+}
+
 static void own_rows(struct explaining *x)
 {
     for (int id = 0; id < SETTING_COUNT; id++) {
@@ -187,7 +208,8 @@ static void own_rows(struct explaining *x)
         const struct settings *place = own_place(x->q, (enum setting_id) id, &source);
 
         /* No limit at all is no setting, though every node has it. */
-        if (!place || (id == SETTING_COMMAND_TIMEOUT && place->command_timeout_ms == 0))
+        if (!place || (id == SETTING_COMMAND_TIMEOUT && place->command_timeout_ms == 0) ||
+            (place == x->q->flags && only_option(x->q, (enum setting_id) id)))
             continue;
 
         CLEANUP_FREE char *value = setting_get(place, (enum setting_id) id);

@@ -28,6 +28,7 @@
 #include <signal.h>
 #include <string.h>
 
+#define EXIT_CHDIR "76" /* no usual code of a command, and none of a copy's (70 to 75) */
 #define INPUT_LINE 1000 /* a terminal takes no longer lines than 4095 bytes */
 
 static void quote(struct strbuf *out, const char *s)
@@ -128,7 +129,7 @@ static void add_chdir(struct strbuf *out, const char *dir)
                      "r=\"it cannot be entered\"; [ -d \"$d\" ] || r=\"it is no folder\"; "
                      "[ -e \"$d\" ] || r=\"there is no such folder\"; "
                      "printf \"muster: %s: %s; the command was not run\\n\" \"$d\" \"$r\" >&2; "
-                     "exit 1; }; unset d; ");
+                     "exit " EXIT_CHDIR "; }; unset d; ");
 }
 
 static char *body(const struct wrap *w)

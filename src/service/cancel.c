@@ -30,6 +30,11 @@ static int batch_id(const struct service *s, int64_t number, char *id, struct er
     return rc;
 }
 
+static const char *is_are(size_t n)
+{
+    return n == 1 ? "is" : "are";
+}
+
 static void describe(const struct cancel_result *res, struct cancel_answer *out)
 {
     if (res->ended)
@@ -37,12 +42,12 @@ static void describe(const struct cancel_result *res, struct cancel_answer *out)
                  "batch #%lld has ended already: nothing was changed", (long long) out->number);
     else if (res->owner_dead)
         snprintf(out->message, sizeof out->message,
-                 "batch #%lld: its process is gone; %zu queued and %zu running were settled",
+                 "batch #%lld: its process is gone; %zu queued and %zu running are settled now",
                  (long long) out->number, res->queued, res->running);
     else
         snprintf(out->message, sizeof out->message,
-                 "batch #%lld: %zu queued cancelled, %zu running are being stopped",
-                 (long long) out->number, res->queued, res->running);
+                 "batch #%lld: %zu queued cancelled, %zu running %s being stopped",
+                 (long long) out->number, res->queued, res->running, is_are(res->running));
 }
 
 /* The store cannot take it, but what this process runs can be stopped all the same: what became of it
@@ -58,8 +63,8 @@ static int cancel_unwritten(struct service *s, int64_t number, struct cancel_ans
     out->number = number;
     out->cancelled = running;
     snprintf(out->message, sizeof out->message,
-             "batch #%lld: %zu running are being stopped; the database cannot be written, so "
-             "that is on record only once it can", (long long) number, running);
+             "batch #%lld: %zu running %s being stopped; the database cannot be written, so "
+             "that is on record only once it can", (long long) number, running, is_are(running));
     return 0;
 }
 

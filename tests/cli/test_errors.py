@@ -218,7 +218,7 @@ class Usage(Case):
                 ('--max-output', '10q', ['10q', '10M']), ('--max-output', '0', ['1 B']),
                 ('--max-queue', '0', ['1 to']), ('--expect', '0', ['1 to 10000']),
                 ('--format', 'xml', ['human|json|jsonl|csv']), ('-o', 'Foo', ['-o Foo', 'KEY=VALUE']),
-                ('-o', 'StrictHostKeyChecking=maybe', ['accept-new']), ('--label', '', ['empty']),
+                ('-o', 'StrictHostKeyChecking=maybe', ['-o StrictHostKeyChecking=maybe: yes']), ('--label', '', ['empty']),
                 ('--identity', '', ['empty'])):
             self.bad('run', flag, value, *run, words=words)
         self.bad('status', '--sort', 'x', words=['name|status|duration'])
@@ -232,6 +232,13 @@ class Usage(Case):
         self.bad('rerun', words=['--failed', '--skipped', '--reason', '--all'])
         self.bad('rerun', '--failed', '--all', words=['one of'])
         self.assertEqual(self.rows(), (0, 0))
+
+    def test_a_word_that_was_meant_for_sudo(self):
+        self.bad('run', '-w', 'n001', '--sudo', 'deploy', '--', 'id',
+                 words=['--sudo takes its user as --sudo=deploy; put -- before the command'])
+        self.assertEqual(self.rows(), (0, 0))
+        for words in (['--sudo', '--', 'id', '--', 'x'], ['--sudo', 'id', '-un'], ['--sudo=a', 'id', '--']):
+            self.ok('run', '-w', 'n001', '--dry-run', *words)
 
     def test_two_formats(self):
         r = self.muster('run', '--json', '--format', 'csv', '-w', 'n001', '--', 'true')

@@ -71,6 +71,24 @@ class Settings(lib.Case):
         self.assertEqual(self.row(d, 'User')['verdict'], 'overridden')
         self.assertEqual(self.row(d, 'ConnectTimeout')['source'], 'flag')
 
+    def test_an_option_is_told_once(self):
+        d = self.explain('-o', 'UserKnownHostsFile=/kh', '-o', 'StrictHostKeyChecking=no', '-o',
+                         'IdentityFile=/key', 'web1').json
+        keywords = [r['keyword'] for r in d['settings']]
+        for own, keyword in (('known_hosts', 'UserKnownHostsFile'), ('identity', 'IdentityFile'),
+                             ('strict_host_key', 'StrictHostKeyChecking')):
+            self.assertNotIn(own, keywords)
+            row = self.row(d, keyword)
+            self.assertEqual((row['source'], row['verdict']), ('flag', 'honoured'))
+        d = self.explain('--identity', '/mine', '-o', 'IdentityFile=/key', 'web1').json
+        self.assertEqual(self.row(d, 'identity')['verdict'], 'overridden')
+
+    def test_one_host(self):
+        for name in ('web[1-2]', 'web1,web2', '@web', 'web*'):
+            self.refused(self.muster('explain', name), 2, name + ': explain takes one host')
+        d = self.explain('ann@[::1]:23').json
+        self.assertEqual((d['host'], d['user'], d['port']), ('::1', 'ann', 23))
+
     def test_openssh_and_refused(self):
         done = self.explain('agent1')
         d = done.json

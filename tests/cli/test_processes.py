@@ -34,7 +34,9 @@ class Signals(Case):
         p = self.start('run', '-w', 'n001', '--', 'exec sleep 60')
         self.wait_running()
         p.send_signal(signal.SIGTERM)
-        self.assertEqual(self.end(p).rc, 130)
+        r = self.end(p)
+        self.assertEqual(r.rc, 130, str(r))
+        self.assertIn('0 queued cancelled, 1 running is being stopped', r.err)
         self.assertEqual(self.status()['batch']['status'], 'cancelled')
         self.assertEqual(self.processes(), [])
 

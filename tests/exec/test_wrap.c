@@ -220,7 +220,7 @@ static void folders(void **state)
         struct ran r = run_wrap("/bin/sh",
                                 &(struct wrap){.token = TOKEN, .line = "echo ran", .chdir = bad[i][0]},
                                 "", false);
-        assert_int_equal(r.status, 1);
+        assert_int_equal(r.status, 76);
         assert_non_null(strstr(after_token(&r), bad[i][1]));
         assert_non_null(strstr(r.out, "the command was not run\n"));
         assert_null(strstr(r.out, "ran\n"));
