@@ -69,7 +69,7 @@ static void show_line(struct follow *f)
     const struct batch_stats *st = &f->batch.stats;
     int64_t now = mono_ms(clock_system());
     if (!f->printer.err_tty || f->cli->set[OPT_QUIET] || f->questions.asked ||
-        now - f->shown_ms < LINE_EVERY_MS)
+        f->canary.asked || now - f->shown_ms < LINE_EVERY_MS)
         return;
     f->shown_ms = now;
     struct winsize w;
@@ -88,6 +88,7 @@ static void show_line(struct follow *f)
     if (f->batch.type == ACTION_TYPE_TASK &&
         reader_bytes(f->reader, f->number, &sent, &total, NULL) == 0 && sent)
         strbuf_addf(&b, "  %s", bytes_progress(sent, total, bytes));
+    canary_line(&f->canary, f->batch.paused, &b);
     text_fit(&fit, b.s, cols - 1, false);
     fprintf(stderr, "\r\033[K%s", fit.s);
     f->line_shown = true;
@@ -185,7 +186,11 @@ static void check_question(struct follow *f)
         return;
     if (f->interrupts)
         service_set_can_ask(f->service, false);
-    questions_check(&f->questions);
+    /* One at a time: the other waits. */
+    if (!f->canary.asked)
+        questions_check(&f->questions);
+    if (!f->questions.asked)
+        canary_check(&f->canary, f->reader);
 }
 
 /* --- signals --- */
@@ -226,6 +231,7 @@ static void lose_terminal(struct follow *f)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     questions_end(&f->questions, NULL);
+    canary_end(&f->canary);
     service_set_can_ask(f->service, false);
     if (null < 0)
         return;
@@ -249,6 +255,7 @@ static int read_signals(struct follow *f, struct err *e)
             continue;
         }
         questions_end(&f->questions, NULL);
+        canary_end(&f->canary);
         f->interrupts++;
         int rc = interrupt(f, e);
         if (rc != 0)
@@ -312,11 +319,14 @@ static int wait_for_more(struct follow *f, int64_t *gap, struct err *e)
                            {.fd = -1},
                            {.fd = -1}};
     questions_fds(&f->questions, &fds[2]);
+    canary_fds(&f->canary, &fds[2]);
     poll(fds, ARRAY_LEN(fds), (int) *gap);
     if (fds[1].revents)
         service_wake_drain(f->service);
-    if (fds[2].revents || fds[3].revents)
+    if (fds[2].revents || fds[3].revents) {
         questions_read(&f->questions);
+        canary_read(&f->canary);
+    }
     return fds[0].revents ? read_signals(f, e) : 0;
 }
 
@@ -408,6 +418,11 @@ int follow_run(struct follow *f, struct err *e)
     signal_set(&set);
     follow_block_signals();
     f->questions = (struct questions){.service = f->service, .clear = clear_line, .ctx = f};
+    f->canary = (struct canary){.service = f->service,
+                                .number = f->number,
+                                .quiet = f->cli->set[OPT_QUIET],
+                                .clear = clear_line,
+                                .ctx = f};
     f->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     f->reader = reader_open(service_db_path(f->service), e);
     if (!f->reader) {
@@ -419,6 +434,9 @@ int follow_run(struct follow *f, struct err *e)
         f->live = live_new();
     int rc = loop(f, e);
     questions_end(&f->questions, NULL);
+    if (f->own && !f->left)
+        canary_check(&f->canary, f->reader); /* a stop may have been the last thing */
+    canary_end(&f->canary);
     hide_line(f);
     if (rc == 0)
         rc = finish(f, e);

@@ -4,6 +4,7 @@
 #ifndef MUSTER_SRC_CLI_FOLLOW_H
 #define MUSTER_SRC_CLI_FOLLOW_H
 
+#include "canary.h"
 #include "cli.h"
 #include "print.h"
 #include "questions.h"
@@ -34,6 +35,7 @@ struct follow {
     int64_t stuck_ms; /* when something still ran */
     bool left;       /* Ctrl-C twice: only _exit() follows */
     struct questions questions;
+    struct canary canary;
     bool line_shown; /* the live line stands on the terminal */
     int64_t shown_ms;
 };

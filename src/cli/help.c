@@ -61,7 +61,7 @@ static const struct {
     {OPT_TARGETS, "Targets"},          {OPT_FANOUT, "Queue"},
     {OPT_LOGIN, "SSH"},                {OPT_ASK_PASSWORD, "Passwords and other users"},
     {OPT_ENV, "What the command gets"}, {OPT_CONNECT_TIMEOUT, "Limits"},
-    {OPT_LABEL, "The run"},            {OPT_FOLD, "Results"},
+    {OPT_CANARY, "In stages"},         {OPT_LABEL, "The run"},            {OPT_FOLD, "Results"},
     {OPT_VERBOSE, "General"},
 };
 #define HEADINGS_FROM 20 /* options; fewer need none */

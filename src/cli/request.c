@@ -74,9 +74,34 @@ static const struct strv *add_env(struct cli *c, const struct strv *had)
     return given;
 }
 
+static void stage_options(const struct cli *c, struct stage_request *q)
+{
+    if (c->set[OPT_CANARY])
+        q->canary = (unsigned) c->number[OPT_CANARY];
+    /* A rerun without a canary has no use for what the first one said of it. */
+    if (c->set[OPT_CANARY] && !q->canary)
+        q->canary_ok = -1;
+    if (c->set[OPT_CANARY_OK])
+        q->canary_ok = (int) c->number[OPT_CANARY_OK];
+    if (c->set[OPT_WAVES])
+        q->waves = c->text[OPT_WAVES];
+    if (c->set[OPT_PAUSE])
+        q->pause_ms = c->number[OPT_PAUSE];
+    if (c->set[OPT_PROBE])
+        q->probe = c->text[OPT_PROBE];
+    if (c->set[OPT_MAX_FAIL])
+        q->max_fail = c->text[OPT_MAX_FAIL];
+    if (c->set[OPT_SERIAL_BY])
+        q->serial_by = c->text[OPT_SERIAL_BY];
+    /* -y asks no question, and says yes to a canary that has nothing wrong with it. */
+    if (c->set[OPT_YES] && q->canary && q->canary_ok < 0)
+        q->canary_ok = 100;
+}
+
 int request_extras(struct cli *c, struct batch_request *r, struct err *e)
 {
     int rc = become_options(c, r, e);
+    stage_options(c, &r->stages);
     if (rc == 0 && c->set[OPT_TRANSPORT])
         rc = setting_set(&r->over, SETTING_TRANSPORT, c->text[OPT_TRANSPORT], e);
     if (rc == 0 && c->set[OPT_JUMP])

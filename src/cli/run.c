@@ -72,9 +72,24 @@ static int ask_confirm(const struct cli *c, struct err *e)
     return err_set(e, ERR_FORBIDDEN, "not confirmed: nothing was run");
 }
 
+static int check_asks(const struct cli *c, const struct batch_review *v, struct err *e)
+{
+    if (!v->asks)
+        return 0;
+    if (c->set[OPT_DETACH])
+        return err_set(e, ERR_VALIDATION, "--canary with --detach: nobody is there to ask; say what is "
+                       "good enough by --canary-ok PERCENT");
+    if (!questions_possible())
+        return err_set(e, ERR_VALIDATION, "--canary asks a question, and there is no terminal to ask on: "
+                       "say what is good enough by --canary-ok PERCENT (-y: all of them)");
+    return 0;
+}
+
 static int confirm(const struct cli *c, const struct batch_review *v, struct err *e)
 {
     int rc = expect(c, v, e);
+    if (rc == 0)
+        rc = check_asks(c, v, e);
     if (rc == 0 && v->protected_groups.n)
         rc = ask_protected(c, v, e);
     if (rc == 0 && v->confirm)
@@ -119,6 +134,7 @@ static int dry_run(const struct cli *c, const struct batch_request *r,
         json_put(o, "targetGroups", json_list(&v->groups));
         json_put(o, "protectedGroups", json_list(&v->protected_groups));
         json_put_int(o, "fanout", v->fanout);
+        json_put_str(o, "stages", v->stages);
         json_put(o, "warnings", json_list(&v->warnings));
         puts(json_text(o, NULL));
         json_free(o);
@@ -128,6 +144,9 @@ static int dry_run(const struct cli *c, const struct batch_request *r,
     CLEANUP_FREE char *action = text_clean(r->action);
     printf("would run on %zu node%s: %s\nfanout %u\ncommand: %s\n", v->nodes.n,
            v->nodes.n == 1 ? "" : "s", nodes, v->fanout, action);
+    CLEANUP_FREE char *stages = text_clean(v->stages);
+    if (*stages)
+        printf("stages: %s\n", stages);
     CLEANUP_FREE char *become = become_text(c, r);
     if (become)
         printf("become: %s\n", become);

@@ -66,6 +66,9 @@ static void print_head(const struct batch *b)
         if (b->stats.by_reason[r])
             printf("%s%s %u", n++ ? "  " : "failed:  ", reason_name(r), b->stats.by_reason[r]);
     printf("%s", b->stats.failed ? "\n" : "");
+    if (b->paused)
+        printf("paused, %u waiting (muster resume %lld)\n", b->stats.queued,
+               (long long) b->number);
     if (b->owner == OWNER_DEAD)
         printf("the process that ran it has died: what it still ran is lost\n");
     if (b->owner == OWNER_ALIVE || b->owner == OWNER_OTHER_HOST)
@@ -277,6 +280,35 @@ int verb_cancel(struct cli *c, struct err *e)
     struct session s = {0};
     int rc = session_open(c, &s, e);
     return session_close(&s, rc == 0 ? cancel(c, &s, e) : rc);
+}
+
+/* --- pause and resume --- */
+
+static int set_paused(struct cli *c, bool on, struct err *e)
+{
+    struct session s = {0};
+    struct pause_answer a;
+    int rc = session_open(c, &s, e);
+    if (rc == 0)
+        rc = batch_pause(s.service, s.number, on, &a, e);
+    if (rc == 0 && c->set[OPT_JSON]) {
+        struct json *j = pause_answer_json(&a);
+        puts(json_text(j, NULL));
+        json_free(j);
+    } else if (rc == 0 && !c->set[OPT_QUIET]) {
+        puts(a.message);
+    }
+    return session_close(&s, rc);
+}
+
+int verb_pause(struct cli *c, struct err *e)
+{
+    return set_paused(c, true, e);
+}
+
+int verb_resume(struct cli *c, struct err *e)
+{
+    return set_paused(c, false, e);
 }
 
 /* --- export --- */
