@@ -102,8 +102,10 @@ static void scrub(struct become *b, int stream)
 
     if (!b->used || !len || !at)
         return;
-    while ((at = memmem(at, b->nsaid[stream] - (size_t) (at - b->said[stream]), secret, len)))
+    while ((at = memmem(at, b->nsaid[stream] - (size_t) (at - b->said[stream]), secret, len))) {
         memset(at, '*', len);
+        at += len; /* a password may be asterisks itself */
+    }
 }
 
 const char *become_said(struct become *b, int stream, size_t *n)

@@ -5,6 +5,8 @@
  * may hold the pipes open for ever, so after DRAIN_MS only what was there at its end still counts. */
 #include "child.h"
 
+#include "reap.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/io.h"
@@ -526,7 +528,7 @@ void child_close(struct child *c, int sig)
 {
     if (c->pid && !c->exited) {
         kill(-c->pid, sig);
-        waitid(P_PID, (id_t) c->pid, &c->how, WEXITED | WNOHANG);
+        reap_child(c->pid, false);
     }
     close_all(c);
     c->pid = 0;

@@ -4,6 +4,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
+#include "muster/base/secret.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 
@@ -25,6 +26,7 @@ void input_init(struct input *in)
 void input_clear(struct input *in)
 {
     free(in->rest);
+    secret_unref(in->secret);
     if (in->ours)
         close(in->fd);
     input_init(in);
@@ -34,6 +36,11 @@ void input_set_rest(struct input *in, char *rest)
 {
     in->rest = rest;
     in->rest_len = rest ? strlen(rest) : 0;
+}
+
+void input_set_secret(struct input *in, struct secret *s)
+{
+    in->secret = secret_ref(s);
 }
 
 static char *fill_in(const char *template, const char *node, const char *host, const char *user)
@@ -118,6 +125,17 @@ static size_t read_rest(struct input *in, char *buf, size_t n)
     return part;
 }
 
+static size_t read_secret(struct input *in, char *buf, size_t n)
+{
+    size_t len = secret_len(in->secret), got = 0;
+
+    for (; got < n && in->secret_at <= len; in->secret_at++)
+        buf[got++] = in->secret_at < len ? secret_text(in->secret)[in->secret_at] : '\n';
+    if (in->secret_at > len)
+        secret_unref(X_STEAL(in->secret));
+    return got;
+}
+
 static int read_file(struct input *in, char *buf, size_t n, size_t *got)
 {
     ssize_t r;
@@ -141,6 +159,8 @@ int input_read(struct input *in, char *buf, size_t n, size_t *got, bool *end)
         return 0;
     if (in->rest)
         *got = read_rest(in, buf, n);
+    if (in->secret && *got < n)
+        *got += read_secret(in, buf + *got, n - *got);
     if (*got == n)
         return 0;
     if (in->fd < 0)

@@ -9,10 +9,13 @@
 #include <stdint.h>
 
 struct err;
+struct secret;
 
 struct input {
     char *rest; /* read first, or NULL */
     size_t rest_at, rest_len;
+    struct secret *secret; /* then a line with this, or NULL */
+    size_t secret_at;
     int fd;     /* -1: none */
     bool ours;  /* fd is to be closed */
     uint64_t at, size;
@@ -31,6 +34,7 @@ void input_set_rest(struct input *in, char *rest); /* takes over; NULL allowed *
  * unreadable, neither a regular file nor /dev/null. */
 int input_open(struct input *in, const char *template, const char *node, const char *host,
                const char *user, struct err *e);
+void input_set_secret(struct input *in, struct secret *s); /* takes a reference; NULL allowed */
 void input_share(struct input *in, int fd); /* borrowed; read from its start */
 /* At most n bytes. *end: nothing follows. -errno when the file cannot be read. */
 int input_read(struct input *in, char *buf, size_t n, size_t *got, bool *end);

@@ -6,6 +6,7 @@
 
 #include "child.h"
 #include "ssh_dest.h"
+#include "ssh_prepare.h"
 #include "ssh_shared.h"
 
 #include "muster/base/alloc.h"
@@ -57,6 +58,8 @@ void openssh_prep_free(void *arg)
     free(p->user);
     free(p->jump);
     free(p->place);
+    free(p->master);
+    openssh_hops_clear(p);
     strv_clear(&p->known_hosts);
     strv_clear(&p->identity);
     free(p);
@@ -73,29 +76,12 @@ fail(struct openssh_prep *p, enum reason reason, const char *fmt, ...)
     p->failed = reason;
 }
 
-/* A host or user of the settings, with %n filled in. */
-static char *fill_node(const char *text, const char *node)
-{
-    struct strbuf b;
-
-    strbuf_init(&b, 1024);
-    for (const char *c = text; *c; c++) {
-        if (c[0] == '%' && (c[1] == 'n' || c[1] == '%')) {
-            strbuf_adds(&b, c[1] == 'n' ? node : "%");
-            c++;
-        } else {
-            strbuf_addch(&b, *c);
-        }
-    }
-    return strbuf_steal(&b);
-}
-
 /* The node's `host`, or its name. A user or port in it counts as that setting of the same place. */
 static bool find_host(struct openssh_prep *p)
 {
     struct settings *place = !p->over.host && p->base.host ? &p->base : &p->over;
     const char *host = p->over.host ? p->over.host : p->base.host;
-    CLEANUP_FREE char *text = host ? fill_node(host, p->node) : x_strdup(p->node);
+    CLEANUP_FREE char *text = host ? dest_fill(host, p->node) : x_strdup(p->node);
     struct dest d;
 
     if (!dest_parse(text, &d) || *d.host == '-') {
@@ -136,10 +122,23 @@ static void find_strict(struct openssh_prep *p, const struct conf_named *named)
                          : p->conf->strict == STRICT_ACCEPT_NEW;
 }
 
+/* The user's own connection, when it stands: with the jump hosts as a ProxyCommand, ssh itself would
+ * look for it by another name, where they are part of that. */
+static void find_master(struct openssh_prep *p, const struct strv *paths)
+{
+    const char *alias = p->conf->host_key_alias;
+    const struct conf_tokens tokens = {p->hostname, p->host, alias ? alias : p->host, p->user,
+                                       p->port, NULL};
+
+    p->master = control_live(paths, &tokens, p->conf->proxy_jump);
+}
+
 /* Who wins: the node and the flags, ssh_config where it names it, the inventory's defaults. What is
  * left unset is ssh's to find. */
-static void find_settings(struct openssh_prep *p, const struct conf_named *named)
+static void find_settings(struct openssh_prep *p, const struct conf_named *named,
+                          struct help *help)
 {
+    struct err e CLEANUP_ERR = ERR_INIT;
     const struct settings *o = &p->over, *b = &p->base;
     const char *user = o->user && !has_option(p, "user") ? o->user
                        : b->user && !named->user         ? b->user
@@ -170,6 +169,10 @@ static void find_settings(struct openssh_prep *p, const struct conf_named *named
 
     p->proxied = by || (!jump && p->conf->proxy_command);
     p->place = by ? x_strndup(by, strcspn(by, ",")) : x_asprintf("%s:%d", p->hostname, p->port);
+    if (by && openssh_find_hops(p, by, help, &e) != 0)
+        fail(p, REASON_UNSUPPORTED, "%s", e.msg);
+    else if (by)
+        find_master(p, &named->control);
 }
 
 void openssh_prepare(void *arg, struct help *help)
@@ -204,7 +207,7 @@ void openssh_prepare(void *arg, struct help *help)
              p->conf->instead ? "; where the host does without, use -o " : "",
              p->conf->instead ? p->conf->instead : "");
     else
-        find_settings(p, &named);
+        find_settings(p, &named, help);
     conf_named_clear(&named);
 }
 
@@ -218,12 +221,11 @@ static void __attribute__((format(printf, 2, 3))) option(struct strv *out, const
     va_end(ap);
 }
 
-/* What muster decides, whatever anybody else says: these stand first. */
-static void own_options(const struct openssh_prep *p, const struct openssh_call *call,
-                        struct strv *out)
+void openssh_own_options(bool accept_new, int alive, const struct openssh_call *call,
+                         struct strv *out)
 {
     option(out, "LogLevel=INFO");
-    option(out, "StrictHostKeyChecking=%s", p->accept_new ? "accept-new" : "yes");
+    option(out, "StrictHostKeyChecking=%s", accept_new ? "accept-new" : "yes");
     option(out, "ConnectTimeout=%lld", (long long) ((call->connect_ms + 999) / 1000));
     option(out, "ConnectionAttempts=1");
     option(out, "NumberOfPasswordPrompts=1");
@@ -233,7 +235,7 @@ static void own_options(const struct openssh_prep *p, const struct openssh_call 
         option(out, "KbdInteractiveAuthentication=no");
     }
     /* BatchMode would turn it on where the configuration does not. */
-    option(out, "ServerAliveInterval=%d", p->conf->alive_interval);
+    option(out, "ServerAliveInterval=%d", alive);
     option(out, "ClearAllForwardings=yes");
     option(out, "PermitLocalCommand=no");
     option(out, "EscapeChar=none");
@@ -248,7 +250,7 @@ static void own_options(const struct openssh_prep *p, const struct openssh_call 
     }
 }
 
-static void known_hosts(const struct strv *files, struct strv *out)
+void openssh_known_hosts(const struct strv *files, struct strv *out)
 {
     struct strbuf b;
 
@@ -266,16 +268,35 @@ static void known_hosts(const struct strv *files, struct strv *out)
     strbuf_free(&b);
 }
 
+/* Before anything of the user's, of which the first would count. */
+static void way_options(const struct openssh_prep *p, const struct openssh_call *call,
+                        struct strv *out)
+{
+    CLEANUP_FREE char *through = openssh_through(p, call);
+
+    if (through)
+        option(out, "ProxyCommand=%s", through);
+    if (p->master && !call->control && !call->fresh) {
+        struct strbuf b;
+
+        strbuf_init(&b, 0);
+        for (const char *c = p->master; *c; c++)
+            strbuf_addf(&b, *c == '%' ? "%%%%" : "%c", *c);
+        option(out, "ControlPath=%s", b.s);
+        strbuf_free(&b);
+    }
+}
+
 static void node_options(const struct openssh_prep *p, struct strv *out)
 {
     for (size_t i = 0; i < p->options.n; i++)
         option(out, "%s", p->options.v[i]);
     option(out, "User=%s", p->user);
     option(out, "Port=%d", p->port);
-    if (p->jump)
-        option(out, "ProxyJump=%s", p->jump);
+    if (p->jump && !p->n_hops)
+        option(out, "ProxyJump=none");
     if (p->known_hosts.n)
-        known_hosts(&p->known_hosts, out);
+        openssh_known_hosts(&p->known_hosts, out);
     for (size_t i = 0; i < p->identity.n; i++) {
         strv_push(out, "-i");
         strv_push(out, p->identity.v[i]);
@@ -295,7 +316,8 @@ void openssh_words(const struct openssh_prep *p, const struct openssh_call *call
         strv_push(out, call->log);
     }
     strv_push(out, call->pty ? "-tt" : "-T");
-    own_options(p, call, out);
+    openssh_own_options(p->accept_new, p->conf->alive_interval, call, out);
+    way_options(p, call, out);
     node_options(p, out);
     strv_push(out, "--"); /* else ssh looks for options behind the host as well */
     strv_push(out, p->host);

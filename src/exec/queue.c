@@ -50,6 +50,7 @@ static void batch_free(struct run_batch *b)
     copy_files_unref(b->copy);
     secret_unref(b->password);
     secret_unref(b->become_password);
+    secret_unref(b->input_secret);
     free(b);
 }
 
@@ -93,6 +94,7 @@ static void copy_run(struct run_batch *batch, const struct engine_batch *b)
     batch->copy = copy_files_ref(b->copy);
     batch->password = secret_ref(b->password);
     batch->become_password = secret_ref(b->become_password);
+    batch->input_secret = secret_ref(b->input_secret);
     batch->trace = b->trace;
     batch->trace_ctx = b->trace_ctx;
 }

@@ -38,7 +38,7 @@ struct run_batch {
     char *stdin_path;         /* or NULL */
     int stdin_fd;             /* ours; -1: none */
     struct copy_files *copy;  /* a reference, or NULL */
-    struct secret *password, *become_password; /* references, or NULL */
+    struct secret *password, *become_password, *input_secret; /* references, or NULL */
     void (*trace)(void *ctx, const char *node, int64_t ms, const char *text);
     void *trace_ctx;
 

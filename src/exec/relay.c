@@ -72,7 +72,7 @@ static bool flush_early(struct relay *r)
 static void look_for_token(struct relay *r)
 {
     const char *token = session_first_token(r->s);
-    const char *at = memmem(r->early.s, r->early.len, token, strlen(token));
+    const char *at = r->own_stderr ? NULL : memmem(r->early.s, r->early.len, token, strlen(token));
 
     if (at && memchr(at, '\n', (size_t) (r->early.s + r->early.len - at))) {
         r->told = true;
@@ -129,11 +129,8 @@ static void stop_answer(struct relay *r)
         r->due = now(r) + GONE_WAIT_MS; /* it ends by itself, and its last output counts */
         return;
     }
-    /* That it ended by itself says more than "unknown". */
-    if (what != REMOTE_UNKNOWN || !r->child.exited || child_status(&r->child) == 255)
-        session_stopped(r->s, what);
-    else
-        child_end_session(&r->child);
+    /* That the child has ended tells nothing of what its command has started. */
+    session_stopped(r->s, what);
 }
 
 enum relay_state relay_step(struct relay *r)

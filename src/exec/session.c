@@ -237,9 +237,11 @@ static void settle_end(struct session *s)
     if (s->end == END_FALLBACK) {
         fall_back(s);
     } else if (s->stop) {
-        /* Whatever ended it, it was told to end; only a lost connection leaves doubt. */
+        /* Whatever ended it, it was told to end; a lost connection leaves doubt, and so does the
+         * end of the first process alone when nobody could look for the others. */
+        bool doubt = s->end == END_FAILED || s->stop_answer == REMOTE_UNKNOWN;
         finish(s, s->stop_reason, X_STEAL(s->stop_error),
-               s->end != END_FAILED ? REMOTE_STOPPED : s->started ? REMOTE_UNKNOWN : REMOTE_NONE);
+               !doubt ? REMOTE_STOPPED : s->started ? REMOTE_UNKNOWN : REMOTE_NONE);
     } else if (s->end == END_EXIT) {
         bool ok = s->exit_code == 0;
         finish(s, ok ? REASON_NONE : REASON_EXIT,

@@ -67,6 +67,7 @@ static bool open_input(struct session *s, const char *host, const char *user)
     }
     if (!batch->stdin_path && batch->stdin_fd >= 0)
         input_share(&s->input, batch->stdin_fd);
+    input_set_secret(&s->input, batch->input_secret);
     return true;
 }
 
@@ -102,7 +103,7 @@ char *session_wrapped_command(struct session *s, const char *host, const char *u
 
 bool session_has_input(const struct session *s)
 {
-    return s->input.rest || s->input.fd >= 0 || (s->become && s->become->password);
+    return s->input.rest || s->input.secret || s->input.fd >= 0 || (s->become && s->become->password);
 }
 
 /* Whether the user's part may go out: what stands before it could read it, and a terminal show it. */
@@ -271,17 +272,20 @@ char *session_stop_command(struct session *s, int sig, bool closer)
                      password_works(s));
 }
 
+struct secret *session_stop_secret(const struct session *s)
+{
+    /* doas reads none from an input, and is not asked to. */
+    return password_works(s) && s->become->method != BECOME_DOAS ? s->become->password : NULL;
+}
+
 size_t session_stop_input(struct session *s, char *buf, size_t n)
 {
-    size_t len;
+    const struct secret *secret = session_stop_secret(s);
+    size_t len = secret ? secret_len(secret) : 0;
 
-    /* doas reads none from an input, and is not asked to. */
-    if (!password_works(s) || s->become->method == BECOME_DOAS)
+    if (!secret || n < len + 1)
         return 0;
-    len = secret_len(s->become->password);
-    if (n < len + 1)
-        return 0;
-    memcpy(buf, secret_text(s->become->password), len);
+    memcpy(buf, secret_text(secret), len);
     buf[len] = '\n';
     return len + 1;
 }

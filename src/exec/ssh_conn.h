@@ -151,6 +151,7 @@ struct conn {
     char *pending;         /* what was given last: the next list tells whether it was taken */
     bool password_refused, rsa_refused;
     bool asked;            /* the user gave more than the password */
+    bool given;            /* a password or an answer went out: whatever comes of it, not once more */
     bool wiping;           /* memory that the library frees may have held a password */
     struct kbdint_work *kbdint; /* ours only while no helper has it */
     size_t key;            /* the candidate that is being offered */
@@ -199,6 +200,8 @@ enum go conn_authenticate(struct conn *c); /* ssh_methods.c: goes on with what i
 enum go conn_methods(struct conn *c);
 enum go conn_auth_failed(struct conn *c, const char *why); /* why: what decided it, or NULL */
 enum go conn_authenticated(struct conn *c, const char *how);
+/* It has ended the connection over what was given last (`pending`, or nothing). */
+enum go conn_hung_up(struct conn *c);
 void conn_tried(struct conn *c, const char *label, const char *result);
 enum go conn_password(struct conn *c);   /* ssh_password.c */
 enum go conn_kbdint(struct conn *c);

@@ -3,6 +3,7 @@
 #include "ssh_dest.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/strbuf.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -10,6 +11,22 @@
 
 #define SCHEME "ssh://"
 #define PORT_MAX 65535
+
+char *dest_fill(const char *host, const char *node)
+{
+    struct strbuf b;
+
+    strbuf_init(&b, 1024);
+    for (const char *c = host; *c; c++) {
+        if (c[0] == '%' && (c[1] == 'n' || c[1] == '%')) {
+            strbuf_adds(&b, c[1] == 'n' ? node : "%");
+            c++;
+        } else {
+            strbuf_addch(&b, *c);
+        }
+    }
+    return strbuf_steal(&b);
+}
 
 void dest_clear(struct dest *d)
 {

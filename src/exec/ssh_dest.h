@@ -15,5 +15,7 @@ struct dest {
  * "ssh://USER@HOST:PORT". false: it is none of these. */
 bool dest_parse(const char *text, struct dest *out);
 void dest_clear(struct dest *d);
+/* A setting `host` with the node's name for %n, and % for %%. Caller frees. */
+char *dest_fill(const char *host, const char *node);
 
 #endif

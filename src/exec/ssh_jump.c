@@ -255,6 +255,8 @@ static char *want_key(const struct jump_want *want)
     add_list(&b, &want->base->identity);
     add_list(&b, &want->base->known_hosts);
     strbuf_adds(&b, want->base->strict_host_key ? want->base->strict_host_key : "");
+    /* A carrier holds the one that it was made with, so no other one can have its address. */
+    strbuf_addf(&b, "\n%p", (void *) want->password);
     return strbuf_steal(&b);
 }
 

@@ -96,7 +96,7 @@ enum go conn_authenticated(struct conn *c, const char *how)
     sign_work_free(X_STEAL(c->signing));
     session_handshake_done(c->session);
     session_trace(c->session, "authenticated as %s by %s", c->prep->user, how);
-    c->wiping = false;
+    c->wiping = c->given = false;
     c->state = CONN_OPEN;
     return GO_ON;
 }
@@ -107,12 +107,16 @@ void conn_tried(struct conn *c, const char *label, const char *result)
     session_trace(c->session, "%s was refused%s", label, result);
 }
 
+static bool is_password(const char *given)
+{
+    return given && (strcmp(given, "password") == 0 || strcmp(given, "keyboard-interactive") == 0);
+}
+
 /* What the server made of the last thing that it was given. */
 static void settle_pending(struct conn *c, const char *list)
 {
     CLEANUP_FREE char *given = X_STEAL(c->pending);
-    bool password = given && (strcmp(given, "password") == 0 ||
-                              strcmp(given, "keyboard-interactive") == 0);
+    bool password = is_password(given);
     /* Refused, it stands in the list as before; taken, it does not, or another one does. */
     bool taken = given && (!kex_lists(list, password ? given : "publickey") ||
                            (c->methods && strcmp(c->methods, list) != 0));
@@ -135,6 +139,17 @@ static void settle_pending(struct conn *c, const char *list)
             c->spent |= 1u << i;
 }
 
+enum go conn_hung_up(struct conn *c)
+{
+    bool password = is_password(c->pending);
+
+    if (c->pending)
+        conn_tried(c, c->pending, "");
+    c->password_refused |= password;
+    free(X_STEAL(c->methods)); /* of before: what it wants now is not known */
+    return conn_auth_failed(c, password ? "password refused" : NULL);
+}
+
 enum go conn_methods(struct conn *c)
 {
     const char *user = c->prep->user;
@@ -152,10 +167,7 @@ enum go conn_methods(struct conn *c)
         return conn_authenticated(c, "nothing (the server asks for nothing)");
     if (libssh2_session_last_errno(c->ssh) == LIBSSH2_ERROR_EAGAIN && !c->rx_ended && !c->io_errno)
         return GO_WAIT;
-    if (c->pending)
-        conn_tried(c, c->pending, "");
-    free(X_STEAL(c->methods)); /* of before: what it wants now is not known */
-    return conn_auth_failed(c, NULL);
+    return conn_hung_up(c);
 }
 
 /* Why ssh itself may have more luck; NULL: it would not. Caller frees. */

@@ -19,12 +19,25 @@
 
 #define LOOK_MS 100
 #define PROMPT_MAX 300
+#define TOO_MANY "too many authentication failures"
 #define EXPIRED_TEXT "the password has expired: log in with ssh and change it"
+
+/* Once a password or an answer has gone out: a server that has had enough of wrong ones says so. */
+static enum go lost(struct conn *c, int rc, const char *method, const char *doing)
+{
+    if (!c->given || !c->farewell || !strcasestr(c->farewell, TOO_MANY))
+        return conn_lost(c, rc, doing);
+    c->pending = x_strdup(method);
+    return conn_hung_up(c);
+}
 
 enum go conn_password(struct conn *c)
 {
     const struct secret *password = session_password(c->session);
     const char *user = c->prep->user;
+
+    c->given = true;
+
     int rc = libssh2_userauth_password_ex(c->ssh, user, (unsigned) strlen(user),
                                           secret_text(password), (unsigned) secret_len(password),
                                           NULL);
@@ -36,7 +49,7 @@ enum go conn_password(struct conn *c)
     if (rc == LIBSSH2_ERROR_PASSWORD_EXPIRED)
         return conn_auth_failed(c, EXPIRED_TEXT);
     if (rc != LIBSSH2_ERROR_AUTHENTICATION_FAILED)
-        return conn_lost(c, rc, "authentication by password");
+        return lost(c, rc, "password", "authentication by password");
     c->pending = x_strdup("password");
     c->state = CONN_METHODS;
     return GO_ON;
@@ -137,6 +150,7 @@ static void respond(const char *name, int name_len, const char *instruction, int
 
         if (!s)
             break;
+        c->given = true;
         responses[i].text = x_strndup(secret_text(s), secret_len(s));
         responses[i].length = (unsigned) secret_len(s);
         secret_unref(s);
@@ -196,7 +210,7 @@ enum go conn_kbdint_done(struct conn *c)
     } else if (rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED) {
         c->pending = x_strdup("keyboard-interactive");
     } else {
-        go = conn_lost(c, rc, "keyboard-interactive authentication");
+        go = lost(c, rc, "keyboard-interactive", "keyboard-interactive authentication");
     }
     kbdint_work_free(w);
     return go;

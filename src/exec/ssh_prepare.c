@@ -129,30 +129,13 @@ void prepare_fallback(struct prepared *p, const char *fmt, ...)
     p->failed = REASON_UNSUPPORTED;
 }
 
-/* A host of the settings, with %n filled in. Caller frees. */
-static char *fill_node(const char *host, const char *node)
-{
-    struct strbuf b;
-
-    strbuf_init(&b, 1024);
-    for (const char *c = host; *c; c++) {
-        if (c[0] == '%' && (c[1] == 'n' || c[1] == '%')) {
-            strbuf_adds(&b, c[1] == 'n' ? node : "%");
-            c++;
-        } else {
-            strbuf_addch(&b, *c);
-        }
-    }
-    return strbuf_steal(&b);
-}
-
 /* The node's `host`, or its name. A user or port in it counts as that setting of the same place. */
 static void find_host(struct prepared *p)
 {
     bool from_base = !p->over.host && p->base.host;
     struct settings *place = from_base ? &p->base : &p->over;
     const char *host = p->over.host ? p->over.host : p->base.host;
-    CLEANUP_FREE char *text = host ? fill_node(host, p->node) : x_strdup(p->node);
+    CLEANUP_FREE char *text = host ? dest_fill(host, p->node) : x_strdup(p->node);
     struct dest d;
 
     if (!dest_parse(text, &d)) {

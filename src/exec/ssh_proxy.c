@@ -3,28 +3,24 @@
  * reaches it, and nothing of it stays behind. */
 #include "ssh_proxy.h"
 
+#include "reap.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
-#include "muster/base/thread.h"
 #include "muster/exec/transport.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define ERRORS_MAX 2048
-#define REAP_STACK (64 * 1024)
-#define REAP_LOOKS 100 /* of 20 ms each: how long it has after SIGTERM */
 
 extern char **environ;
 
@@ -154,27 +150,6 @@ const char *proxy_errors(struct proxy *p)
     return p->text;
 }
 
-static bool reaped(pid_t pid)
-{
-    return waitpid(pid, NULL, WNOHANG) != 0;
-}
-
-static void *reap(void *arg)
-{
-    pid_t pid = (pid_t) (intptr_t) arg;
-    const struct timespec look = {.tv_nsec = 20000000};
-
-    for (int i = 0; i < REAP_LOOKS; i++) {
-        if (reaped(pid))
-            return NULL;
-        nanosleep(&look, NULL);
-    }
-    kill(-pid, SIGKILL);
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    return NULL;
-}
-
 void proxy_close(struct proxy *p)
 {
     if (!p)
@@ -184,9 +159,7 @@ void proxy_close(struct proxy *p)
         close(p->err);
     }
     kill(-p->pid, SIGTERM);
-    if (!reaped(p->pid) &&
-        thread_start_detached("muster-reap", REAP_STACK, reap, (void *) (intptr_t) p->pid) != 0)
-        kill(-p->pid, SIGKILL);
+    reap_child(p->pid, true);
     free(p->text);
     free(p);
 }

@@ -21,7 +21,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #define LOOK_MS 40 /* doubled at each look up to */
@@ -40,9 +39,7 @@ bool conn_stopping(const struct conn *c)
 static void stop_answer(struct conn *c, enum remote_process what)
 {
     c->stop.state = STOPPER_DONE;
-    /* When the command's channel has ended cleanly, that says more than "unknown". */
-    if (what != REMOTE_UNKNOWN || (c->state != CONN_CLOSE && c->state != CONN_OVER))
-        session_stopped(c->session, what);
+    session_stopped(c->session, what);
 }
 
 /* What both engines have of a stop by a second connection. */
@@ -81,25 +78,9 @@ static void side_drop(void *ctx)
     side_stop_unref(ctx);
 }
 
-/* A file in memory with what the line reads, or -1: nothing. */
-static int input_file(struct session *s)
-{
-    char buf[SECRET_MAX + 2];
-    size_t n = session_stop_input(s, buf, sizeof buf);
-    int fd = n ? memfd_create("input", MFD_CLOEXEC) : -1;
-
-    if (fd >= 0 && write(fd, buf, n) != (ssize_t) n) {
-        close(fd);
-        fd = -1;
-    }
-    secret_wipe(buf, sizeof buf);
-    return fd;
-}
-
 static int submit_side(struct conn *c, const char *line, struct side_stop *side, struct err *e)
 {
     struct settings over;
-    int input = input_file(c->session);
     struct engine_batch batch = {
         .number = session_batch(c->session),
         .command = line,
@@ -107,7 +88,7 @@ static int submit_side(struct conn *c, const char *line, struct side_stop *side,
         .ssh_config = session_ssh_config(c->session),
         .ssh_options = session_ssh_options(c->session),
         .raw = true,
-        .stdin_fd = input > 0 ? input : 0,
+        .input_secret = session_stop_secret(c->session),
         .password = session_password(c->session),
     };
     struct engine_job job = {.node = session_node(c->session),
@@ -124,8 +105,6 @@ static int submit_side(struct conn *c, const char *line, struct side_stop *side,
     int rc = side_submit(c->prep->shared, &batch, &job, side_done, side_drop, side, e);
 
     settings_clear(&over);
-    if (input >= 0)
-        close(input);
     return rc;
 }
 
@@ -326,7 +305,7 @@ void conn_stop_step(struct conn *c)
             if (on)
                 c->stop.state = STOPPER_OPEN;
             else if (c->state == CONN_CLOSE)
-                c->stop.state = STOPPER_OFF; /* it has ended without telling who it was */
+                stop_answer(c, REMOTE_UNKNOWN); /* it has ended without telling who it was */
             break;
         case STOPPER_OPEN:
             on = stop_open(c);

@@ -9,11 +9,11 @@
 #include "muster/exec/transport.h"
 
 #include "relay.h"
+#include "ssh_dest.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
-#include "muster/base/strbuf.h"
 #include "muster/core/words.h"
 
 #include <errno.h>
@@ -60,22 +60,12 @@ static void *exec_open(struct session *s)
     return x;
 }
 
-/* The node's `host` with %n filled in, or its name. */
+/* The node's `host`, or its name. */
 static char *find_host(const struct session *s)
 {
     const char *host = session_over(s)->host ? session_over(s)->host : session_base(s)->host;
-    struct strbuf b;
 
-    strbuf_init(&b, 0);
-    for (const char *c = host ? host : "%n"; *c; c++) {
-        if (c[0] == '%' && c[1] == 'n') {
-            strbuf_adds(&b, session_node(s));
-            c++;
-        } else {
-            strbuf_addch(&b, *c);
-        }
-    }
-    return strbuf_steal(&b);
+    return dest_fill(host ? host : "%n", session_node(s));
 }
 
 static void refuse(struct exec *x, const char *why)
@@ -104,8 +94,6 @@ static void start(struct exec *x)
 
     CLEANUP_FREE char *line = session_wrapped_command(x->s, x->host, x->user ? x->user : "");
 
-    if (!line)
-        return;
     if (!line)
         return; /* it has ended by that */
     if (!words_for(x, line, &words, &e)) {

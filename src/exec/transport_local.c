@@ -64,8 +64,6 @@ static void start(struct local *l)
 
     if (!command)
         return; /* it has ended by that */
-    if (!command)
-        return;
     shell_words(l, command, 0, &words);
 
     const struct child_spec spec = {

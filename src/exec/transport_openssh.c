@@ -267,8 +267,8 @@ static void next_question(struct openssh *x)
         q->shared = x->shared;
         q->password = secret_ref(session_password(x->s));
         q->node = x_strdup(session_node(x->s));
-        q->about = x_asprintf("%s@", x->prep->user);
-        q->through_others = x->prep->proxied;
+        openssh_askers(x->prep, &q->askers);
+        q->others = x->prep->proxied && !x->prep->n_hops;
     }
     q->conn = conn;
     x->question = q;
@@ -304,7 +304,8 @@ static void end_not_begun(struct openssh *x)
     if (x->question && x->question->phrase && why.reason == REASON_AUTH)
         openssh_phrase_wrong(x->shared, x->question->phrase);
     session_not_started(x->s);
-    session_end_failed(x->s, why.reason, why.retry, "%s%s", why.text,
+    /* Another attempt would show the password again, and a wrong one locks accounts. */
+    session_end_failed(x->s, why.reason, why.retry && !x->question, "%s%s", why.text,
                        openssh_wants_password(log) && !session_password(x->s)
                            ? "; a password would be taken: give -A" : "");
     free(why.text);
@@ -340,6 +341,14 @@ static void end_begun(struct openssh *x)
         child_end_session(&x->relay.child);
 }
 
+/* It has ended without its first line: who may be left over there is not known. */
+static void end_untold(struct openssh *x)
+{
+    if (x->relay.stopping)
+        session_stopped(x->s, REMOTE_UNKNOWN);
+    child_end_session(&x->relay.child);
+}
+
 static void end(struct openssh *x)
 {
     struct relay *r = &x->relay;
@@ -354,7 +363,7 @@ static void end(struct openssh *x)
     else if (status >= 0 && !relay_release(r))
         return; /* the rest of it when there is room */
     else if (status >= 0)
-        child_end_session(&r->child);
+        end_untold(x);
     else if (may_run(x))
         end_begun(x);
     else

@@ -46,7 +46,8 @@ enum go conn_fail(struct conn *c, enum reason reason, bool retry, const char *fm
 
     if (fallback)
         return conn_fallback(c, reason, "%s", better);
-    session_end_failed(c->session, reason, retry, "%s", better ? better : text);
+    /* Each attempt would show the password again, and a wrong one locks accounts. */
+    session_end_failed(c->session, reason, retry && !c->given, "%s", better ? better : text);
     c->state = CONN_ENDED;
     return GO_WAIT;
 }

@@ -204,6 +204,29 @@ static void hostile(void **state)
     check(talks, ARRAY_LEN(talks));
 }
 
+/* What it says may hold the password, and that may be of what hides it. */
+static void asterisks(void **state)
+{
+    static const char *const passwords[] = {"*", "**", "*a*", "a"};
+
+    for (size_t i = 0; i < ARRAY_LEN(passwords); i++) {
+        struct secret *secret = secret_new(passwords[i], strlen(passwords[i]));
+        struct become *b = become_new(BECOME_SUDO, "root", secret);
+        char buf[8];
+        size_t n;
+
+        become_prompted(b);
+        assert_int_equal(become_answer(b, buf, sizeof buf), strlen(passwords[i]) + 1);
+        become_hear(b, ERR, passwords[i], strlen(passwords[i]));
+        become_hear(b, ERR, "*****", 5);
+        const char *said = become_said(b, ERR, &n);
+        assert_int_equal(n, strlen(passwords[i]) + 5);
+        assert_memory_equal(said, "********", n);
+        become_free(b);
+        secret_unref(secret);
+    }
+}
+
 /* More than is held back goes on as output, in order. */
 static void talkative(void **state)
 {
@@ -299,6 +322,31 @@ static void files(void **state)
     rmdir(dir);
 }
 
+static void a_line_with_a_secret(void **state)
+{
+    struct secret *secret = secret_new("pa ss", 5), *empty = secret_new("", 0);
+    struct input in;
+    size_t len;
+
+    input_init(&in);
+    for (size_t step = 1; step < 20; step++) {
+        input_set_rest(&in, x_strdup("first; "));
+        input_set_secret(&in, secret);
+        CLEANUP_FREE char *all = read_all(&in, step, &len);
+        assert_string_equal(all, "first; pa ss\n");
+        assert_null(in.secret);
+        input_clear(&in);
+        input_set_secret(&in, empty);
+        CLEANUP_FREE char *line = read_all(&in, step, &len);
+        assert_string_equal(line, "\n");
+        input_clear(&in);
+    }
+    input_set_secret(&in, secret); /* not read */
+    input_clear(&in);
+    secret_unref(secret);
+    secret_unref(empty);
+}
+
 static void progress(void **state)
 {
     struct input in;
@@ -330,6 +378,7 @@ int main(void)
         cmocka_unit_test(starts),    cmocka_unit_test(does_not_start),
         cmocka_unit_test(hostile),   cmocka_unit_test(talkative),
         cmocka_unit_test(files),     cmocka_unit_test(progress),
+        cmocka_unit_test(asterisks), cmocka_unit_test(a_line_with_a_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,9 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PATIENCE 60 /* seconds, for a machine under load */
@@ -130,6 +132,21 @@ static void runs(void **state)
     assert_string_equal(rig.results[0].out[0], "on c1\n");
     assert_string_equal(rig.results[0].out[1], "err\n");
     rig_stop(&rig);
+}
+
+static void the_host(void **state)
+{
+    struct settings over;
+    struct rig rig;
+
+    settings_init(&over);
+    over.host = x_strdup("a%n-%%n%x");
+    run_as(&rig, "env X={host} sh -c {command}", "c1", "echo \"$X\"", &over, 0);
+    rig_wait(&rig, 1, PATIENCE);
+    assert_string_equal(rig.results[0].out[0], "ac1-%n%x\n");
+    assert_string_equal(rig.results[0].end->host, "ac1-%n%x");
+    rig_stop(&rig);
+    settings_clear(&over);
 }
 
 /* Every byte that a shell, a template or printf could take for its own, once. */
@@ -251,6 +268,50 @@ static void command_timeout(void **state)
     settings_clear(&over);
 }
 
+/* No zombie: whatever was started has been waited for. */
+static void no_child_is_left(void)
+{
+    const struct mclock *c = clock_system();
+    siginfo_t info;
+
+    for (int64_t until = mono_ms(c) + PATIENCE * 1000;
+         waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0; usleep(5000))
+        if (mono_ms(c) > until)
+            fail_msg("a child is left");
+    assert_int_equal(errno, ECHILD);
+}
+
+/* The command's shell has ended, but nobody could look for what it has left behind. */
+static void stop_fails_and_the_shell_ends(void **state)
+{
+    struct settings over;
+    struct rig rig;
+    char dir[] = "/tmp/muster-exec-XXXXXX";
+
+    assert_non_null(mkdtemp(dir));
+    CLEANUP_FREE char *template =
+        x_asprintf("sh -c 'mkdir %s/began || { touch %s/stop; while test ! -e %s/over; do "
+                   "sleep 0.01; done; exit 1; }; sh -c \"$1\"; touch %s/over' x {command}",
+                   dir, dir, dir, dir);
+    CLEANUP_FREE char *command =
+        x_asprintf("sleep 300 </dev/null >/dev/null 2>&1 & echo $!; "
+                   "while test ! -e %s/stop; do sleep 0.01; done", dir);
+    CLEANUP_FREE char *clean = x_asprintf("rm -r %s", dir);
+
+    settings_init(&over);
+    run_as(&rig, template, "c1", command, &over, 0);
+    rig_wait_output(&rig, "\n", PATIENCE);
+    engine_cancel(rig.engine, 1);
+    rig_wait(&rig, 1, PATIENCE);
+    assert_int_equal(rig.results[0].end->reason, REASON_CANCELLED);
+    assert_int_equal(kill(first_pid(&rig), 0), 0);
+    assert_int_equal(rig.results[0].end->remote, REMOTE_UNKNOWN);
+    kill(first_pid(&rig), SIGKILL);
+    rig_stop(&rig);
+    settings_clear(&over);
+    assert_int_equal(system(clean), 0);
+}
+
 /* The way to the command's place is gone: nothing is known of it. */
 static void stop_fails(void **state)
 {
@@ -273,6 +334,7 @@ static void stop_fails(void **state)
     assert_int_equal(rig.results[0].end->reason, REASON_CANCELLED);
     assert_int_equal(rig.results[0].end->remote, REMOTE_UNKNOWN);
     kill(first_pid(&rig), SIGKILL);
+    no_child_is_left(); /* though its session has gone before it */
     rig_stop(&rig);
     settings_clear(&over);
 }
@@ -298,6 +360,7 @@ int main(void)
         cmocka_unit_test(no_template),     cmocka_unit_test(cancel),
         cmocka_unit_test(cancel_kills),    cmocka_unit_test(command_timeout),
         cmocka_unit_test(stop_fails),      cmocka_unit_test(large_output),
+        cmocka_unit_test(the_host),        cmocka_unit_test(stop_fails_and_the_shell_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,7 @@
  *   -w (cancel once each has written)
  *   -W PASSWORD (as -A) -P ANSWER (to the user's questions: the first to the first and so on, the last
  *   to all that follow; an empty one declines, "-" lets it stand; each is a line in $CLIENT_QUESTIONS)
+ *   -2 PASSWORD (then all once more, as batch 2, with this one instead)
  *   -T (trace lines on standard error)
  *   -c MS (cancel after that) -d (a default under ssh_config: KEY=VALUE) -g GRACE_MS
  *   -I FILE (its standard input) -Y (a terminal) -X TRANSPORT (ssh alone, without it) */
@@ -211,6 +212,7 @@ struct arguments {
     size_t n;
     bool cancel;
     int64_t cancel_ms;
+    const char *second;
 };
 
 static void set(struct settings *s, enum setting_id id, const char *value)
@@ -238,7 +240,7 @@ static void parse(struct arguments *a, int argc, char **argv)
 {
     int opt;
 
-    while ((opt = getopt(argc, argv, "J:n:f:l:p:i:k:s:F:o:t:u:H:r:m:d:g:c:I:YX:wW:P:T")) != -1) {
+    while ((opt = getopt(argc, argv, "J:n:f:l:p:i:k:s:F:o:t:u:H:r:m:d:g:c:I:YX:wW:2:P:T")) != -1) {
         switch (opt) {
         case 'n': a->n = strtoul(optarg, NULL, 10); break;
         case 'f': a->cfg.fanout = (unsigned) atoi(optarg); break;
@@ -266,6 +268,7 @@ static void parse(struct arguments *a, int argc, char **argv)
             break;
         case 'w': a->cancel = true; break;
         case 'W': a->batch.password = secret_new(optarg, strlen(optarg)); break;
+        case '2': a->second = optarg; break;
         case 'P': strv_push(&a->answers.list, optarg); break;
         case 'T': a->batch.trace = trace; break;
         default: usage();
@@ -352,6 +355,13 @@ int main(int argc, char **argv)
     c.cancel_when_written = a.cancel;
     c.results = x_calloc(a.n, sizeof *c.results);
     run(&c, &a);
+    if (a.second) {
+        secret_unref(a.batch.password);
+        a.batch.password = secret_new(a.second, strlen(a.second));
+        a.batch.number = 2;
+        c.ended = 0;
+        run(&c, &a);
+    }
     engine_free(c.engine);
     answers_end(&a.answers);
     secret_unref(a.batch.password);

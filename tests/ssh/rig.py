@@ -329,6 +329,10 @@ class Rig:
         pids = set(descendants(self._sshd.pid)) if sessions else set()
         self._kill_all(pids | {self._sshd.pid})
 
+    def pause_sshd(self, on):
+        """No new connection gets an answer; those that are there go on."""
+        os.kill(self._sshd.pid, signal.SIGSTOP if on else signal.SIGCONT)
+
     def _wait_listening(self):
         deadline = time.monotonic() + 10
         for port in self.ports:

@@ -262,6 +262,36 @@ class StoppingWithOneSession(harness.SshTest):
         self.assertEqual(r.remote, "stopped")
 
 
+class StoppingInDoubt(harness.SshTest):
+    """The connection that would look for what the shell has left behind cannot be made."""
+    rig_options = {"max_sessions": 1}
+
+    def test_the_shell_ends_and_nobody_can_look(self):
+        mark = os.path.join(self.rig.dir, "began")
+        pauser = threading.Thread(target=self.pause_when, args=(mark,))
+        pauser.start()
+        try:
+            r = self.one("-u", "1000", command="sleep 300.1875 </dev/null >/dev/null 2>&1 & "
+                         f"touch {mark}; sleep 2.5")
+        finally:
+            pauser.join()
+            self.rig.pause_sshd(False)
+        self.assertTrue([p for p in rig.descendants(os.getpid()) if self.is_sleep(p)])
+        self.assertEqual((r.reason, r.remote), ("timeout", "unknown"), r)
+
+    @staticmethod
+    def is_sleep(pid):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                return b"300.1875" in f.read()
+        except OSError:
+            return False
+
+    def pause_when(self, mark):
+        rig.wait_until(lambda: os.path.exists(mark), "the command")
+        self.rig.pause_sshd(True)
+
+
 class Banner(harness.SshTest):
     @classmethod
     def setUpClass(cls):

@@ -297,5 +297,53 @@ class OnlyPassword(AuthTest):
             self.assertEqual(f.read().count("Failed password for invalid user nobody-of-that"), 1)
 
 
+class OneTry(AuthTest):
+    """A server that hangs up on the first wrong password. Each one that it is shown counts."""
+    rig_options = {"config": ["PubkeyAuthentication no", "PasswordAuthentication yes",
+                              "MaxAuthTries 1"]}
+
+    def shown(self, user):
+        with open(self.e["RIG_LOG"], encoding="utf-8") as f:
+            return f.read().count(f"Failed password for invalid user {user} ")
+
+    def test_shown_once(self):
+        for transport in ("ssh", "openssh"):
+            with self.subTest(transport):
+                user = f"nobody-by-{transport}"
+                r = self.one("-X", transport, "-W", "not-the-password", "-l", user, "-r", "2")
+                self.check_failed(r, "auth", "Too many" if transport == "openssh" else "refused")
+                self.assertEqual((r.attempts, self.shown(user)), (1, 1))
+
+    def jump(self, *args, user):
+        config = self.scratch(f"Host bastion\n  HostName 127.0.0.1\n  Port {self.e['RIG_PORT']}\n"
+                              f"  User {user}\n  UserKnownHostsFile {self.e['RIG_KNOWN_HOSTS']}\n"
+                              "  GlobalKnownHostsFile none\n", "config")
+        return self.client("-F", config, "-J", "bastion", "-r", "2", *args, plain=True)
+
+    def test_shown_once_to_a_bastion(self):
+        for r in self.jump("-n", "20", "-W", "not-the-password", user="nobody-there"):
+            self.check_failed(r, "auth", "jump host bastion", "refused")
+            self.assertEqual(r.attempts, 1)
+        self.assertEqual(self.shown("nobody-there"), 1)
+
+    def test_another_password_is_another_try(self):
+        """Two batches of one process: the failure of the first is not the answer to the second."""
+        results = self.jump("-n", "3", "-W", "wrong", "-2", "corrected", user="nobody-twice")
+        self.assertEqual(len(results), 6)
+        self.assertEqual(self.shown("nobody-twice"), 2)
+
+
+class TwoTries(AuthTest):
+    """It hangs up when it is asked what else it would take."""
+    rig_options = {"config": ["PubkeyAuthentication no", "PasswordAuthentication yes",
+                              "MaxAuthTries 2"]}
+
+    def test_shown_once(self):
+        r = self.one("-W", "not-the-password", "-l", "nobody-here", "-r", "2")
+        self.check_failed(r, "auth", "password refused")
+        with open(self.e["RIG_LOG"], encoding="utf-8") as f:
+            self.assertEqual(f.read().count("Failed password"), 1)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -62,6 +62,7 @@ struct engine_batch {
      * that each node reads from its start (duplicated here; 0: none). Both unset: nothing. */
     const char *stdin_path;
     int stdin_fd;
+    struct secret *input_secret;    /* instead: a line with this; a reference is taken */
     bool progress;                  /* emit EVENT_PROGRESS for what was fed to it */
     /* What the command copies (exec/copy.h), for servers that run no commands; a reference is taken.
      * NULL: it is no copy. */

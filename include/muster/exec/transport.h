@@ -105,6 +105,7 @@ void session_forget_output(struct session *s);
 char *session_stop_command(struct session *s, int sig, bool closer);
 /* What that line reads: the held password and a newline, or nothing (0). Wipe the buffer. */
 size_t session_stop_input(struct session *s, char *buf, size_t n);
+struct secret *session_stop_secret(const struct session *s); /* that password, borrowed; or NULL */
 
 bool session_wants_pty(const struct session *s); /* asked for, or doas needs it for a password */
 /* stdin is more than an end of file; after session_wrapped_command(). */
@@ -181,7 +182,9 @@ void session_end_failed(struct session *s, enum reason reason, bool retry, const
     __attribute__((format(printf, 4, 5)));
 
 /* The answer to stop(): what became of the process. REMOTE_STOPPED ends the session; REMOTE_RUNNING
- * after SIGTERM makes the session call stop(SIGKILL) after the grace time; REMOTE_UNKNOWN ends it. */
+ * after SIGTERM makes the session call stop(SIGKILL) after the grace time; REMOTE_UNKNOWN ends it. An end
+ * (session_end_exit, session_end_signal) without this, or after it, counts as stopped, but for
+ * REMOTE_UNKNOWN in the same step. */
 void session_stopped(struct session *s, enum remote_process what);
 
 extern const struct transport_ops transport_ssh;
