@@ -7,6 +7,7 @@
 
 #include "helpers.h"
 #include "openssh.h"
+#include "ssh_conf.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/io.h"
@@ -111,9 +112,7 @@ void question_free(void *arg)
         close(q->conn);
     secret_unref(q->password);
     free(q->node);
-    free(q->about);
-    for (size_t i = 0; i < ARRAY_LEN(q->given); i++)
-        free(q->given[i]);
+    strv_clear(&q->askers);
     free(q->phrase);
     free(q);
 }
@@ -149,40 +148,56 @@ static bool read_all(int fd, char *buf, size_t size)
     return n > 0;
 }
 
-/* Each prompt gets it once: one that comes again says that it was wrong. Where jump hosts may ask
- * as well, a different prompt is another's; else the first is the only one. */
-static bool may_have_password(struct question_work *q, const char *prompt)
+static bool wants_password(const char *prompt)
 {
     size_t n = strlen(prompt);
 
     while (n && prompt[n - 1] == ' ')
         n--;
-    if (!q->password || n < 8 || strncasecmp(prompt + n - 8, "assword:", 8) != 0)
-        return false;
-    if (!q->through_others && (q->given[0] || !strstr(prompt, q->about)))
-        return false;
-    for (size_t i = 0; i < ARRAY_LEN(q->given); i++) {
-        if (q->given[i] && strcmp(q->given[i], prompt) == 0)
-            return false;
-        if (!q->given[i]) {
-            q->given[i] = x_strdup(prompt);
+    return n >= 8 && strncasecmp(prompt + n - 8, "assword:", 8) == 0;
+}
+
+/* Each host on the way that the configuration names gets it once: one that asks again says that it
+ * was wrong. Nobody else gets it, whatever a prompt looks like. */
+static bool may_have_password(struct question_work *q, const char *prompt)
+{
+    for (size_t i = 0; i < q->askers.n; i++) {
+        uint64_t bit = (uint64_t) 1 << i / ASKPASS_FORMS % 64;
+
+        if (strncasecmp(prompt, q->askers.v[i], strlen(q->askers.v[i])) == 0 && !(q->given & bit)) {
+            q->given |= bit;
             return true;
         }
     }
     return false;
 }
 
+/* Only ssh itself asks like this, for a key that all nodes may need: not a server. With a password
+ * at hand servers can ask too, and before 8.5 ssh did not put their names before what they wrote. */
+static bool asks_for_key(const struct question_work *q, const char *prompt, struct help *help)
+{
+    return (strncmp(prompt, "Enter passphrase for ", 21) == 0 ||
+            strncmp(prompt, "Enter PIN for ", 14) == 0) &&
+           ((!q->password && !q->others) || conf_names_askers(help));
+}
+
 static struct secret *find_answer(struct question_work *q, const char *kind, const char *prompt,
                                   struct help *help)
 {
-    if (may_have_password(q, prompt))
-        return secret_ref(q->password);
+    /* What ssh we did not start ourselves asks (a ProxyCommand's): trust is not given that way. */
+    if (strstr(prompt, "authenticity of host "))
+        return NULL;
+    if (wants_password(prompt)) {
+        if (!q->password)
+            return NULL;
+        if (may_have_password(q, prompt))
+            return secret_ref(q->password);
+    }
 
     CLEANUP_FREE char *clean = text_clean(prompt);
 
     /* What depends on the key alone is asked once for all nodes. */
-    if (strncmp(prompt, "Enter passphrase for ", 21) == 0 ||
-        strncmp(prompt, "Enter PIN for ", 14) == 0) {
+    if (asks_for_key(q, prompt, help)) {
         free(q->phrase);
         q->phrase = x_strdup(prompt);
         return openssh_phrase(q->shared, prompt, clean, help);
@@ -190,9 +205,8 @@ static struct secret *find_answer(struct question_work *q, const char *kind, con
     return help_ask(help, q->node, clean, strcmp(kind, "confirm") == 0);
 }
 
-void question_answer(void *arg, struct help *help)
+static void answer_one(struct question_work *q, struct help *help)
 {
-    struct question_work *q = arg;
     char buf[ASKPASS_PROMPT_MAX], reply[SECRET_MAX + 2];
     char *nl;
 
@@ -212,6 +226,13 @@ void question_answer(void *arg, struct help *help)
         secret_wipe(reply, sizeof reply);
         secret_unref(answer);
     }
+}
+
+void question_answer(void *arg, struct help *help)
+{
+    struct question_work *q = arg;
+
+    answer_one(q, help);
     close(q->conn);
     q->conn = -1;
 }

@@ -7,15 +7,18 @@
 
 #include "muster/exec/askpass.h"
 
+#include "muster/base/vec.h"
+
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct help;
 struct openssh_shared;
 struct secret;
 
 #define ASKPASS_PROMPT_MAX 1024
-#define ASKPASS_PASSWORDS 4 /* different prompts a child may get the password for */
+#define ASKPASS_FORMS 3 /* what prompts of one host begin with */
 
 /* A listening socket at this path, 0600, that does not block. -1 with errno. */
 int askpass_listen(const char *path);
@@ -25,9 +28,10 @@ struct question_work {
     int conn;
     struct openssh_shared *shared;
     struct secret *password; /* a reference, or NULL */
-    char *node, *about;      /* about: "USER@", which a prompt for its password has */
-    bool through_others;     /* there are jump hosts, which get it too, once each */
-    char *given[ASKPASS_PASSWORDS]; /* prompts that had the password */
+    char *node;
+    struct strv askers; /* openssh_askers() */
+    uint64_t given;     /* a bit for each of those hosts that had the password */
+    bool others;        /* a ProxyCommand of the user's may run an ssh with options of its own */
     char *phrase;            /* the prompt whose remembered answer was given, or NULL */
 };
 void question_free(void *arg); /* struct question_work * */

@@ -6,6 +6,7 @@
 
 #include "list.h"
 #include "ssh_conf.h"
+#include "ssh_dest.h"
 
 #include "muster/base/vec.h"
 #include "muster/core/settings.h"
@@ -15,6 +16,7 @@
 #include <stdint.h>
 
 struct engine_config;
+struct err;
 struct help;
 struct secret;
 struct session;
@@ -54,6 +56,14 @@ void openssh_phrase_wrong(struct openssh_shared *o, const char *prompt);
 
 /* --- what is found out first (openssh_args.c) --- */
 
+struct openssh_hop {
+    struct dest dest; /* as it is written */
+    char *user, *hostname;
+    struct ssh_conf *conf;
+    struct strv known_hosts, identity; /* of the inventory's defaults; empty: ssh's own */
+    bool accept_new;
+};
+
 struct openssh_prep {
     /* what it starts from: copies */
     struct openssh_shared *shared;
@@ -72,6 +82,9 @@ struct openssh_prep {
     int port;
     char *jump;       /* the setting's, or NULL */
     bool proxied;     /* by a jump host or a command */
+    struct openssh_hop *hops; /* jump hosts, the first to be connected to first */
+    size_t n_hops;
+    char *master;     /* the live one of the user's, when there are jump hosts; or NULL */
     char *place;      /* whose handshakes are counted: the first hop's, or the host's own */
     int64_t connect_ms; /* of ssh_config; -1: none */
     struct strv known_hosts, identity; /* of settings; empty: ssh's own */
@@ -98,6 +111,21 @@ void openssh_words_shared(const struct openssh_prep *p, const char *control, con
                           struct strv *out);
 /* Our environment with what lets ssh ask by this socket; NULL: without. */
 void openssh_env(const struct openssh_shared *o, const char *socket, struct strv *out);
+
+/* What muster decides, whatever anybody else says: these stand first. */
+void openssh_own_options(bool accept_new, int alive, const struct openssh_call *call,
+                         struct strv *out);
+void openssh_known_hosts(const struct strv *files, struct strv *out);
+
+/* --- through jump hosts (openssh_jump.c) --- */
+
+/* Fills in p->hops by "a,b", and what ssh_config says of them. 0 or -code. */
+int openssh_find_hops(struct openssh_prep *p, const char *chain, struct help *help, struct err *e);
+void openssh_hops_clear(struct openssh_prep *p);
+/* The ProxyCommand that goes through them; NULL: there are none. Caller frees. */
+char *openssh_through(const struct openssh_prep *p, const struct openssh_call *call);
+/* What prompts begin with that may get the password: ASKPASS_FORMS for each host on the way. */
+void openssh_askers(const struct openssh_prep *p, struct strv *out);
 
 /* --- what ssh says (openssh_why.c) --- */
 

@@ -70,15 +70,26 @@ char *openssh_read_log(const char *path)
     return buf;
 }
 
-static void keep_lines(struct strbuf *out, const char *text)
+/* What ssh says of a proxy that has ended, and said why itself. */
+static const char *const echo[] = {
+    "kex_exchange_identification: ", "Connection closed by UNKNOWN port ",
+};
+
+static bool begins_with(const char *line, const char *const *words, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(line, words[i], strlen(words[i])) == 0)
+            return true;
+    return false;
+}
+
+static void keep_lines(struct strbuf *out, const char *text, bool told)
 {
     while (*text) {
         size_t n = strcspn(text, "\n");
-        bool keep = strspn(text, " \t\r") < n;
 
-        for (size_t i = 0; i < ARRAY_LEN(noise); i++)
-            keep &= strncmp(text, noise[i], strlen(noise[i])) != 0;
-        if (keep) {
+        if (strspn(text, " \t\r") < n && !begins_with(text, noise, ARRAY_LEN(noise)) &&
+            !(told && begins_with(text, echo, ARRAY_LEN(echo)))) {
             strbuf_add(out, text, n);
             strbuf_addch(out, '\n');
         }
@@ -100,8 +111,8 @@ void openssh_explain(const char *log, const char *proxy, struct openssh_why *out
     }
     strbuf_init(&lines, 0);
     if (proxy)
-        keep_lines(&lines, proxy); /* what came first is the cause */
-    keep_lines(&lines, log);
+        keep_lines(&lines, proxy, false); /* what came first is the cause */
+    keep_lines(&lines, log, lines.len > 0);
 
     CLEANUP_FREE char *said = relay_last_lines(lines.s, lines.len);
 

@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -197,4 +198,22 @@ int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e)
     if (text)
         *out = conf_parse(text);
     return ret;
+}
+
+bool conf_names_askers(struct help *help)
+{
+    char name[] = "ssh", flag[] = "-V";
+    char *argv[] = {name, flag, NULL};
+    struct strbuf text, errors;
+    int status = 0, major = 0, minor = 0;
+
+    strbuf_init(&text, 4096);
+    strbuf_init(&errors, 4096);
+
+    bool known = run(argv, help, &text, &errors, &status) == 0 &&
+                 sscanf(errors.s, "OpenSSH_%d.%d", &major, &minor) == 2;
+
+    strbuf_free(&text);
+    strbuf_free(&errors);
+    return known && (major > 8 || (major == 8 && minor >= 5));
 }

@@ -78,6 +78,9 @@ int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e);
 /* The same, but the lines as they are printed: NULL and *ret where conf_run() has no answer. */
 char *conf_ask(const struct conf_query *q, int *ret, struct err *e);
 
+/* This ssh puts "(USER@HOST) " before what a server asks, as 8.5 and later do. */
+bool conf_names_askers(struct help *help);
+
 /* The home of the account, which is what ssh means by ~, whatever $HOME says. Caller frees. */
 char *conf_home(void);
 

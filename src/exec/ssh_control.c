@@ -29,22 +29,30 @@ static bool answers(const char *path)
 }
 
 /* Whether the jump hosts count in %C depends on ssh's version: both ways are tried. */
-void prepare_control(struct prepared *p, const struct strv *paths)
+char *control_live(const struct strv *paths, const struct conf_tokens *from, const char *jump)
 {
-    const char *const jumps[] = {NULL, p->conf->proxy_jump};
+    const char *const jumps[] = {NULL, jump};
 
     for (size_t i = 0; i < paths->n; i++) {
         for (size_t j = 0; j < ARRAY_LEN(jumps) && (j == 0 || jumps[j]); j++) {
-            struct conf_tokens tokens = p->tokens;
+            struct conf_tokens tokens = *from;
 
             tokens.jump = jumps[j];
 
-            CLEANUP_FREE char *path = conf_expand(paths->v[i], &tokens);
+            char *path = conf_expand(paths->v[i], &tokens);
 
-            if (path && answers(path)) {
-                prepare_fallback(p, "a live ControlMaster at %s", path);
-                return;
-            }
+            if (path && answers(path))
+                return path;
+            free(path);
         }
     }
+    return NULL;
+}
+
+void prepare_control(struct prepared *p, const struct strv *paths)
+{
+    CLEANUP_FREE char *path = control_live(paths, &p->tokens, p->conf->proxy_jump);
+
+    if (path)
+        prepare_fallback(p, "a live ControlMaster at %s", path);
 }

@@ -95,6 +95,7 @@ void prepare_env(struct prepared *p);
 /* named: ssh_config has a word on it; by_option: an -o. */
 void prepare_route(struct prepared *p, bool named, bool by_option);
 /* ssh_control.c: paths as written; one with a live ControlMaster behind it is for ssh itself. */
+char *control_live(const struct strv *paths, const struct conf_tokens *from, const char *jump);
 void prepare_control(struct prepared *p, const struct strv *paths);
 /* Only ssh itself can do this: ends it as prepare_fail() with REASON_UNSUPPORTED does, and the transport
  * openssh takes over where there is one. */

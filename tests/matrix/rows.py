@@ -163,6 +163,9 @@ JUMP = ("UserKnownHostsFile {known}\n  GlobalKnownHostsFile none\n  User plain\n
 BASTION = "Host b1\n  HostName 127.0.0.2\n  Port 2221\n  " + JUMP
 BASTION2 = "Host b2\n  HostName bastion2.test\n  Port 2222\n  " + JUMP
 
+PASSWORD_BASTION = ("Host pw\n  HostName 127.0.0.1\n  Port 2207\n  User pw\n"
+                    "  UserKnownHostsFile {known}\n  GlobalKnownHostsFile none\n")
+
 
 def jumps():
     g = "jump hosts"
@@ -180,8 +183,26 @@ def jumps():
             **more)
         row(g, "two hops" + at, server="deep", config=("ProxyJump b1,b2",), extra=BASTION + BASTION2,
             **more)
-        refused(g, "the bastion's key changed" + at, "hostkey", server="inner",
-                known="wrongbastion", config=("ProxyJump b1",), extra=BASTION, **more)
+        for policy, line in (("", ""), (", StrictHostKeyChecking no", "  StrictHostKeyChecking no\n")):
+            trust = {"server": "inner", "config": ("ProxyJump b1",), "extra": BASTION + line, **more}
+            refused(g, "bastion changed" + policy + at, "hostkey", "differs|changed",
+                    known="wrongbastion", **trust)
+            refused(g, "bastion revoked" + policy + at, "hostkey", "revoked",
+                    known="revokedbastion", **trust)
+        refused(g, "bastion unknown" + at, "hostkey", server="inner", known="nobastion",
+                config=("ProxyJump b1",), extra=BASTION, **more)
+        row(g, "bastion unknown, accept-new" + at, server="inner", known="nobastion",
+            config=("ProxyJump b1",), extra=BASTION + "  StrictHostKeyChecking accept-new\n", **more)
+        refused(g, "the second of two bastions unknown" + at, "hostkey", server="deep",
+                known="nobastion2", config=("ProxyJump b1,b2",), extra=BASTION + BASTION2, **more)
+        row(g, "a bastion with a ProxyJump of its own" + at, server="deep",
+            config=("ProxyJump b2",), extra=BASTION + BASTION2 + "  ProxyJump b1\n", **more)
+        refused(g, "that one is unknown" + at, "hostkey", server="deep", known="nobastion",
+                config=("ProxyJump b2",), extra=BASTION + BASTION2 + "  ProxyJump b1\n", **more)
+        refused(g, "the bastion wants a password, none given" + at, "auth",
+                config=("ProxyJump pw",), extra=PASSWORD_BASTION, **more)
+        row(g, "the bastion wants a password" + at, config=("ProxyJump pw",),
+            extra=PASSWORD_BASTION, login=password("pw"), **more)
         refused(g, "the bastion is down" + at, "unreachable", server="inner",
                 config=("ProxyJump b1",), extra=BASTION.replace("2221", "2240"), **more)
         refused(g, "the bastion may not open it" + at, "unreachable", server="deep",
@@ -192,6 +213,9 @@ def jumps():
             config=("ProxyCommand ssh -F {config} -W %h:%p b1",), **more)
         refused(g, "ProxyCommand that fails" + at, "unreachable", "no such luck",
                 config=('ProxyCommand sh -c "echo no such luck >&2; exit 3"',), **more)
+    refused(g, "ProxyCommand to an unknown bastion (openssh)", "hostkey", server="inner",
+            known="nobastion", extra=BASTION, flags=forced("openssh"), transport="openssh",
+            config=("ProxyCommand ssh -F {config} -W %h:%p b1",))
     row(g, "the target wants openssh, the bastion does not", server="inner", known="rsa",
         config=("ProxyJump b1",), extra=BASTION.replace("{known}", "{knowns}/right"),
         transport="openssh")

@@ -221,6 +221,10 @@ class Servers:
             "authority": [f"@cert-authority [127.0.0.1]:* {self.public('host_ca')}"],
             "wrongbastion": [x for x in everywhere if "127.0.0.2" not in x]
             + [f"[127.0.0.2]:{port_of('bastion')} {k}" for k in wrong],
+            "nobastion": [x for x in everywhere if "127.0.0.2" not in x],
+            "nobastion2": [x for x in everywhere if "bastion2.test" not in x],
+            "revokedbastion": everywhere
+            + [f"@revoked [127.0.0.2]:{port_of('bastion')} {k}" for k in right],
             "port22": [f"127.0.0.1 {k}" for k in right],
             "alias": [f"alias.test {k}" for k in right],
             "several": [f"{stock} {wrong[0]}", f"{stock} {right[0]}", *everywhere],
