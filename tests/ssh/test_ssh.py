@@ -271,8 +271,9 @@ class StoppingInDoubt(harness.SshTest):
         pauser = threading.Thread(target=self.pause_when, args=(mark,))
         pauser.start()
         try:
-            r = self.one("-u", "1000", command="sleep 300.1875 </dev/null >/dev/null 2>&1 & "
-                         f"touch {mark}; sleep 2.5")
+            r = self.one("-u", "1000", "-g", "20000",
+                         command="sleep 300.1875 </dev/null >/dev/null 2>&1 & "
+                                 f"touch {mark}; sleep 2.5")
         finally:
             pauser.join()
             self.rig.pause_sshd(False)
