@@ -29,6 +29,10 @@ void app_pending_clear(struct app *a)
     strv_clear(&h->env);
     free(h->chdir);
     free(h->stdin_path);
+    free(h->waves);
+    free(h->max_fail);
+    free(h->serial_by);
+    free(h->probe);
     free(h->command);
     free(h->label);
     rerun_hold_free(h->rerun);
@@ -223,6 +227,34 @@ void app_cancel_batch(struct app *a, int64_t number)
                     &choice);
     a->priv->asked_generation = a->data_generation;
     batch_clear(&b);
+}
+
+/* --- pause --- */
+
+void app_pause_batch(struct app *a, int64_t number)
+{
+    struct pause_answer answer;
+    struct err e = ERR_INIT;
+    struct batch b;
+
+    if (a->priv->later_stage == number && service_stage_question(a->service) == number) {
+        a->priv->later_stage = 0; /* it is asked again */
+        return;
+    }
+    if (!read_asked(a, number, &b))
+        return;
+    bool on = !b.paused;
+    bool ended = b.status != BATCH_RUNNING;
+    batch_clear(&b);
+    if (ended) {
+        app_toast(a, "#%lld has ended: there is nothing to pause", (long long) number);
+        return;
+    }
+    if (batch_pause(a->service, number, on, &answer, &e) == 0)
+        app_toast(a, "%s", answer.message);
+    else
+        app_toast_err(a, &e);
+    err_clear(&e);
 }
 
 void app_tell_cancel(struct app *a)

@@ -168,6 +168,7 @@ static bool worth_a_hint(const struct app *a, const struct view *v, const struct
     case ACT_COMPOSE:
         return a->n_overlays == 0;
     case ACT_CANCEL:
+    case ACT_PAUSE:
         return history ? a->priv->any_running : a->open.status == BATCH_RUNNING;
     case ACT_WRAP:
     case ACT_STREAM:
@@ -207,7 +208,8 @@ static const struct {
 } first[] = {
     {CTX_TARGETS, {ACT_TOGGLE, ACT_RUN, ACT_FILTER, ACT_SELECT_ALL, ACT_RANGE, ACT_CLEAR}},
     {CTX_ACTION, {ACT_EDIT, ACT_RUN}},
-    {CTX_PROGRESS, {ACT_CANCEL, ACT_FAILED_ONLY, ACT_RERUN, ACT_OPEN, ACT_FILTER, ACT_EXPORT}},
+    {CTX_PROGRESS,
+     {ACT_CANCEL, ACT_FAILED_ONLY, ACT_PAUSE, ACT_RERUN, ACT_OPEN, ACT_FILTER, ACT_EXPORT}},
     {CTX_RESULTS, {ACT_OPEN, ACT_FAILED_ONLY, ACT_RERUN, ACT_EXPORT, ACT_FILTER, ACT_SORT}},
     {CTX_HISTORY,
      {ACT_OPEN, ACT_RERUN, ACT_COMPOSE, ACT_CANCEL, ACT_FAILED_ONLY, ACT_EXPORT, ACT_FILTER}},

@@ -39,6 +39,13 @@ static bool is_fanout(const char *text)
     return text[0] >= '0' && text[0] <= '9' && !*end && !errno && n >= 1 && n <= FANOUT_MAX;
 }
 
+/* "2" or "5%". */
+static bool is_amount(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+    return n && (!text[n] || strcmp(text + n, "%") == 0);
+}
+
 static bool is_setting(enum setting_id id, const char *text)
 {
     struct settings probe;
@@ -104,6 +111,14 @@ const char *form_error(const struct form *f, enum form_id id)
         return env_error(text);
     case FORM_STDIN:
         return input_error(text);
+    case FORM_CANARY:
+        return is_fanout(text) ? NULL : "1 to 10000";
+    case FORM_WAVES:
+        return text[strspn(text, "0123456789%,")] ? "as 1,10%,50%" : NULL;
+    case FORM_WAVE_PAUSE:
+        return text_parse_duration(text, &ms) ? NULL : "as 30s, 5m";
+    case FORM_MAX_FAIL:
+        return is_amount(text) ? NULL : "as 2, or 5%";
     default:
         return NULL;
     }
@@ -140,6 +155,24 @@ static int set_text(struct batch_request *r, const struct form *f, enum form_id 
     return set(f, from) ? setting_set(&r->over, to, f->fields[from].text, e) : 0;
 }
 
+static char *text_of(const struct form *f, enum form_id id)
+{
+    return set(f, id) ? x_strdup(f->fields[id].text) : NULL;
+}
+
+static void stages(const struct form *f, struct pending_hold *h)
+{
+    struct stage_request *q = &h->request.stages;
+    if (set(f, FORM_CANARY))
+        q->canary = (unsigned) strtoul(f->fields[FORM_CANARY].text, NULL, 10);
+    if (set(f, FORM_WAVE_PAUSE))
+        text_parse_duration(f->fields[FORM_WAVE_PAUSE].text, &q->pause_ms);
+    q->waves = h->waves = text_of(f, FORM_WAVES);
+    q->probe = h->probe = text_of(f, FORM_PROBE);
+    q->max_fail = h->max_fail = text_of(f, FORM_MAX_FAIL);
+    q->serial_by = h->serial_by = text_of(f, FORM_SERIAL_BY);
+}
+
 int form_request(const struct form *f, struct pending_hold *h, struct err *e)
 {
     static const struct {
@@ -167,9 +200,10 @@ int form_request(const struct form *f, struct pending_hold *h, struct err *e)
     if (set(f, FORM_ENV) && read_env(f->fields[FORM_ENV].text, &h->env))
         r->env = &h->env;
     h->command = x_strdup(f->fields[FORM_COMMAND].text);
-    h->label = set(f, FORM_LABEL) ? x_strdup(f->fields[FORM_LABEL].text) : NULL;
-    h->chdir = set(f, FORM_CHDIR) ? x_strdup(f->fields[FORM_CHDIR].text) : NULL;
+    h->label = text_of(f, FORM_LABEL);
+    h->chdir = text_of(f, FORM_CHDIR);
     h->stdin_path = set(f, FORM_STDIN) ? service_stdin_path(f->fields[FORM_STDIN].text) : NULL;
+    stages(f, h);
     r->type = ACTION_TYPE_COMMAND;
     r->action = h->command;
     r->label = h->label;

@@ -70,6 +70,8 @@ static void batch_action(struct app *a, enum action act)
         app_review_rerun(a, a->batch);
     else if (act == ACT_CANCEL)
         app_cancel_batch(a, a->batch);
+    else if (act == ACT_PAUSE)
+        app_pause_batch(a, a->batch);
     else if (act == ACT_EXPORT)
         app_export_batch(a, a->batch);
 }
@@ -114,6 +116,7 @@ static void app_act(struct app *a, enum action act)
         break;
     case ACT_RERUN:
     case ACT_CANCEL:
+    case ACT_PAUSE:
     case ACT_EXPORT:
         batch_action(a, act);
         break;

@@ -42,6 +42,7 @@ struct pending_hold {
     struct batch_request request;
     struct strv nodes, groups, env;
     char *command, *label, *chdir, *stdin_path;
+    char *waves, *max_fail, *serial_by, *probe;
     struct rerun_hold *rerun;
 };
 
@@ -95,6 +96,8 @@ struct app_private {
     bool form_open;   /* the fields of the form that are folded away at first are shown .. */
     bool form_zoomed; /* .. and for that their pane has been made the only one */
     int64_t key_ms;      /* of the last key */
+    int64_t ask_stage;   /* the batch whose canary the prompt is about .. */
+    int64_t later_stage; /* .. or whose question was put off */
     uint64_t ask_user;   /* the service's question that the prompt is about */
     bool question_waits; /* one of a batch, which would take the keys of what is being typed */
     bool leave;          /* quit, and let the batches run on */

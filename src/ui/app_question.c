@@ -115,6 +115,43 @@ static void check_user_question(struct app *a)
         a->dirty = true;
 }
 
+/* --- the question after a canary --- */
+
+static void stage_chosen(struct app *a, char key)
+{
+    int64_t number = a->priv->ask_stage;
+
+    if (key)
+        service_stage_answer(a->service, number, key == 'y');
+    else
+        a->priv->later_stage = number;
+    if (key == 0)
+        app_toast(a, "#%lld waits for an answer: p asks again", (long long) number);
+}
+
+/* Cancelled, or another one is in front by now. */
+static bool stage_moot(struct app *a)
+{
+    return service_stage_question(a->service) != a->priv->ask_stage;
+}
+
+static void check_stage_question(struct app *a)
+{
+    static const struct choice choice = {"yn", {"go on", "stop"}, "later", stage_chosen, stage_moot};
+    struct stage_info i;
+    int64_t number = service_stage_question(a->service);
+
+    if (a->priv->question.active || !number || number == a->priv->later_stage ||
+        mono_ms(a->clock) - a->priv->key_ms < QUIET_MS || types_text(a) ||
+        !service_stage(a->service, number, &i))
+        return;
+    a->priv->ask_stage = number;
+    CLEANUP_FREE char *text =
+        x_asprintf("Canary of #%lld: %u ok, %u failed (4 shows them). Go on with the other %u? y/n",
+                   (long long) number, i.success, i.failed, i.total - i.nodes);
+    app_choose(a, text, &choice);
+}
+
 void question_tick(struct app *a)
 {
     struct question *p = &a->priv->question;
@@ -122,6 +159,7 @@ void question_tick(struct app *a)
     if (p->active && p->choice && p->choice->moot && p->choice->moot(a))
         question_close(a);
     check_user_question(a);
+    check_stage_question(a);
 }
 
 /* --- keys --- */

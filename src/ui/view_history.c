@@ -412,6 +412,9 @@ static void batch_act(struct app *app, enum action a, int64_t number)
     case ACT_CANCEL:
         app_cancel_batch(app, number);
         break;
+    case ACT_PAUSE:
+        app_pause_batch(app, number);
+        break;
     case ACT_EXPORT:
         app_export_batch(app, number);
         break;
@@ -440,6 +443,7 @@ static enum view_result act(struct view *v, enum action a)
     case ACT_OPEN:
     case ACT_RERUN:
     case ACT_CANCEL:
+    case ACT_PAUSE:
     case ACT_EXPORT:
     case ACT_DELETE: {
         const struct batch *b = row_at(h, h->list.cursor);

@@ -8,6 +8,7 @@
 #include "muster/base/clock.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
+#include "muster/service/service.h"
 #include "muster/ui/app.h"
 #include "muster/ui/view.h"
 
@@ -320,11 +321,43 @@ static void add_slowest(struct progress_view *p)
     add_line(p, ROLE_DIM, strbuf_steal(&out));
 }
 
+/* "wave 2/3, up to 50 of 200; at most 2 failures, 1 so far" */
+static void add_stage(struct progress_view *p, const struct batch *b)
+{
+    struct stage_info i;
+    struct strbuf out;
+    char time[32];
+    if (b->paused)
+        add_line(p, ROLE_WARN, x_asprintf("paused, %u waiting (p resumes)", b->stats.queued));
+    if (!p->v.app->service || !service_stage(p->v.app->service, b->number, &i))
+        return;
+    if (i.state == STAGE_STOPPED) {
+        add_line(p, ROLE_FAIL, x_asprintf("stopped: %s", i.why));
+        return;
+    }
+    if (b->status != BATCH_RUNNING)
+        return;
+    strbuf_init(&out, 512);
+    if (i.stages > 1)
+        strbuf_addf(&out, "wave %u/%u, up to %u of %u", i.stage, i.stages, i.nodes, i.total);
+    if (i.max_fail >= 0)
+        strbuf_addf(&out, "%sat most %lld failure%s, %u so far", out.len ? "; " : "",
+                    (long long) i.max_fail, i.max_fail == 1 ? "" : "s", i.failed);
+    if (i.state == STAGE_ASKING)
+        strbuf_adds(&out, "; the canary waits for an answer (p asks)");
+    else if (i.state == STAGE_PROBING)
+        strbuf_adds(&out, "; the probe runs");
+    else if (i.state == STAGE_WAITING)
+        strbuf_addf(&out, "; the next one in %s", text_duration(i.wait_ms, time));
+    add_line(p, ROLE_NORMAL, strbuf_steal(&out));
+}
+
 static void make_lines(struct progress_view *p, const struct batch *b)
 {
     clear_lines(p);
     add_line(p, ROLE_NORMAL, counters(&b->stats));
     add_cancel(p, b);
+    add_stage(p, b);
     if (b->owner == OWNER_DEAD)
         add_owner(p, b);
     p->n_must = p->n_lines;

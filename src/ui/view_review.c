@@ -226,6 +226,8 @@ static void make_lines(struct review_view *r)
     say(r, ROLE_TITLE, "Command", q->action ? q->action : "", COMMAND_LINES);
     say_options(r);
     say_extras(r);
+    if (r->review.stages)
+        say(r, ROLE_TITLE, "Stages", r->review.stages, 6);
     if (q->label && *q->label)
         say(r, ROLE_NORMAL, "Label", q->label, 2);
     if (q->rerun_of) {

@@ -48,7 +48,7 @@ static void on_claimed(void *ctx, int64_t batch, uint32_t position, bool granted
     count(ctx, &((struct harness_sync *) ctx)->claimed);
 }
 
-static void on_finished(void *ctx, int64_t batch, uint32_t position)
+static void on_finished(void *ctx, const struct event *ev)
 {
     count(ctx, &((struct harness_sync *) ctx)->finished);
 }
@@ -138,7 +138,7 @@ struct harness *harness_new(const char *inventory)
     pthread_mutex_init(&h->sync->lock, NULL);
     pthread_cond_init(&h->sync->moved, NULL);
     struct writer_callbacks cb = {h->sync,   on_claimed, on_finished, on_committed,
-                                  on_cancel, on_failed,  on_recovered};
+                                  on_cancel, NULL, on_failed, on_recovered};
     h->writer = writer_open(h->db, &h->clock.clock, &cb, &e);
     if (!h->writer)
         fail_msg("%s", e.msg);

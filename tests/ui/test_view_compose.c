@@ -208,7 +208,11 @@ static void test_more(void **state)
     harness_keys(h, "k e C-u 'A=b C=\"d e\"' Enter e '/no/such/file' Enter");
     harness_expect(h, "no such file");
     harness_expect(h, "x cannot run yet: a field under More is wrong");
-    harness_keys(h, "k e C-u '/in/%n.txt' Enter G e 'bastion' Esc");
+    harness_keys(h, "k e C-u '/in/%n.txt' Enter j j e 'bastion' Enter");
+    harness_keys(h, "e '0' Enter e '1,x' Enter");
+    harness_expect(h, "1 to 10000");
+    harness_expect(h, "as 1,10%,50%");
+    harness_keys(h, "k k e C-u '5' Enter e C-u '1,50%' Enter e '1m' Enter j e '5%' Esc");
     golden_sizes(h, "action-more");
     harness_size(h, 80, 24);
     harness_keys(h, "g j j j j j j Enter");
@@ -217,6 +221,18 @@ static void test_more(void **state)
     /* The review names the file that is not there. */
     harness_keys(h, "x");
     harness_expect(h, "input files cannot be read: /in/stage1.txt");
+    harness_free(h);
+}
+
+static void test_stages(void **state)
+{
+    struct harness *h = fresh();
+    harness_size(h, 120, 35);
+    harness_keys(h, "1 / 'stage' Enter a 2 e 'id' Esc G Enter G k k k k k e '1' Enter e '2' Enter");
+    harness_keys(h, "j j e '0' Esc x");
+    harness_expect(h, "1 first, then a question; in waves of 1, 2, 3; stops at more than 0 failures");
+    harness_keys(h, "Esc G e 'rack' Esc x");
+    harness_expect(h, "--serial-by rack: there is no group of that name");
     harness_free(h);
 }
 
@@ -278,12 +294,19 @@ static void test_become_wants_the_number(void **state)
     harness_expect(h, "Privilege as app by sudo");
     harness_expect(h, "password asked next");
     harness_expect(h, "C=d e");
+    harness_expect(h, "As app: type 1 and Enter:");
     harness_keys(h, "y");
     assert_int_equal(h->app->n_overlays, 1);
     harness_keys(h, "'1' Enter");
     harness_expect(h, "sudo password:");
     harness_keys(h, "Esc Esc");
     assert_int_equal(h->app->batch, 0);
+    /* The next one begins as the login user. */
+    harness_keys(h, "c");
+    assert_int_equal(h->app->form.fields[FORM_RUN_AS].len, 0);
+    assert_int_equal(h->app->form.fields[FORM_ASK_BECOME].len, 0);
+    assert_string_equal(h->app->form.fields[FORM_ENV].text, "A=b C='d e'");
+    assert_string_equal(h->app->form.fields[FORM_COMMAND].text, "id");
     harness_free(h);
 }
 
@@ -422,6 +445,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_number_is_edited), cmocka_unit_test(test_more),
+        cmocka_unit_test(test_stages),
         cmocka_unit_test(test_password_is_asked), cmocka_unit_test(test_question_of_a_batch),
         cmocka_unit_test(test_become_wants_the_number),
         cmocka_unit_test(test_fields),         cmocka_unit_test(test_history),

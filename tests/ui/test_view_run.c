@@ -184,6 +184,22 @@ static void test_cancel_outcome(void **state)
     harness_free(h);
 }
 
+static void test_pause(void **state)
+{
+    struct harness *h = batch30(false);
+    harness_size(h, 120, 35);
+    harness_keys(h, "3 + p");
+    harness_expect(h, "batch #1: paused, 1 waiting; what runs goes on");
+    wait_for(h, "paused, 1 waiting (p resumes)");
+    harness_keys(h, "p");
+    harness_expect(h, "batch #1: resumed, 1 waiting");
+    harness_wait(h, 1000);
+    harness_expect_not(h, "p resumes");
+    harness_keys(h, "5 p");
+    wait_for(h, "#1: paused");
+    harness_free(h);
+}
+
 static void test_results(void **state)
 {
     struct harness *h = batch30(true);
@@ -566,7 +582,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_none),           cmocka_unit_test(test_progress),
         cmocka_unit_test(test_progress_filters), cmocka_unit_test(test_cursor_stays),
-        cmocka_unit_test(test_live_output),    cmocka_unit_test(test_cancel_outcome),
+        cmocka_unit_test(test_live_output),    cmocka_unit_test(test_cancel_outcome), cmocka_unit_test(test_pause),
         cmocka_unit_test(test_progress_order), cmocka_unit_test(test_class_order),
         cmocka_unit_test(test_unknown),        cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_output_place),   cmocka_unit_test(test_help_search),

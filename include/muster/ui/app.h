@@ -45,7 +45,13 @@ enum pane { PANE_TARGETS, PANE_ACTION, PANE_PROGRESS, PANE_RESULTS, PANE_HISTORY
     FORM(STDIN, "Input", TEXT, "(a file; %n: the node)")                                       \
     FORM(PTY, "Terminal", SWITCH, "(none)")                                                    \
     FORM(TRANSPORT, "Transport", TEXT, "(each node's)")                                        \
-    FORM(JUMP, "Jump", TEXT, "(each node's)")
+    FORM(JUMP, "Jump", TEXT, "(each node's)")                                                  \
+    FORM(CANARY, "Canary", TEXT, "(none; 5: a question after 5)")                              \
+    FORM(WAVES, "Waves", TEXT, "(1,10%,50%: nodes in all)")                                    \
+    FORM(WAVE_PAUSE, "Pause", TEXT, "(between waves: none)")                                   \
+    FORM(PROBE, "Probe", TEXT, "(run here between waves)")                                     \
+    FORM(MAX_FAIL, "Max fail", TEXT, "(2 or 5%: then stop)")                                   \
+    FORM(SERIAL_BY, "Serial by", TEXT, "(a variable, @groups)")
 
 enum form_id {
 #define FORM(id, label, kind, empty) FORM_##id,
@@ -135,6 +141,8 @@ void app_ask_secret(struct app *a, const char *question,
 void app_review_form(struct app *a);
 void app_review_rerun(struct app *a, int64_t number);
 void app_cancel_batch(struct app *a, int64_t number); /* asks first */
+/* Pauses it, or resumes it; shows the question of its canary again. */
+void app_pause_batch(struct app *a, int64_t number);
 void app_export_batch(struct app *a, int64_t number);
 /* Only what the filter lets through (its `node` is ignored); it is copied. */
 void app_export_filtered(struct app *a, int64_t number, const struct exec_filter *f);
