@@ -80,7 +80,9 @@ static void show_line(struct follow *f)
     strbuf_init(&fit, 0);
     unsigned done = st->success + st->failed;
     strbuf_addf(&b, "#%lld %u/%u %u%%  ok %u  failed %u  running %u  waiting %u  %s",
-                (long long) f->number, done, st->total, batch_progress(st), st->success,
+                (long long) f->number, done, st->total,
+                f->batch.type == ACTION_TYPE_TASK ? reader_copy_progress(f->reader, &f->batch)
+                                                  : batch_progress(st), st->success,
                 st->failed, st->running, st->queued,
                 text_duration(batch_duration_ms(&f->batch, wall_ms(clock_system())), time));
     uint64_t sent, total;

@@ -51,6 +51,7 @@ struct node_pull {
 struct pull {
     int64_t batch;
     char *dir; /* NULL: a push */
+    bool made; /* by us: it goes again when nothing came */
     bool *spoken; /* of a push's nodes, each its reactor's */
     uint64_t max_bytes;
     struct strv nodes;
@@ -70,6 +71,7 @@ struct copies {
     struct worker worker[WORKERS];
     atomic_bool stop; /* give up what is not done */
     atomic_size_t n_pulls;
+    char *made; /* the folder that copies_prepare() has made last, and no pull has taken over */
     pthread_mutex_t lock;
     struct pull **pulls; /* until copies_free() */
     size_t cap_pulls;
@@ -319,6 +321,8 @@ struct copies *copies_new(bool (*emit)(void *ctx, struct event *ev), void *ctx)
 
 static void pull_free(struct pull *p)
 {
+    if (p->made)
+        rmdir(p->dir); /* fails when something is in it */
     for (size_t i = 0; p->state && i < p->nodes.n; i++)
         node_free(p->state[i]);
     free(p->state);
@@ -342,6 +346,9 @@ void copies_free(struct copies *c, bool at_once)
     for (size_t i = 0; i < atomic_load(&c->n_pulls); i++)
         pull_free(c->pulls[i]);
     free(c->pulls);
+    if (c->made)
+        rmdir(c->made);
+    free(c->made);
     pthread_mutex_destroy(&c->lock);
     free(c);
 }
@@ -361,12 +368,17 @@ static int start_workers(struct copies *c, struct err *e)
 int copies_prepare(struct copies *c, const struct copy_request *r, struct err *e)
 {
     const char *dir = r->local.v[0];
+    bool there = access(dir, F_OK) == 0;
     int rc = io_mkdirs(dir, 0777);
     if (rc == 0 && access(dir, W_OK | X_OK) != 0)
         rc = -errno;
     if (rc != 0) {
         CLEANUP_FREE char *clean = text_clean(dir);
         return err_set(e, ERR_VALIDATION, "cannot write into %s: %s", clean, strerror(-rc));
+    }
+    if (!there) {
+        free(c->made);
+        c->made = x_strdup(dir);
     }
     return start_workers(c, e);
 }
@@ -377,6 +389,9 @@ void copies_add(struct copies *c, int64_t batch, const struct copy_request *r,
     struct pull *p = x_calloc(1, sizeof *p);
     p->batch = batch;
     p->dir = r->pull ? x_strdup(r->local.v[0]) : NULL;
+    p->made = p->dir && c->made && strcmp(p->dir, c->made) == 0;
+    if (p->made)
+        free(X_STEAL(c->made));
     p->max_bytes = r->max_bytes ? r->max_bytes : COPY_MAX_BYTES_DEFAULT;
     strv_copy(&p->nodes, nodes);
     if (r->pull)

@@ -51,7 +51,7 @@ static char *script_line(const char *script, const char *const *args, size_t n)
 /* no RC TEXT: says why and ends. CDPATH would make cd print where it went; names that begin with a
  * dash are no options. */
 #define COMMON                                                                                 \
-    "LC_ALL=C; export LC_ALL; unset CDPATH; "                                                  \
+    "LC_ALL=C; export LC_ALL; unset CDPATH; exec 3>&2; "                                       \
     "no() { rc=$1; shift; printf \"%s\\n\" \"muster: $*\" >&2; exit $rc; }; "                  \
     "for t in tar mktemp; do command -v $t >/dev/null 2>&1 || no 70 \"this node has no $t\"; done; " \
     "if command -v sha256sum >/dev/null 2>&1; then sum=sha256sum; "                            \
@@ -61,6 +61,10 @@ static char *script_line(const char *script, const char *const *args, size_t n)
     "if [ -t 0 ] || [ -t 1 ]; then no 72 \"the node gives a terminal: no file passes one unharmed\"; fi; " \
     "p=$1; case $p in \"~\") p=$HOME;; \"~/\"*) p=$HOME/${p#??};; esac; "                      \
     "case $p in -*) p=./$p;; esac; "
+
+/* 3 is the node's stderr. While tar runs, the shell's own goes nowhere: it would tell of a tar that was
+ * stopped ("Terminated"), and dash does so by what the command itself was redirected to. */
+#define TAR(also) "{ sh -c \"exec tar \\\"\\$@\\\" 2>&3" also "\" tar "
 
 /* $1 the target, $2 the one name that is sent, or empty; $3 what to say at the end.
  * place FROM TO: folders that are there are merged with, files replaced. Nothing of POSIX makes a
@@ -77,7 +81,7 @@ static const char push_script[] =
     "case $p in */*) [ -n \"$d\" ] || d=/;; *) d=.;; esac; fi; "
     "[ -d \"$d\" ] || no 71 \"$d: no such folder\"; "
     "s=$(mktemp -d \"${d%/}/.muster-XXXXXX\" 2>&1) || { w=$s; s=; no 72 \"cannot write to $d: $w\"; }; "
-    "tar -xpof - -C \"$s\" >&2 || no 73 \"the files did not arrive whole, or there is no room\"; "
+    TAR(" >&3") "-xpof - -C \"$s\"; } 2>/dev/null || no 73 \"the files did not arrive whole, or there is no room\"; "
     "cat >/dev/null; "
     "[ -f \"$s/" COPY_SUMS "\" ] || no 73 \"the files did not arrive whole\"; "
     "(cd \"$s\" && if [ -s " COPY_SUMS " ]; then $sum -c " COPY_SUMS " >/dev/null; fi) || "
@@ -107,13 +111,13 @@ static const char pull_script[] =
     "k=$(du -sk . 2>/dev/null | { read -r k x; echo $k; }); "
     "printf \"%s\\n\" \"" COPY_PULL_MAGIC " $((${k:-0} * 1024)) folder $b\"; "
     "find . -type f -exec $sum {} + || no 72 \"not everything in $p can be read\"; echo; "
-    "tar -cf - .; r=$?; "
+    TAR("") "-cf - .; } 2>/dev/null; r=$?; "
     "elif [ -f \"$p\" ]; then [ -r \"$p\" ] || no 72 \"$p cannot be read\"; "
     "case $p in */*) d=${p%/*}/;; *) d=./;; esac; "
     "cd -P -- \"$d\" || no 72 \"$d cannot be entered\"; "
     "n=$(wc -c <\"./$b\") && n=$((n)) && h=$(head -c $n <\"./$b\" | $sum) || no 72 \"$p cannot be read\"; "
     "printf \"%s\\n\" \"" COPY_PULL_MAGIC " $n file $b\" \"${h%% *}  ./$b\" \"\"; "
-    "tar -chf - \"./$b\"; r=$?; "
+    TAR("") "-chf - \"./$b\"; } 2>/dev/null; r=$?; "
     "else no 71 \"$p is neither a file nor a folder\"; fi; "
     /* 1: something changed while it was read, which the sums tell better. */
     "[ $r -le 1 ] || no 73 \"tar could not read everything in $p\"";

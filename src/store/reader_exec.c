@@ -468,3 +468,28 @@ int reader_bytes(struct reader *r, int64_t number, uint64_t *done, uint64_t *tot
     reader_end(r);
     return reader_rc(r, rc, e);
 }
+
+unsigned reader_copy_progress(struct reader *r, const struct batch *b)
+{
+    const struct batch_stats *st = &b->stats;
+    struct span s;
+    double parts = 0;
+
+    if (!st->total || reader_begin_batch(r, b->number, &s, NULL) < 0)
+        return batch_progress(st);
+
+    int rc;
+    sqlite3_stmt *q = sql_get(&r->sql, "SELECT total(min(1.0, CAST(bytes_done AS REAL) / bytes_total))"
+                                       " FROM executions WHERE id BETWEEN ? AND ?"
+                                       " AND bytes_total > 0 AND status = 'running'");
+    rc = q ? sql_bind(q, "ii", s.first, s.last) : sql_code(&r->sql);
+    if (rc == SQLITE_OK && sql_row(q, &rc))
+        parts = sqlite3_column_double(q, 0);
+    sql_done(q);
+    reader_end(r);
+
+    unsigned percent = (unsigned) ((st->success + st->failed + parts) * 100 / st->total);
+
+    /* The last byte is not yet the end. */
+    return percent > 99 && st->running ? 99 : percent;
+}

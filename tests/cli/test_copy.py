@@ -3,6 +3,7 @@
 """push and pull from end to end, over the transport `local`: the script runs in this machine's sh."""
 import filecmp
 import os
+import re
 import select
 import shutil
 import signal
@@ -188,6 +189,7 @@ class Push(Base):
         p.send_signal(signal.SIGINT)
         r = self.end(p)
         self.assertEqual(r.rc, 130, str(r))
+        self.assertNotIn('Terminated', r.err)  # of the shell, before what is to be said
         self.assertEqual(os.listdir(self.path('dst')), [])
         x = self.status()['executions'][0]
         self.assertEqual((x['reason'], x['remoteProcess']), ('cancelled', 'stopped'))
@@ -223,6 +225,10 @@ class Push(Base):
             self.assertEqual(x['status'], 'running')
             self.assertGreater(x['bytesDone'], 0)
             self.assertLess(x['bytesDone'], x['bytesTotal'])
+            while not re.search(rb'0/1 ([1-9]|[1-8][0-9])%[^\r]* MiB of 30', seen):
+                ready = select.select([master], [], [], 20)[0]
+                self.assertTrue(ready, seen)
+                seen += os.read(master, 4096)
         finally:
             self.write('go', '')
             try:
@@ -305,7 +311,7 @@ class Pull(Base):
         self.assertIn('exit code 71', r.err)
         r = self.ok('pull', '-w', 'n001', '/', 'out', rc=5)
         self.assertIn('whole file system', r.err)
-        self.assertEqual(os.listdir(self.path('out')), [])
+        self.assertFalse(os.path.exists(self.path('out')))
 
     @unittest.skipUnless(os.geteuid() == 0, 'mounts a file system')
     def test_trouble_here(self):
@@ -326,7 +332,7 @@ class Pull(Base):
         r = self.ok('pull', '-w', 'n001', self.path('big'), 'out', '--max-output', '1M', rc=5)
         self.assertIn('more than 1', r.err)
         self.assertIn('--max-output', r.err)
-        self.assertEqual(os.listdir(self.path('out')), [])
+        self.assertFalse(os.path.exists(self.path('out')))
 
     def test_hostile_node(self):
         """A node whose tar packs what was not asked for."""
@@ -336,7 +342,7 @@ class Pull(Base):
         r = self.ok('pull', '-w', 'n001', self.path('tree'), 'out', rc=5,
                     env={'PATH': self.path('bin') + ':' + os.environ['PATH']})
         self.assertIn('leads out', r.err)
-        self.assertEqual(os.listdir(self.path('out')), [])
+        self.assertFalse(os.path.exists(self.path('out')))
 
     def test_link_that_leads_out(self):
         self.write('tree/a', 'a')
@@ -361,8 +367,16 @@ class Pull(Base):
     def test_cancel_in_the_middle(self):
         r = self.cut(signal.SIGINT)
         self.assertEqual(r.rc, 130, str(r))
-        self.assertEqual(os.listdir(self.path('out')), [])
+        self.assertFalse(os.path.exists(self.path('out')))  # it was made for this
+        self.assertNotIn('Terminated', r.err)
         self.assertEqual(self.status()['executions'][0]['reason'], 'cancelled')
+
+    def test_a_folder_that_was_there_stays(self):
+        os.mkdir(self.path('out'))
+        self.muster('pull', '-w', 'n001', '/no/such', 'out')
+        self.assertTrue(os.path.isdir(self.path('out')))
+        self.muster('pull', '-w', 'n001', '/no/such', 'made')
+        self.assertFalse(os.path.exists(self.path('made')))
 
     def test_killed_in_the_middle(self):
         self.cut(signal.SIGKILL)

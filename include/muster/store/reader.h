@@ -153,5 +153,8 @@ int reader_percentiles(struct reader *r, int64_t number, int64_t *p50, int64_t *
                        struct err *e);
 /* Bytes of a copy, of all nodes that have begun. */
 int reader_bytes(struct reader *r, int64_t number, uint64_t *done, uint64_t *total, struct err *e);
+/* Of a copy that still runs, in percent: what of each node's bytes is there, its ended nodes as a whole;
+ * batch_progress() where nothing more can be told. */
+unsigned reader_copy_progress(struct reader *r, const struct batch *b);
 
 #endif
