@@ -176,6 +176,28 @@ static void keys_of_folder(const char *dir, struct strv *keys)
         closedir(d);
 }
 
+/* What `ssh -G` says of a host that ssh_config says nothing particular of. NULL: it says nothing. */
+static char *usual_settings(const struct service *s)
+{
+    const char *config = service_ssh_config(s);
+    const char *const argv[] = {"ssh", "-G", config ? "-F" : "localhost",
+                                config ? config : NULL, "localhost", NULL};
+    return ssh_says(argv);
+}
+
+/* Those that ssh_config names for all hosts. */
+static void keys_of_config(const struct service *s, struct strv *keys)
+{
+    static const char keyword[] = "identityfile ";
+    CLEANUP_FREE char *said = usual_settings(s);
+    char *rest = said, *line;
+    while (rest && (line = strsep(&rest, "\r\n")) != NULL)
+        if (strncmp(line, keyword, sizeof keyword - 1) == 0) {
+            CLEANUP_FREE char *path = io_expand_tilde(line + sizeof keyword - 1);
+            add_key(keys, path);
+        }
+}
+
 /* Those that the inventory names. */
 static void keys_of_inventory(struct service *s, struct strv *keys)
 {
@@ -210,7 +232,8 @@ static struct finding judge_keys(const struct strv *keys)
         CLEANUP_FREE char *remedy = x_asprintf("own them, and chmod 600%s", unreadable.s);
         f = finding(BAD, x_asprintf("cannot be read:%s", unreadable.s), remedy);
     } else if (keys->n == 0) {
-        f = finding(ADVICE, x_strdup("no private key in ~/.ssh, and none in the inventory"),
+        f = finding(ADVICE, x_strdup("no private key in ~/.ssh, none in the inventory, and none that "
+                                     "ssh_config has for all hosts"),
                     "ssh-keygen -t ed25519, or an agent, or identity in the inventory, or -A");
     } else {
         f = finding(GOOD, x_asprintf("%zu private key file%s, read by you alone", keys->n,
@@ -232,6 +255,7 @@ struct finding check_keys(struct service *s)
     }
     keys_of_folder(dir, &keys);
     keys_of_inventory(s, &keys);
+    keys_of_config(s, &keys);
     struct finding f = judge_keys(&keys);
     strv_clear(&keys);
     return f;
@@ -259,10 +283,7 @@ static void known_hosts_files(const struct service *s, struct strv *out)
     static const char *const usual[] = {"~/.ssh/known_hosts", "~/.ssh/known_hosts2",
                                         "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"};
     static const char *const keywords[] = {"userknownhostsfile ", "globalknownhostsfile "};
-    const char *config = service_ssh_config(s);
-    const char *const argv[] = {"ssh", "-G", config ? "-F" : "localhost",
-                                config ? config : NULL, "localhost", NULL};
-    CLEANUP_FREE char *said = ssh_says(argv);
+    CLEANUP_FREE char *said = usual_settings(s);
     char *rest = said, *line;
     while (rest && (line = strsep(&rest, "\r\n")) != NULL)
         for (size_t i = 0; i < ARRAY_LEN(keywords); i++) {
@@ -288,7 +309,7 @@ static const char *count_all(const struct strv *files, struct strbuf *told, long
         if (n < 0)
             return path;
         *all += n;
-        strbuf_addf(told, "%s%s: %ld", told->len ? ", " : "", path, n);
+        strbuf_addf(told, "%s%s: %ld host key%s", told->len ? ", " : "", path, n, n == 1 ? "" : "s");
     }
     return NULL;
 }

@@ -184,7 +184,7 @@ class Shapes(Case):
         self.assertIn('chmod 600 ' + os.path.join(ssh, 'work'), d['keys']['remedy'])
         # ssh itself knows no HOME but that of the account.
         d = self.findings(PATH='/nonexistent')
-        self.assertIn(os.path.join(ssh, 'known_hosts') + ': 2', d['known_hosts']['text'])
+        self.assertIn(os.path.join(ssh, 'known_hosts') + ': 2 host keys', d['known_hosts']['text'])
         os.chmod(os.path.join(ssh, 'work'), 0o600)
         self.assertIn('1 private key file,', self.findings()['keys']['text'])
         os.chmod(ssh, 0o770)
@@ -226,13 +226,23 @@ class Shapes(Case):
         self.assertIn('3 keys, 2 usable as ed25519, ECDSA or RSA, 1 through openssh',
                       self.findings(SSH_AUTH_SOCK=sock)['agent']['text'])
 
+    def test_doctor_reads_the_keys_of_ssh_config(self):
+        config = self.write('own_config', 'Host *\n  IdentityFile %s\n' % self.path('mine'))
+        keys = {x['check']: x for x in self.ok('doctor', '--json', '-F', config).json}['keys']
+        self.assertEqual(keys['verdict'], 'advice')
+        self.assertIn('none that ssh_config has', keys['text'])
+        self.write('mine', '-----BEGIN OPENSSH PRIVATE KEY-----\n')
+        os.chmod(self.path('mine'), 0o600)
+        keys = {x['check']: x for x in self.ok('doctor', '--json', '-F', config).json}['keys']
+        self.assertIn('1 private key file,', keys['text'])
+
     def test_doctor_reads_the_known_hosts_of_ssh_config(self):
         config = self.write('own_config', 'UserKnownHostsFile %s\nGlobalKnownHostsFile %s\n'
                             % (self.path('mine'), self.path('all')))
         self.write('mine', 'h1 ssh-ed25519 AAAA\nh2 ssh-ed25519 AAAA\n')
         self.write('all', 'h3 ssh-ed25519 AAAA\n')
         found = {x['check']: x for x in self.ok('doctor', '--json', '-F', config).json}
-        for told in (self.path('mine') + ': 2', self.path('all') + ': 1'):
+        for told in (self.path('mine') + ': 2 host keys', self.path('all') + ': 1 host key'):
             self.assertIn(told, found['known_hosts']['text'])
         self.write('home/.ssh/known_hosts', 'h1 ssh-ed25519 AAAA\n')
         self.assertIn('known_hosts: 1', self.findings(PATH='/nonexistent')['known_hosts']['text'])
