@@ -7,6 +7,9 @@
 
 #include "helpers.h"
 #include "openssh.h"
+#include "ssh_key.h"
+#include "ssh_keyring.h"
+#include "ssh_shared.h"
 #include "ssh_conf.h"
 
 #include "muster/base/alloc.h"
@@ -114,6 +117,7 @@ void question_free(void *arg)
     free(q->node);
     strv_clear(&q->askers);
     free(q->phrase);
+    free(q->why);
     free(q);
 }
 
@@ -181,6 +185,55 @@ static bool asks_for_key(const struct question_work *q, const char *prompt, stru
            ((!q->password && !q->others) || conf_names_askers(help));
 }
 
+/* The file that ssh asks the passphrase of, when it is one that can be tried here. A reference. */
+static struct ssh_key *locked_key(const struct question_work *q, const char *prompt)
+{
+    static const char head[] = "Enter passphrase for key '", tail[] = "': ";
+    size_t n = strlen(prompt);
+
+    if (n < sizeof head + sizeof tail || strncmp(prompt, head, sizeof head - 1) != 0 ||
+        strcmp(prompt + n - (sizeof tail - 1), tail) != 0)
+        return NULL;
+
+    CLEANUP_FREE char *path = x_strndup(prompt + sizeof head - 1,
+                                        n - (sizeof head - 1) - (sizeof tail - 1));
+    struct ssh_key *key = shared_key(openssh_conf(q->shared), path);
+
+    if (key->locked)
+        return key;
+    ssh_key_unref(key);
+    return NULL;
+}
+
+/* Of a key, whoever needs it: asked once for all nodes, and tried here, as ssh gets one try. */
+static struct secret *passphrase(struct question_work *q, const char *prompt, const char *clean,
+                                 struct help *help)
+{
+    struct keyring *ring = shared_keyring(openssh_conf(q->shared));
+    struct ssh_key *key = locked_key(q, prompt);
+    CLEANUP_FREE char *why = NULL;
+    struct secret *answer;
+
+    if (key) {
+        answer = keyring_phrase(ring, key, help, &why);
+        if (why) {
+            char *all = x_asprintf("%s%s%s: %s", q->why ? q->why : "", q->why ? ", " : "",
+                                   key->path, why);
+
+            free(q->why);
+            q->why = all;
+        }
+        ssh_key_unref(key);
+        return answer;
+    }
+    answer = keyring_ask(ring, prompt, clean, help);
+    if (answer) {
+        free(q->phrase);
+        q->phrase = x_strdup(prompt);
+    }
+    return answer;
+}
+
 static struct secret *find_answer(struct question_work *q, const char *kind, const char *prompt,
                                   struct help *help)
 {
@@ -196,12 +249,8 @@ static struct secret *find_answer(struct question_work *q, const char *kind, con
 
     CLEANUP_FREE char *clean = text_clean(prompt);
 
-    /* What depends on the key alone is asked once for all nodes. */
-    if (asks_for_key(q, prompt, help)) {
-        free(q->phrase);
-        q->phrase = x_strdup(prompt);
-        return openssh_phrase(q->shared, prompt, clean, help);
-    }
+    if (asks_for_key(q, prompt, help))
+        return passphrase(q, prompt, clean, help);
     return help_ask(help, q->node, clean, strcmp(kind, "confirm") == 0);
 }
 

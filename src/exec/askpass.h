@@ -32,7 +32,8 @@ struct question_work {
     struct strv askers; /* openssh_askers() */
     uint64_t given;     /* a bit for each of those hosts that had the password */
     bool others;        /* a ProxyCommand of the user's may run an ssh with options of its own */
-    char *phrase;            /* the prompt whose remembered answer was given, or NULL */
+    char *phrase;            /* the prompt whose answer was given untried, or NULL */
+    char *why;               /* what came of a key that was not opened, for the end; or NULL */
 };
 void question_free(void *arg); /* struct question_work * */
 void question_answer(void *arg, struct help *help);

@@ -75,10 +75,13 @@ static unsigned reactors_for(const struct engine_config *cfg)
     return cfg->fanout && n > cfg->fanout ? cfg->fanout : n;
 }
 
-static void shared_make(struct engine *e, const struct engine_config *cfg)
+static void shared_make(struct engine *e, const struct engine_config *given)
 {
+    struct engine_config with = *given, *cfg = &with;
     size_t n = 0;
 
+    if (!cfg->inner)
+        cfg->keyring = e->keyring = keyring_new();
     while (e->transports[n])
         n++;
     e->shared = x_calloc(n + 1, sizeof *e->shared);
@@ -184,6 +187,7 @@ void engine_free(struct engine *e)
         helpers_unref(e->helpers);
     else
         shared_drop(e->shared);
+    keyring_unref(e->keyring);
     places_free(e->places);
     pthread_cond_destroy(&e->idle);
     pthread_mutex_destroy(&e->lock);
@@ -214,6 +218,9 @@ static void start(struct engine *e, struct job *job)
 static void dispatch(struct engine *e)
 {
     struct job *job;
+    /* Opened keys are kept for as long as anything runs or waits. */
+    if (e->keyring && queue_idle(&e->queue))
+        keyring_forget(e->keyring);
     while (!e->stopped && ((job = queue_release(&e->queue)) || (job = queue_claim(&e->queue)))) {
         if (e->inner) {
             start(e, job);
@@ -305,6 +312,8 @@ size_t engine_cancel(struct engine *e, int64_t batch)
 {
     pthread_mutex_lock(&e->lock);
     size_t n = queue_cancel(&e->queue, batch);
+    if (!n)
+        dispatch(e); /* it may have been the last */
     /* Under the lock: a job that was handed over before has its message before this one. */
     if (n)
         post_all(e, (struct msg){.kind = MSG_CANCEL, .batch = batch});

@@ -8,6 +8,7 @@
 #include "places.h"
 #include "queue.h"
 #include "reactor.h"
+#include "ssh_keyring.h"
 
 #include "muster/base/clock.h"
 #include "muster/core/event.h"
@@ -28,6 +29,7 @@ struct engine {
     struct clock_virtual *sim; /* NULL: threads */
     const struct transport_ops *const *transports;
     struct shared *shared; /* of each transport; the pool's */
+    struct keyring *keyring; /* emptied when nothing is left to do; NULL: an inner engine's */
     int64_t stop_grace_ms;
     uint64_t seed;
     int ssh_program; /* atomic: whether PATH has one; 0: not looked yet, 1, -1 */

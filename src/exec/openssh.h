@@ -18,7 +18,6 @@
 struct engine_config;
 struct err;
 struct help;
-struct secret;
 struct session;
 struct ssh_shared;
 
@@ -47,12 +46,6 @@ void turn_return(struct openssh_shared *o, struct turn *t);
 
 /* A short path in a private folder, without its last letter. NULL with errno. Caller frees. */
 char *openssh_path(struct openssh_shared *o);
-
-/* The passphrase that a prompt of ssh's asks for: asked once, remembered for the others. A reference,
- * or NULL: declined. On a helper's thread. */
-struct secret *openssh_phrase(struct openssh_shared *o, const char *prompt, const char *clean,
-                              struct help *help);
-void openssh_phrase_wrong(struct openssh_shared *o, const char *prompt);
 
 /* --- what is found out first (openssh_args.c) --- */
 

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What all sessions of the transport openssh share: turns, a private folder, passphrases. One lock, a
- * leaf; nothing blocks under it. */
+/* What all sessions of the transport openssh share: turns, a private folder. One lock, a leaf;
+ * nothing blocks under it. */
 #include "openssh.h"
 
-#include "helpers.h"
 #include "ssh_shared.h"
 
 #include "muster/base/alloc.h"
-#include "muster/base/clock.h"
-#include "muster/base/secret.h"
-#include "muster/base/strmap.h"
 #include "muster/exec/engine.h"
 
 #include <dirent.h>
@@ -24,13 +20,6 @@
 #define TURNS_PER_CORE 16
 #define TURNS_MAX 64
 #define DIR_MAX 48 /* ssh adds up to 40 bytes to a ControlPath, and a socket's path has 108 */
-#define DECLINED_MS 60000
-
-struct phrase {
-    bool busy;
-    struct secret *secret; /* NULL: not asked, or declined */
-    int64_t declined_until;
-};
 
 struct openssh_shared {
     struct ssh_shared *conf;
@@ -39,18 +28,11 @@ struct openssh_shared {
     unsigned turns;
 
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t answered;
     unsigned used;
     struct link waiting;
     char *dir;
     uint64_t last;
-    struct strmap *phrases;
 };
-
-static int64_t now(void)
-{
-    return mono_ms(clock_system());
-}
 
 void *openssh_shared_new(const struct engine_config *cfg)
 {
@@ -67,9 +49,7 @@ void *openssh_shared_new(const struct engine_config *cfg)
     if (o->turns > TURNS_MAX)
         o->turns = TURNS_MAX;
     pthread_mutex_init(&o->lock, NULL);
-    pthread_cond_init(&o->answered, NULL);
     link_init(&o->waiting);
-    o->phrases = strmap_new();
     return o;
 }
 
@@ -78,14 +58,6 @@ void openssh_shared_stop(void *shared)
     struct openssh_shared *o = shared;
 
     ssh_shared_stop(o->conf);
-}
-
-static void drop_phrase(const char *key, void *value, void *ctx)
-{
-    struct phrase *p = value;
-
-    secret_unref(p->secret);
-    free(p);
 }
 
 static void remove_dir(const char *path)
@@ -110,9 +82,6 @@ void openssh_shared_free(void *shared)
         remove_dir(o->dir);
     free(o->dir);
     free(o->self);
-    strmap_each(o->phrases, drop_phrase, NULL);
-    strmap_free(o->phrases);
-    pthread_cond_destroy(&o->answered);
     pthread_mutex_destroy(&o->lock);
     free(o);
 }
@@ -214,58 +183,4 @@ char *openssh_path(struct openssh_shared *o)
         path = x_asprintf("%s/%" PRIx64, o->dir, ++o->last);
     pthread_mutex_unlock(&o->lock);
     return path;
-}
-
-/* With the lock held. */
-static struct phrase *phrase_of(struct openssh_shared *o, const char *prompt)
-{
-    void *found = NULL;
-
-    if (!strmap_get(o->phrases, prompt, &found)) {
-        found = x_calloc(1, sizeof(struct phrase));
-        strmap_set(o->phrases, prompt, found);
-    }
-    return found;
-}
-
-struct secret *openssh_phrase(struct openssh_shared *o, const char *prompt, const char *clean,
-                              struct help *help)
-{
-    struct secret *answer;
-
-    pthread_mutex_lock(&o->lock);
-
-    struct phrase *p = phrase_of(o, prompt);
-
-    while (p->busy)
-        pthread_cond_wait(&o->answered, &o->lock);
-    if (!p->secret && now() >= p->declined_until) {
-        p->busy = true;
-        pthread_mutex_unlock(&o->lock);
-        answer = help_ask(help, "ssh", clean, false);
-
-        bool gone = help_abandoned(help);
-
-        pthread_mutex_lock(&o->lock);
-        p->secret = answer;
-        p->declined_until = answer || gone ? 0 : now() + DECLINED_MS;
-        p->busy = false;
-        pthread_cond_broadcast(&o->answered);
-    }
-    answer = secret_ref(p->secret);
-    pthread_mutex_unlock(&o->lock);
-    return answer;
-}
-
-void openssh_phrase_wrong(struct openssh_shared *o, const char *prompt)
-{
-    pthread_mutex_lock(&o->lock);
-
-    struct phrase *p = phrase_of(o, prompt);
-
-    if (!p->busy) {
-        secret_unref(X_STEAL(p->secret));
-        p->declined_until = now() + DECLINED_MS; /* not asked again by each of many nodes */
-    }
-    pthread_mutex_unlock(&o->lock);
 }

@@ -276,6 +276,11 @@ static void drop_held(struct queue *q, struct run_batch *b)
     }
 }
 
+bool queue_idle(const struct queue *q)
+{
+    return link_empty(&q->batches);
+}
+
 /* Returns how many are in slots; the batch is gone when none is. */
 static size_t drop_waiting(struct queue *q, struct run_batch *b)
 {

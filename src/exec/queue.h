@@ -71,6 +71,7 @@ int queue_reserve(struct queue *q, size_t n, struct err *e);
 void queue_unreserve(struct queue *q, size_t n);
 void queue_add(struct queue *q, const struct engine_batch *b, const struct engine_job *jobs,
                size_t n);
+bool queue_idle(const struct queue *q); /* nothing waits, is claimed or runs */
 /* The next job that may have a slot, now claimed; NULL when there is none. In order, but a batch
  * that fills its own fanout, is paused or waits for its next stage lets later ones pass. */
 struct job *queue_claim(struct queue *q);

@@ -548,6 +548,8 @@ struct ssh_key *ssh_key_load(const char *path)
     }
     if (!k->blob)
         blob_from_pub(k);
+    if (k->locked)
+        sha256_of(b.s, b.len, k->digest);
     OPENSSL_cleanse(b.s, b.len);
     strbuf_free(&b);
     err_clear(&e);

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define KEY_DIGEST_LEN 32
+
 struct ssh_key {
     int refs; /* atomic */
     char *path;
@@ -18,6 +20,7 @@ struct ssh_key {
     char *problem; /* "is damaged ...", without the path; NULL when it can sign */
     bool absent;   /* there is no such file */
     bool locked;   /* all that is wrong is that it needs a passphrase: ssh_key_unlock() */
+    uint8_t digest[KEY_DIGEST_LEN]; /* of a locked file; of others all zero */
 };
 
 /* Reads a file (OpenSSH's own format, PEM, PKCS#8). Never NULL: what is wrong is in `problem`. */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Opened keys and turns at agents.
+/* Opened keys, their passphrases, and turns at agents.
  *
  * Theory of operation: one mutex guards both maps, a leaf: it is never held while the user is
  * asked, a key is decrypted or an agent answers. Who finds a key that nobody has opened marks its
  * slot as busy and asks; the others wait for that slot, so two hundred hosts cost one question and
- * one decryption. Who waits looks up now and then whether anybody still waits for him. When the one
- * who asks has gone, the next one asks. */
+ * one decryption, whichever transport they go by. Who waits looks up now and then whether anybody
+ * still waits for him. When the one who asks has gone, the next one asks. Slots stay in their map
+ * once they are made; to forget is to empty them, and a busy one is emptied when its question is over. */
 #include "ssh_keyring.h"
 
 #include "helpers.h"
@@ -18,17 +19,24 @@
 #include "muster/base/strmap.h"
 
 #include <pthread.h>
+#include <string.h>
 #include <time.h>
 
 #define TRIES 3
 #define LOOK_MS 100
 #define AGENT_HUNG_MS 15000
 
-struct opened {
-    bool busy;
-    struct ssh_key *locked; /* the file as it was; another one is another key */
-    struct ssh_key *key;
+/* What came of a question. All unset: nobody has been asked, or the one who asked was left. */
+struct answer {
+    struct secret *phrase;
+    struct ssh_key *key; /* NULL: it is for ssh, and could not be tried here */
     char *problem;
+};
+
+struct opened {
+    bool busy, stale; /* stale: forget the answer that comes */
+    uint8_t digest[KEY_DIGEST_LEN]; /* of the file as it was; another one is another key */
+    struct answer answer;
 };
 
 struct turns {
@@ -38,10 +46,18 @@ struct turns {
 };
 
 struct keyring {
+    int refs; /* atomic */
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct strmap *keys;   /* path: struct opened */
+    struct strmap *keys;   /* path, or what ssh asks: struct opened */
     struct strmap *agents; /* socket: struct turns */
+};
+
+/* What is to be asked. */
+struct wanted {
+    const char *name;       /* the slot's */
+    struct ssh_key *locked; /* NULL: it cannot be tried here */
+    const char *text;       /* of the question then */
 };
 
 struct keyring *keyring_new(void)
@@ -49,6 +65,7 @@ struct keyring *keyring_new(void)
     struct keyring *r = x_calloc(1, sizeof *r);
     pthread_condattr_t attr;
 
+    r->refs = 1;
     pthread_mutex_init(&r->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -59,18 +76,26 @@ struct keyring *keyring_new(void)
     return r;
 }
 
-static void opened_clear(struct opened *o)
+struct keyring *keyring_ref(struct keyring *r)
 {
-    ssh_key_unref(o->locked);
-    ssh_key_unref(o->key);
-    free(o->problem);
-    *o = (struct opened) {0};
+    __atomic_add_fetch(&r->refs, 1, __ATOMIC_RELAXED);
+    return r;
 }
 
-static void drop_opened(const char *path, void *value, void *ctx)
+static void answer_clear(struct answer *a)
 {
-    opened_clear(value);
-    free(value);
+    secret_unref(a->phrase);
+    ssh_key_unref(a->key);
+    free(a->problem);
+    *a = (struct answer) {0};
+}
+
+static void drop_opened(const char *name, void *value, void *ctx)
+{
+    struct opened *o = value;
+
+    answer_clear(&o->answer);
+    free(o);
 }
 
 static void drop_turns(const char *path, void *value, void *ctx)
@@ -81,9 +106,9 @@ static void drop_turns(const char *path, void *value, void *ctx)
     free(t);
 }
 
-void keyring_free(struct keyring *r)
+void keyring_unref(struct keyring *r)
 {
-    if (!r)
+    if (!r || __atomic_sub_fetch(&r->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     strmap_each(r->keys, drop_opened, NULL);
     strmap_each(r->agents, drop_turns, NULL);
@@ -92,6 +117,21 @@ void keyring_free(struct keyring *r)
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
     free(r);
+}
+
+static void forget(const char *name, void *value, void *ctx)
+{
+    struct opened *o = value;
+
+    o->stale = o->busy;
+    answer_clear(&o->answer);
+}
+
+void keyring_forget(struct keyring *r)
+{
+    pthread_mutex_lock(&r->lock);
+    strmap_each(r->keys, forget, NULL);
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* With the lock held, which is given up meanwhile. */
@@ -108,95 +148,95 @@ static void wait_a_while(struct keyring *r)
     pthread_cond_timedwait(&r->changed, &r->lock, &t);
 }
 
-/* --- keys; the slot with the lock held --- */
+/* --- asking; the lock is not held --- */
 
-static struct opened *slot_of(struct keyring *r, struct ssh_key *locked)
+static void ask_untried(const struct wanted *w, struct help *help, struct answer *a)
 {
-    void *found = NULL;
+    a->phrase = help_ask(help, "ssh", w->text, false);
+    if ((a->phrase && secret_len(a->phrase)) || help_abandoned(help))
+        return;
+    secret_unref(X_STEAL(a->phrase));
+    a->problem = x_strdup("what it asks was not answered");
+}
 
-    if (!strmap_get(r->keys, locked->path, &found)) {
-        found = x_calloc(1, sizeof(struct opened));
-        strmap_set(r->keys, locked->path, found);
+/* true: that is settled, one way or the other. */
+static bool try_open(struct ssh_key *locked, struct secret *phrase, struct answer *a)
+{
+    struct ssh_key *key = ssh_key_unlock(locked, secret_text(phrase));
+    bool wrong = !key->pkey && key->locked;
+
+    if (key->pkey) {
+        log_debug("ssh", "decrypted %s", locked->path);
+        a->key = ssh_key_ref(key);
+        a->phrase = secret_ref(phrase);
+    } else if (!wrong) {
+        a->problem = x_strdup(key->problem);
     }
-
-    struct opened *o = found;
-
-    if (!o->busy && o->locked != locked) {
-        opened_clear(o);
-        o->locked = ssh_key_ref(locked);
-    }
-    return o;
+    ssh_key_unref(key);
+    return !wrong;
 }
 
-static struct ssh_key *result(const struct opened *o, char **why)
-{
-    if (o->problem)
-        *why = x_strdup(o->problem);
-    return o->key ? ssh_key_ref(o->key) : NULL;
-}
-
-struct ssh_key *keyring_look(struct keyring *r, struct ssh_key *locked, char **why)
-{
-    struct ssh_key *key = NULL;
-
-    *why = NULL;
-    pthread_mutex_lock(&r->lock);
-
-    const struct opened *o = slot_of(r, locked);
-
-    if (!o->busy)
-        key = result(o, why);
-    pthread_mutex_unlock(&r->lock);
-    return key;
-}
-
-/* NULL without *problem: given up. */
-static struct ssh_key *ask_and_open(struct ssh_key *locked, struct help *help, char **problem)
+static void ask_and_open(struct ssh_key *locked, struct help *help, struct answer *a)
 {
     CLEANUP_FREE char *first = x_asprintf("Passphrase for %s", locked->path);
     CLEANUP_FREE char *again = x_asprintf("Wrong passphrase, again: for %s", locked->path);
 
     for (int i = 0; i < TRIES; i++) {
-        struct secret *answer = help_ask(help, locked->path, i ? again : first, false);
+        struct secret *phrase = help_ask(help, "", i ? again : first, false);
 
-        if (!answer || !secret_len(answer)) {
-            secret_unref(answer);
+        if (!phrase || !secret_len(phrase)) {
+            secret_unref(phrase);
             if (!help_abandoned(help))
-                *problem = x_asprintf("its passphrase was not given: load it into the agent "
-                                      "(ssh-add %s)", locked->path);
-            return NULL;
+                a->problem = x_asprintf("its passphrase was not given: load it into the agent "
+                                        "(ssh-add %s)", locked->path);
+            return;
         }
 
-        struct ssh_key *key = ssh_key_unlock(locked, secret_text(answer));
+        bool settled = try_open(locked, phrase, a);
 
-        secret_unref(answer);
-        if (key->pkey) {
-            log_debug("ssh", "decrypted %s", locked->path);
-            return key;
-        }
-
-        bool wrong = key->locked;
-
-        if (!wrong)
-            *problem = x_strdup(key->problem);
-        ssh_key_unref(key);
-        if (!wrong)
-            return NULL;
+        secret_unref(phrase);
+        if (settled)
+            return;
     }
-    *problem = x_asprintf("its passphrase was wrong %d times", TRIES);
-    return NULL;
+    a->problem = x_asprintf("its passphrase was wrong %d times", TRIES);
 }
 
-struct ssh_key *keyring_unlock(struct keyring *r, struct ssh_key *locked, struct help *help,
-                               char **why)
+/* --- keys; the slot with the lock held --- */
+
+static struct opened *slot_of(struct keyring *r, const char *name, const struct ssh_key *locked)
 {
-    struct ssh_key *key = NULL;
+    void *found = NULL;
+
+    if (!strmap_get(r->keys, name, &found)) {
+        found = x_calloc(1, sizeof(struct opened));
+        strmap_set(r->keys, name, found);
+    }
+
+    struct opened *o = found;
+
+    if (locked && !o->busy && memcmp(o->digest, locked->digest, sizeof o->digest) != 0) {
+        answer_clear(&o->answer);
+        memcpy(o->digest, locked->digest, sizeof o->digest);
+    }
+    return o;
+}
+
+static void copy_answer(struct answer *to, const struct answer *from)
+{
+    *to = (struct answer) {secret_ref(from->phrase), from->key ? ssh_key_ref(from->key) : NULL,
+                           from->problem ? x_strdup(from->problem) : NULL};
+}
+
+/* Whoever asks: what came of it, to be cleared by the caller. */
+static void get_answer(struct keyring *r, const struct wanted *w, struct help *help,
+                       struct answer *out)
+{
     bool paused = false, gone = false;
 
-    *why = NULL;
+    *out = (struct answer) {0};
     pthread_mutex_lock(&r->lock);
 
-    struct opened *o = slot_of(r, locked);
+    struct opened *o = slot_of(r, w->name, w->locked);
 
     while (o->busy && !gone) {
         pthread_mutex_unlock(&r->lock);
@@ -208,27 +248,104 @@ struct ssh_key *keyring_unlock(struct keyring *r, struct ssh_key *locked, struct
         if (o->busy && !gone)
             wait_a_while(r);
     }
-    o = slot_of(r, locked);
-    if (!gone && !o->busy && !o->key && !o->problem) {
-        char *problem = NULL;
-
+    o = slot_of(r, w->name, w->locked);
+    if (!gone && !o->busy && !o->answer.phrase && !o->answer.problem) {
         o->busy = true;
         pthread_mutex_unlock(&r->lock);
         if (paused)
             help_resume(help);
         paused = false;
-        key = ask_and_open(locked, help, &problem);
+        if (w->locked)
+            ask_and_open(w->locked, help, out);
+        else
+            ask_untried(w, help, out);
         pthread_mutex_lock(&r->lock);
-        o->busy = false;
-        o->key = key;
-        o->problem = problem;
+        if (!o->stale)
+            copy_answer(&o->answer, out);
+        o->busy = o->stale = false;
         pthread_cond_broadcast(&r->changed);
+    } else if (!gone && !o->busy) {
+        copy_answer(out, &o->answer);
     }
-    key = gone || o->busy ? NULL : result(o, why);
     pthread_mutex_unlock(&r->lock);
     if (paused)
         help_resume(help);
+}
+
+struct ssh_key *keyring_look(struct keyring *r, struct ssh_key *locked, char **why)
+{
+    struct answer a = {0};
+
+    pthread_mutex_lock(&r->lock);
+
+    const struct opened *o = slot_of(r, locked->path, locked);
+
+    if (!o->busy)
+        copy_answer(&a, &o->answer);
+    pthread_mutex_unlock(&r->lock);
+    *why = X_STEAL(a.problem);
+
+    struct ssh_key *key = X_STEAL(a.key);
+
+    answer_clear(&a);
     return key;
+}
+
+struct ssh_key *keyring_unlock(struct keyring *r, struct ssh_key *locked, struct help *help,
+                               char **why)
+{
+    const struct wanted w = {.name = locked->path, .locked = locked};
+    struct answer a;
+
+    get_answer(r, &w, help, &a);
+    *why = X_STEAL(a.problem);
+
+    struct ssh_key *key = X_STEAL(a.key);
+
+    answer_clear(&a);
+    return key;
+}
+
+struct secret *keyring_phrase(struct keyring *r, struct ssh_key *locked, struct help *help,
+                              char **why)
+{
+    const struct wanted w = {.name = locked->path, .locked = locked};
+    struct answer a;
+
+    get_answer(r, &w, help, &a);
+    *why = X_STEAL(a.problem);
+
+    struct secret *phrase = X_STEAL(a.phrase);
+
+    answer_clear(&a);
+    return phrase;
+}
+
+struct secret *keyring_ask(struct keyring *r, const char *name, const char *text,
+                           struct help *help)
+{
+    const struct wanted w = {.name = name, .text = text};
+    struct answer a;
+
+    get_answer(r, &w, help, &a);
+
+    struct secret *phrase = X_STEAL(a.phrase);
+
+    answer_clear(&a);
+    return phrase;
+}
+
+void keyring_refused(struct keyring *r, const char *name)
+{
+    pthread_mutex_lock(&r->lock);
+
+    struct opened *o = slot_of(r, name, NULL);
+
+    if (!o->busy) {
+        answer_clear(&o->answer);
+        o->answer.problem = x_strdup("it was refused"); /* not asked again by each of many nodes */
+    }
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* --- agents --- */

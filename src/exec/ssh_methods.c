@@ -7,6 +7,8 @@
  * attempt; therefore not before the keys, unless a password may be needed too. */
 #include "ssh_conn.h"
 
+#include "ssh_key.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/text.h"
 
@@ -97,6 +99,9 @@ enum go conn_authenticated(struct conn *c, const char *how)
     session_handshake_done(c->session);
     session_trace(c->session, "authenticated as %s by %s", c->prep->user, how);
     c->wiping = c->given = false;
+    /* A way through a jump host stays for a while: opened keys shall not. */
+    for (size_t i = 0; i < c->prep->n_cand; i++)
+        ssh_key_unref(X_STEAL(c->prep->cand[i].key));
     c->state = CONN_OPEN;
     return GO_ON;
 }

@@ -77,7 +77,7 @@ void *ssh_shared_new(const struct engine_config *cfg)
     s->refs = 1;
     s->side = side_new(s, cfg);
     s->jumps = jumps_new(s);
-    s->keyring = keyring_new();
+    s->keyring = cfg->keyring ? keyring_ref(cfg->keyring) : keyring_new();
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->accepting, NULL);
     pthread_cond_init(&s->filled, NULL);
@@ -170,7 +170,7 @@ void ssh_shared_free(void *shared)
         return;
     side_free(s->side);
     jumps_free(s->jumps);
-    keyring_free(s->keyring);
+    keyring_unref(s->keyring);
     strmap_each(s->scans, drop_scan, NULL);
     strmap_each(s->confs, drop_conf, NULL);
     strmap_each(s->hosts, drop_hosts, NULL);

@@ -13,6 +13,8 @@
 #include "askpass.h"
 #include "openssh.h"
 #include "relay.h"
+#include "ssh_keyring.h"
+#include "ssh_shared.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -298,14 +300,17 @@ static bool may_run(const struct openssh *x)
 static void end_not_begun(struct openssh *x)
 {
     CLEANUP_FREE char *log = openssh_read_log(x->log);
+    const struct question_work *q = x->asking ? NULL : x->question;
+    const char *key_why = q ? q->why : NULL;
     struct openssh_why why;
 
     openssh_explain(log, x->prep->proxied ? x->relay.early.s : NULL, &why);
-    if (x->question && x->question->phrase && why.reason == REASON_AUTH)
-        openssh_phrase_wrong(x->shared, x->question->phrase);
+    if (q && q->phrase && why.reason == REASON_AUTH)
+        keyring_refused(shared_keyring(openssh_conf(x->shared)), q->phrase);
     session_not_started(x->s);
     /* Another attempt would show the password again, and a wrong one locks accounts. */
-    session_end_failed(x->s, why.reason, why.retry && !x->question, "%s%s", why.text,
+    session_end_failed(x->s, why.reason, why.retry && !x->question, "%s%s%s%s", why.text,
+                       key_why ? "; key " : "", key_why ? key_why : "",
                        openssh_wants_password(log) && !session_password(x->s)
                            ? "; a password would be taken: give -A" : "");
     free(why.text);

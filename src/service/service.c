@@ -369,11 +369,10 @@ char *user_question_text(const struct user_question *q)
 {
     CLEANUP_FREE char *text = text_clean(q->text);
     CLEANUP_FREE char *about = text_clean(q->about);
-    bool told = !*about || strstr(text, about);
     size_t n = strlen(text);
     while (n && (text[n - 1] == ' ' || text[n - 1] == ':'))
         text[--n] = '\0';
-    return x_asprintf("%s%s%s: ", told ? "" : about, told ? "" : ": ", text);
+    return x_asprintf("%s%s%s: ", about, *about ? ": " : "", text);
 }
 
 void user_question_clear(struct user_question *q)

@@ -9,7 +9,8 @@
  *   -w (cancel once each has written)
  *   -W PASSWORD (as -A) -P ANSWER (to the user's questions: the first to the first and so on, the last
  *   to all that follow; an empty one declines, "-" lets it stand; each is a line in $CLIENT_QUESTIONS)
- *   -2 PASSWORD (then all once more, as batch 2, with this one instead)
+ *   -2 PASSWORD (then all once more, as batch 2, with this one instead, or with none when
+ *   it is empty)
  *   -T (trace lines on standard error)
  *   -c MS (cancel after that) -d (a default under ssh_config: KEY=VALUE) -g GRACE_MS
  *   -I FILE (its standard input) -Y (a terminal) -X TRANSPORT (ssh alone, without it) */
@@ -324,6 +325,17 @@ static void run(struct client *c, const struct arguments *a)
     free(jobs);
 }
 
+/* The last event leaves before its slot is free. */
+static void wait_idle(struct client *c)
+{
+    struct engine_counts n = {.running = 1};
+
+    while (n.running) {
+        usleep(1000);
+        engine_counts(c->engine, &n);
+    }
+}
+
 int main(int argc, char **argv)
 {
     if (askpass_wanted())
@@ -356,8 +368,9 @@ int main(int argc, char **argv)
     c.results = x_calloc(a.n, sizeof *c.results);
     run(&c, &a);
     if (a.second) {
+        wait_idle(&c);
         secret_unref(a.batch.password);
-        a.batch.password = secret_new(a.second, strlen(a.second));
+        a.batch.password = *a.second ? secret_new(a.second, strlen(a.second)) : NULL;
         a.batch.number = 2;
         c.ended = 0;
         run(&c, &a);

@@ -240,9 +240,39 @@ class Signing(OpenSsh):
         self.assertEqual(len(asked), 1, asked)
         self.assertIn(self.e["RIG_KEY_LOCKED"], asked[0])
 
+    def asked(self, *answers, n=1):
+        """Results, and the questions, with a key that has a passphrase."""
+        log = os.path.join(tempfile.mkdtemp(dir=self.rig.dir), "questions")
+        results = self.client("-n", str(n), "-i", self.e["RIG_KEY_LOCKED"], "-o",
+                              "IdentitiesOnly=yes", *[x for a in answers for x in ("-P", a)],
+                              env={"CLIENT_QUESTIONS": log})
+        with open(log, encoding="utf-8") as f:
+            return results, f.read().splitlines()
+
+    def test_wrong_passphrase_is_asked_again(self):
+        key = self.e["RIG_KEY_LOCKED"]
+        results, asked = self.asked("wrong", "wrong too", self.e["RIG_KEY_LOCKED_PASSPHRASE"], n=3)
+        self.assertTrue(all(r.ok for r in results), results)
+        self.assertEqual(asked, [f"|Passphrase for {key}|"] +
+                         [f"|Wrong passphrase, again: for {key}|"] * 2)
+
+    def test_wrong_passphrase_for_good(self):
+        results, asked = self.asked("wrong", n=4)
+        for r in results:
+            self.check_failed(r, "auth", "Permission denied", self.e["RIG_KEY_LOCKED"],
+                              "passphrase was wrong 3 times")
+        self.assertEqual(len(asked), 3)
+
+    def test_cancelled_while_asked(self):
+        r = self.one("-i", self.e["RIG_KEY_LOCKED"], "-o", "IdentitiesOnly=yes", "-P", "-",
+                     "-c", "1500")
+        self.check_failed(r, "cancelled", "Cancelled by user")
+        self.assertIsNone(r.remote)
+
     def test_passphrase_declined(self):
         r = self.one("-i", self.e["RIG_KEY_LOCKED"], "-o", "IdentitiesOnly=yes", "-P", "")
-        self.check_failed(r, "auth", "Permission denied")
+        self.check_failed(r, "auth", "Permission denied", self.e["RIG_KEY_LOCKED"],
+                          "passphrase was not given")
 
     def test_no_secret_is_to_be_seen(self):
         """Not in what the child was started with; ssh is replaced by one that tells."""

@@ -17,7 +17,7 @@ struct secret;
  * sanitised already. */
 struct question {
     uint64_t id;
-    char *about; /* the node, or the key's path */
+    char *about; /* the node, which the face shows before the text; "": the text says all */
     char *text;
     bool echo;   /* what is typed may be seen */
 };

@@ -21,6 +21,7 @@ struct asker;
 struct copy_files;
 struct err;
 struct engine;
+struct keyring;
 struct mclock;
 struct secret;
 struct transport_ops;
@@ -39,6 +40,7 @@ struct engine_config {
      * limit of open files alone. shared_ctx is for transport_ops.shared_new, NULL elsewhere. */
     bool inner;
     void *shared_ctx;
+    struct keyring *keyring; /* the engine's own, for transport_ops.shared_new; NULL elsewhere */
     /* NULL-terminated; must live as long as the process: work that was left behind may use them.
      * NULL: those of engine_transports(). */
     const struct transport_ops *const *transports;

@@ -73,7 +73,7 @@ void service_wake_drain(struct service *s);
 /* A passphrase, a one-time code: what only the user can answer. Harmless text. */
 struct user_question {
     uint64_t id; /* 0: none */
-    char *about; /* the node, or the key's path */
+    char *about; /* the node; "": the text says all */
     char *text;
     bool echo;   /* what is typed may be seen */
 };
