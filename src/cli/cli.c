@@ -75,6 +75,8 @@ struct service *cli_service(struct cli *c, struct err *e)
         .max_queue = (unsigned) c->number[OPT_MAX_QUEUE],
         .read_only = c->set[OPT_READ_ONLY],
         .ephemeral = c->verb == VERB_DEMO,
+        .refresh_inventories = c->set[OPT_REFRESH],
+        .program = "/proc/self/exe",
     };
     struct service *s = service_open(&o, e);
     if (!s)

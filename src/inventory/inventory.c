@@ -2,19 +2,32 @@
 /* Asks every source in turn and merges what they give. */
 #include "muster/inventory/inventory.h"
 
-#include "source.h"
+#include "ansible.h"
+#include "cache.h"
+#include "run.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/base/io.h"
 #include "muster/base/strbuf.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* The types that a file may have, in the order in which they are asked whether it is theirs. */
+/* The types that -i may name, in the order in which they are asked whether a file is theirs. */
 static const struct inventory_source_ops *const file_types[] = {
-    &source_bolt, &source_muster, &source_ssh_config, &source_hosts};
+    &source_bolt,    &source_ansible, &source_muster, &source_script,
+    &source_command, &source_ssh_config, &source_hosts};
+
+struct load {
+    struct build b;
+    const struct inventory_options *opts;
+    struct cache_options cache;
+    char *cache_dir;
+};
 
 static const struct inventory_source_ops *type_find(const char *name, size_t n)
 {
@@ -26,15 +39,19 @@ static const struct inventory_source_ops *type_find(const char *name, size_t n)
 
 /* Runs one source on a text that was read, or on none. An error of a source that was not named and
  * does not have to work becomes its state. */
-static int load_source(struct build *b, const struct inventory_source_ops *ops,
+static int load_source(struct load *l, const struct inventory_source_ops *ops,
                        const struct source_input *in, bool named, bool must, struct err *e)
 {
+    struct build *b = &l->b;
     struct err why = ERR_INIT;
     int rc;
 
     build_source(b, ops->name, in->path, named);
     b->explicit_source = ops->is_explicit || named;
-    rc = ops->load(b, in, must ? e : &why);
+    if (ops->runs)
+        rc = cache_load(b, ops, in, &l->cache, must ? e : &why);
+    else
+        rc = ops->load(b, in, must ? e : &why);
     if (rc && !must) {
         build_current(b)->state = SOURCE_FAILED;
         build_current(b)->error = X_STEAL(why.msg);
@@ -64,34 +81,88 @@ static int split_type(const char *spec, const struct inventory_source_ops **ops,
     return 0;
 }
 
-static int load_file(struct build *b, const char *spec, bool named, struct err *e)
+static bool has_suffix(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), k = strlen(suffix);
+
+    return n > k && strcasecmp(s + n - k, suffix) == 0;
+}
+
+/* A program says in its first bytes that it is one: a file on a disk without modes has the bits of
+ * one too. */
+static bool is_program(const char *path)
+{
+    char head[4] = "";
+    int fd = -1;
+    bool program = false;
+
+    if (access(path, X_OK) == 0 && !has_suffix(path, ".yaml") && !has_suffix(path, ".yml"))
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) {
+        program = read(fd, head, sizeof head) > 2 &&
+                  (memcmp(head, "#!", 2) == 0 || memcmp(head, "\177ELF", 4) == 0);
+        close(fd);
+    }
+    return program;
+}
+
+/* The type of a path by what it is, before its text is looked at; NULL: a file to be read. */
+static const struct inventory_source_ops *type_of_path(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) != 0)
+        return NULL;
+    if (S_ISDIR(st.st_mode))
+        return &source_ansible;
+    return S_ISREG(st.st_mode) && is_program(path) ? &source_script : NULL;
+}
+
+static int load_text(struct load *l, const struct inventory_source_ops *ops, const char *path,
+                     bool named, struct err *e)
+{
+    struct source_input in;
+    struct strbuf text;
+    int rc;
+
+    watch_file(l->b.watch, path);
+    strbuf_init(&text, INVENTORY_FILE_MAX);
+    rc = io_read_file(path, INVENTORY_FILE_MAX, &text, e);
+    if (rc) {
+        err_prefix(e, "inventory: ");
+    } else {
+        in = (struct source_input){.path = path, .text = text.s, .n = text.len};
+        for (size_t i = 0; !ops && i < ARRAY_LEN(file_types); i++)
+            if (file_types[i]->sniff && file_types[i]->sniff(&in))
+                ops = file_types[i];
+        rc = load_source(l, ops, &in, named, true, e);
+    }
+    strbuf_free(&text);
+    return rc;
+}
+
+static int load_file(struct load *l, const char *spec, bool named, struct err *e)
 {
     const struct inventory_source_ops *ops;
     CLEANUP_FREE char *path = NULL;
-    struct source_input in;
-    struct strbuf text;
     const char *tail;
     int rc = split_type(spec, &ops, &tail, e);
 
     if (rc)
         return rc;
     if (*tail == '\0')
-        return err_set(e, ERR_VALIDATION, "inventory \"%s\" names no file", spec);
-    path = io_expand_tilde(tail);
-    watch_file(b->watch, path);
-    strbuf_init(&text, INVENTORY_FILE_MAX);
-    rc = io_read_file(path, INVENTORY_FILE_MAX, &text, e);
-    if (rc) {
-        err_prefix(e, "inventory: ");
-    } else {
-        in = (struct source_input){path, text.s, text.len};
-        for (size_t i = 0; !ops && i < ARRAY_LEN(file_types); i++)
-            if (file_types[i]->sniff && file_types[i]->sniff(&in))
-                ops = file_types[i];
-        rc = load_source(b, ops, &in, named, true, e);
+        return err_set(e, ERR_VALIDATION, "inventory \"%s\" names no %s", spec,
+                       ops && ops->no_file ? "command" : "file");
+    path = ops && ops->no_file ? x_strdup(tail) : io_expand_tilde(tail);
+    if (!ops)
+        ops = type_of_path(path);
+    if (ops && ops->runs) {
+        const struct source_input in = {.path = path, .text = ""};
+        if (!ops->no_file && access(path, F_OK) != 0 && !strchr(path, ','))
+            return err_set(e, ERR_VALIDATION, "inventory: %s: %s", path, strerror(errno));
+        return load_source(l, ops, &in, named, true, e);
     }
-    strbuf_free(&text);
-    return rc;
+    return load_text(l, ops, path, named, e);
 }
 
 /* MUSTER_INVENTORY: "a:hosts:b" is the files a, and b of the type hosts. */
@@ -99,7 +170,10 @@ static void split_variable(const char *s, struct strv *out)
 {
     while (*s) {
         size_t n = strcspn(s, ":");
-        if (s[n] == ':' && type_find(s, n))
+        const struct inventory_source_ops *ops = s[n] == ':' ? type_find(s, n) : NULL;
+        if (ops && ops->no_file) /* a command may hold colons: it is the last one */
+            n = strlen(s);
+        else if (ops)
             n += 1 + strcspn(s + n + 1, ":");
         if (n)
             strv_push_own(out, x_strndup(s, n));
@@ -108,48 +182,74 @@ static void split_variable(const char *s, struct strv *out)
     }
 }
 
-static int load_default(struct build *b, const struct inventory_options *opts, struct err *e)
+static int load_default(struct load *l, struct err *e)
 {
+    const struct inventory_options *opts = l->opts;
     CLEANUP_FREE char *dir = opts->config_dir ? x_strdup(opts->config_dir) : io_config_dir();
     CLEANUP_FREE char *path = io_join(dir, "inventory.yaml");
     struct source_input in;
     struct strbuf text;
     int rc;
 
-    watch_file(b->watch, path);
+    watch_file(l->b.watch, path);
     if (access(path, F_OK) != 0)
         return 0;
     strbuf_init(&text, INVENTORY_FILE_MAX);
     rc = io_read_file(path, INVENTORY_FILE_MAX, &text, e);
-    in = (struct source_input){path, text.s, text.len};
+    in = (struct source_input){.path = path, .text = text.s, .n = text.len};
     if (!rc)
-        rc = load_source(b, &source_muster, &in, false, true, e);
+        rc = load_source(l, &source_muster, &in, false, true, e);
     if (rc)
         err_prefix(e, "the default inventory is broken: ");
     strbuf_free(&text);
     return rc;
 }
 
-static int load_files(struct build *b, const struct inventory_options *opts, struct err *e)
+/* What others have in their usual places: whatever is wrong with it, the rest works. */
+static void load_found(struct load *l)
+{
+    CLEANUP_FREE char *untrusted = NULL;
+    CLEANUP_FREE char *ansible =
+        ansible_find(l->opts->etc_dir ? l->opts->etc_dir : "/etc", &untrusted);
+
+    if (ansible) {
+        const struct source_input in = {.path = ansible, .text = "", .found = true};
+        load_source(l, &source_ansible, &in, false, false, NULL);
+    }
+    if (untrusted) {
+        build_source(&l->b, source_ansible.name, untrusted, false);
+        build_current(&l->b)->state = SOURCE_ABSENT;
+        build_warn(&l->b, "its inventory is not read unasked, as such a file may name programs: "
+                          "set ANSIBLE_CONFIG=%s, or name the inventory with -i", untrusted);
+    }
+}
+
+static int load_files(struct load *l, struct err *e)
 {
     CLEANUP_STRV struct strv files = STRV_INIT;
     const char *variable = getenv("MUSTER_INVENTORY");
     int rc = 0;
 
-    if (opts->files.n)
-        strv_copy(&files, &opts->files);
+    if (l->opts->files.n)
+        strv_copy(&files, &l->opts->files);
     else if (variable)
         split_variable(variable, &files);
     for (size_t i = 0; !rc && i < files.n; i++)
-        rc = load_file(b, files.v[i], true, e);
-    return rc || files.n ? rc : load_default(b, opts, e);
+        rc = load_file(l, files.v[i], true, e);
+    if (rc || files.n)
+        return rc;
+    rc = load_default(l, e);
+    if (!rc)
+        load_found(l);
+    return rc;
 }
 
 /* The user's ssh_config: whatever is wrong with it, the rest works. */
-static void load_ssh_config(struct build *b, const struct inventory_options *opts)
+static void load_ssh_config(struct load *l)
 {
-    const char *name = opts->ssh_config ? opts->ssh_config : "~/.ssh/config";
+    const char *name = l->opts->ssh_config ? l->opts->ssh_config : "~/.ssh/config";
     CLEANUP_FREE char *path = io_expand_tilde(name);
+    struct build *b = &l->b;
     struct err why = ERR_INIT;
     struct strbuf text;
 
@@ -165,34 +265,64 @@ static void load_ssh_config(struct build *b, const struct inventory_options *opt
         build_current(b)->state = SOURCE_FAILED;
         build_current(b)->error = X_STEAL(why.msg);
     } else {
-        struct source_input in = {path, text.s, text.len};
-        load_source(b, &source_ssh_config, &in, false, false, NULL);
+        struct source_input in = {.path = path, .text = text.s, .n = text.len};
+        load_source(l, &source_ssh_config, &in, false, false, NULL);
     }
     strbuf_free(&text);
     err_clear(&why);
+}
+
+static void set_cache(struct load *l)
+{
+    const char *base = getenv("XDG_CACHE_HOME");
+    CLEANUP_FREE char *home = base && *base == '/' ? x_strdup(base) : io_expand_tilde("~/.cache");
+
+    l->cache_dir = l->opts->cache_dir ? x_strdup(l->opts->cache_dir)
+                                      : io_join(home, "muster/inventory");
+    l->cache = (struct cache_options){.dir = l->cache_dir,
+                                      .ttl_ms = l->opts->ttl_ms ? l->opts->ttl_ms
+                                                                : INVENTORY_TTL_MS,
+                                      .refresh = l->opts->refresh};
 }
 
 int inventory_load(const struct inventory_options *opts, struct fleet **out,
                    struct inventory_watch **watch, struct err *e)
 {
     struct inventory_watch *w = watch_new();
-    struct source_input none = {NULL, "", 0};
-    struct build b;
+    struct source_input none = {.path = NULL, .text = ""};
+    struct load l = {.opts = opts};
     int rc;
 
     *out = NULL;
-    build_init(&b, w);
-    rc = load_files(&b, opts, e);
+    set_cache(&l);
+    build_init(&l.b, w);
+    rc = load_files(&l, e);
     if (!rc) {
-        load_ssh_config(&b, opts);
-        rc = load_source(&b, &source_localhost, &none, false, true, e);
+        load_ssh_config(&l);
+        rc = load_source(&l, &source_localhost, &none, false, true, e);
     }
     if (!rc)
-        rc = merge_fleet(&b, out, e);
-    build_clear(&b);
+        rc = merge_fleet(&l.b, out, e);
+    build_clear(&l.b);
+    free(l.cache_dir);
     if (watch)
         *watch = w;
     else
         inventory_watch_free(w);
     return rc;
+}
+
+void inventory_refresh(const struct inventory_options *opts, const char *program)
+{
+    CLEANUP_STRV struct strv argv = STRV_INIT;
+
+    strv_push(&argv, program);
+    strv_push(&argv, "nodes");
+    strv_push(&argv, "--refresh");
+    strv_push(&argv, "--sources");
+    for (size_t i = 0; i < opts->files.n; i++) {
+        strv_push(&argv, "-i");
+        strv_push(&argv, opts->files.v[i]);
+    }
+    run_detached((const char *const *) argv.v);
 }

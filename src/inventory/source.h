@@ -118,8 +118,9 @@ char *names_next(const char **p);
 
 struct source_input {
     const char *path; /* NULL where the source has no file */
-    const char *text; /* the file, NUL-terminated */
+    const char *text; /* the file, NUL-terminated; "" for a source that runs a program */
     size_t n;
+    bool found;       /* in a usual place, not named by the user */
 };
 
 struct inventory_source_ops {
@@ -128,10 +129,12 @@ struct inventory_source_ops {
     bool (*sniff)(const struct source_input *in);
     /* Fills the builder. 0 or -ERR_VALIDATION with the file and the line. */
     int (*load)(struct build *b, const struct source_input *in, struct err *e);
+    bool runs;    /* a program: `load` is called on an empty builder, and what it gives is cached */
+    bool no_file; /* what follows "TYPE:" is no path */
     bool is_explicit; /* globs, regexes and -a cover its nodes even where no -i names it */
 };
-extern const struct inventory_source_ops source_muster, source_bolt, source_ssh_config, source_hosts,
-    source_localhost;
+extern const struct inventory_source_ops source_muster, source_bolt, source_ssh_config,
+    source_hosts, source_localhost, source_ansible, source_command, source_script;
 
 /* Remembers a file's time, size and inode as they are now: call it before reading. */
 void watch_file(struct inventory_watch *w, const char *path);

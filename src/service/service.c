@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #define FAILED_AGAIN_MS 2000 /* until an inventory that could not be read is tried again */
+#define REFRESH_AGAIN_MS 60000 /* until a refresh that brought nothing is tried again */
 
 /* --- between the engine and the writer --- */
 
@@ -157,6 +158,8 @@ struct service *service_open(const struct service_options *o, struct err *e)
     if (o->inventories)
         strv_copy(&s->inventories, o->inventories);
     s->ssh_config = x_strdup(o->ssh_config);
+    s->program = x_strdup(o->program);
+    s->refresh_inventories = o->refresh_inventories;
     s->fanout = o->engine_fanout ? o->engine_fanout : s->config.fanout;
     s->max_queue = o->max_queue ? o->max_queue : s->config.max_queue;
     s->read_only = o->read_only || s->config.read_only;
@@ -194,6 +197,7 @@ void service_close(struct service *s)
     free(s->trouble_shown);
     free(s->unwritten);
     free(s->ssh_config);
+    free(s->program);
     free(s->db_path);
     free(s);
 }
@@ -238,6 +242,44 @@ static void retire_fleet(struct service *s)
     s->fleet = NULL;
 }
 
+/* The earliest time at which a source's program is to run again. */
+static void note_due(struct service *s)
+{
+    s->due_ms = 0;
+    for (size_t i = 0; i < s->fleet->n_sources; i++) {
+        int64_t due = s->fleet->sources[i].due_ms;
+        if (due && (!s->due_ms || due < s->due_ms))
+            s->due_ms = due;
+    }
+}
+
+/* The copies that are written then change the files behind the fleet. */
+static void refresh_when_due(struct service *s, const struct inventory_options *o)
+{
+    int64_t now = wall_ms(clock_system());
+    if (!s->program || !s->due_ms || now < s->due_ms)
+        return;
+    s->due_ms = now + REFRESH_AGAIN_MS;
+    inventory_refresh(o, s->program);
+}
+
+static int load_fleet(struct service *s, const struct inventory_options *o)
+{
+    struct fleet *fleet = NULL;
+    inventory_watch_free(X_STEAL(s->watch));
+    err_clear(&s->fleet_error);
+    int rc = inventory_load(o, &fleet, &s->watch, &s->fleet_error);
+    s->stale = s->refresh_inventories = false;
+    if (rc == 0) {
+        retire_fleet(s);
+        s->fleet = fleet;
+        note_due(s);
+    } else {
+        s->failed_ms = mono_ms(clock_system());
+    }
+    return rc;
+}
+
 const struct fleet *service_fleet(struct service *s, struct err *e)
 {
     bool failed = s->fleet_error.code != ERR_NONE;
@@ -245,24 +287,13 @@ const struct fleet *service_fleet(struct service *s, struct err *e)
     bool again = failed && mono_ms(clock_system()) - s->failed_ms >= FAILED_AGAIN_MS;
     bool same = !s->stale && !again && s->watch && !inventory_changed(s->watch);
 
-    if (same && !failed)
+    const struct inventory_options o = {.files = s->inventories,
+                                        .ssh_config = s->ssh_config,
+                                        .ttl_ms = s->config.inventory_ttl_ms,
+                                        .refresh = s->refresh_inventories};
+    if (same ? !failed : load_fleet(s, &o) == 0) {
+        refresh_when_due(s, &o);
         return s->fleet;
-    if (!same) {
-        struct inventory_options o = INVENTORY_OPTIONS_INIT;
-        strv_copy(&o.files, &s->inventories);
-        o.ssh_config = s->ssh_config;
-        struct fleet *fleet = NULL;
-        inventory_watch_free(X_STEAL(s->watch));
-        err_clear(&s->fleet_error);
-        int rc = inventory_load(&o, &fleet, &s->watch, &s->fleet_error);
-        strv_clear(&o.files);
-        s->stale = false;
-        if (rc == 0) {
-            retire_fleet(s);
-            s->fleet = fleet;
-            return fleet;
-        }
-        s->failed_ms = mono_ms(clock_system());
     }
     err_set(e, s->fleet_error.code, "%s", s->fleet_error.msg);
     if (s->fleet_error.details)

@@ -37,6 +37,9 @@ struct service {
     size_t n_retired;
     struct inventory_watch *watch;
     bool stale; /* read the inventory again at the next use */
+    bool refresh_inventories;  /* at the next use, run programs too */
+    char *program;             /* see service_options */
+    int64_t due_ms;            /* wall clock: when an inventory's program is to run again; 0: never */
 
     struct waker waker;
     struct writer *writer; /* NULL until something is written */

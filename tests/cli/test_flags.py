@@ -145,6 +145,7 @@ ROWS = [
     ('nodes', 'ssh-config', ['viaconf', '@', 'sshconf'], 0, '^viaconf\n$'),
     ('nodes', 'fold', ['n[001-003]', '@'], 0, r'^n\[001-003\]\n$'),
     ('nodes', 'sources', ['@'], 0, 'SOURCE'),
+    ('nodes', 'refresh', ['@', '-i', 'command:echo fresh', '-a'], 0, '^fresh\n$'),
     ('nodes', 'json', ['@'], 0, '"sources":'),
     ('nodes', 'inventory', ['@', 'hosts:plain', '-a'], 0, '^h1\nh2\n$'),
 

@@ -20,7 +20,10 @@ int fixture_setup(void **state)
     assert_non_null(mkdtemp(f->home));
     setenv("HOME", f->home, 1);
     unsetenv("XDG_CONFIG_HOME");
+    unsetenv("XDG_CACHE_HOME");
     unsetenv("MUSTER_INVENTORY");
+    unsetenv("ANSIBLE_INVENTORY");
+    unsetenv("ANSIBLE_CONFIG");
     *state = f;
     return 0;
 }
@@ -69,6 +72,7 @@ const char *fixture_write(struct fixture *f, const char *name, const char *text)
 int fixture_load(struct fixture *f, ...)
 {
     struct inventory_options opts = INVENTORY_OPTIONS_INIT;
+    CLEANUP_FREE char *etc = x_asprintf("%s/etc", f->home);
     const char *file;
     va_list ap;
     int rc;
@@ -78,6 +82,9 @@ int fixture_load(struct fixture *f, ...)
     while ((file = va_arg(ap, const char *)))
         strv_push(&opts.files, file);
     va_end(ap);
+    opts.etc_dir = etc;
+    opts.ttl_ms = f->ttl_ms;
+    opts.refresh = f->refresh;
     rc = inventory_load(&opts, &f->fleet, &f->watch, &f->err);
     strv_clear(&opts.files);
     assert_non_null(f->watch);

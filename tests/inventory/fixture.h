@@ -19,6 +19,8 @@ struct fixture {
     struct fleet *fleet;
     struct inventory_watch *watch;
     struct err err;
+    int64_t ttl_ms; /* of the next loads; 0: the default */
+    bool refresh;
 };
 int fixture_setup(void **state);
 int fixture_teardown(void **state);

@@ -143,8 +143,8 @@ static void errors_of_shape(void **state)
     expect_error(f, "\nnode: {a: }\n",
                  "line 2: unknown key \"node\" in the inventory; did you mean \"nodes\"? Allowed: "
                  "defaults, nodes, groups");
-    expect_error(f, "all: {hosts: }\n",
-                 "line 1: unknown key \"all\" in the inventory; allowed: defaults, nodes, groups");
+    expect_error(f, "every: {nodes: }\n",
+                 "line 1: unknown key \"every\" in the inventory; allowed: defaults, nodes, groups");
     expect_error(f, "nodes:\n  a: 5\n",
                  "line 2: node \"a\" is to be a mapping of settings (or nothing), but is one "
                  "value");

@@ -175,7 +175,8 @@ static void which_files(void **state)
     node_of(f, "from-c");
     assert_int_equal(fixture_load(f, missing, NULL), -ERR_VALIDATION);
     assert_non_null(strstr(f->err.msg, missing));
-    assert_int_equal(fixture_load(f, f->home, NULL), -ERR_VALIDATION);
+    CLEANUP_FREE char *folder = x_asprintf("hosts:%s", f->home);
+    assert_int_equal(fixture_load(f, folder, NULL), -ERR_VALIDATION);
     assert_int_equal(fixture_load(f, "nosuch:/x", NULL), -ERR_VALIDATION);
     assert_string_equal(f->err.msg, "inventory \"nosuch:/x\": there is no file of that name, and "
                                     "no inventory type \"nosuch\"; the types are "

@@ -31,6 +31,8 @@ struct err;
            (INT64_C(1) << 40), "bytes kept of each stream of a node")                          \
     CONFIG(MAX_QUEUE, max_queue, "max_queue", COUNT, QUEUE_MAX_DEFAULT, 1, 1000000,            \
            "nodes that may wait for a free place")                                             \
+    CONFIG(INVENTORY_TTL, inventory_ttl_ms, "inventory_ttl", TIME, 300000, 1000, 86400000,         \
+           "how long what an inventory's program printed serves")                              \
     CONFIG(USER, user, "user", TEXT, 0, 0, 0, "login name where nothing else names one")       \
     CONFIG(ANY_HOST, any_host, "any_host", BOOL, 0, 0, 0,                                      \
            "take names that no inventory knows, as ssh would")                                 \

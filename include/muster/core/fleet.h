@@ -53,7 +53,8 @@ struct fleet_source {
     char *error; /* what went wrong, with file and line; else NULL */
     struct strv warnings; /* what it says and muster does not follow, one sentence each */
     uint32_t n_nodes, n_groups;
-    int64_t loaded_ms; /* wall clock */
+    int64_t loaded_ms; /* wall clock; of a cached source: when its program ran */
+    int64_t due_ms;    /* from when on its program is to run again; 0: it has none */
     bool named;        /* by -i or MUSTER_INVENTORY: a failure is the user's error */
 };
 

@@ -3,15 +3,17 @@
  * tells when a file that was read has changed since.
  *
  * Sources, in the order they are asked: the files of -i, or else those of MUSTER_INVENTORY, or else
- * the default inventory.yaml when it exists; then the user's ssh_config; then localhost. A later
- * file's settings go over an earlier one's. Reads files and the environment, so it may block: call
- * it from any thread but one that must not wait; calls share nothing. */
+ * the default inventory.yaml and what else lies in the usual places; then the user's ssh_config; then
+ * localhost. A later file's settings go over an earlier one's. Reads files and the environment and
+ * runs programs, so it may block: call it from any thread but one that must not wait; calls share
+ * nothing but the copies in the cache folder. */
 #ifndef MUSTER_INVENTORY_INVENTORY_H
 #define MUSTER_INVENTORY_INVENTORY_H
 
 #include "muster/base/vec.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct err;
 struct fleet;
@@ -21,8 +23,13 @@ struct inventory_options {
     struct strv files;      /* -i, each "PATH" or "TYPE:PATH"; any replaces the default ones */
     const char *ssh_config; /* NULL: ~/.ssh/config; "none": no such source; -F gives another */
     const char *config_dir; /* where inventory.yaml lives; NULL: io_config_dir() */
+    const char *etc_dir;    /* where others keep their inventories; NULL: /etc */
+    const char *cache_dir;  /* of what programs gave; NULL: $XDG_CACHE_HOME/muster/inventory */
+    int64_t ttl_ms;         /* how long that serves; 0: INVENTORY_TTL_MS */
+    bool refresh;           /* run all programs now */
 };
-#define INVENTORY_OPTIONS_INIT {STRV_INIT, NULL, NULL}
+#define INVENTORY_OPTIONS_INIT {.files = STRV_INIT}
+#define INVENTORY_TTL_MS 300000
 
 /* Builds the fleet. 0, or -ERR_VALIDATION with file, line, what is wrong and what is allowed, when
  * a file (named, or the default one) is broken, a group lists an unknown group, or groups form a
@@ -37,7 +44,11 @@ int inventory_load(const struct inventory_options *opts, struct fleet **out,
 bool inventory_changed(const struct inventory_watch *w);
 void inventory_watch_free(struct inventory_watch *w); /* NULL allowed */
 
-/* The names of the source types that a file may have, as "muster, bolt, ssh_config, hosts". */
-#define INVENTORY_TYPES "muster, bolt, ssh_config, hosts"
+/* Starts `program nodes --refresh --sources -i FILE..` on its own: it writes the copies anew,
+ * which inventory_changed() then sees. */
+void inventory_refresh(const struct inventory_options *opts, const char *program);
+
+/* The names of the source types that -i may give. */
+#define INVENTORY_TYPES "muster, bolt, ansible, script, command, ssh_config, hosts"
 
 #endif

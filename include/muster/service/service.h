@@ -32,6 +32,8 @@ struct service_options {
     unsigned max_queue;        /* 0: config, else QUEUE_MAX_DEFAULT */
     bool read_only;            /* refuse every change: -ERR_FORBIDDEN */
     bool ephemeral;            /* nodes and database go with this process */
+    bool refresh_inventories;  /* run the programs that inventories come from at the first use */
+    const char *program;       /* muster itself, to refresh them in the background; NULL: never */
 };
 
 /* Reads the configuration; touches neither the inventory nor the database yet. NULL on an error in
@@ -51,7 +53,8 @@ unsigned long service_files_needed(unsigned fanout);
 int service_agent_types(const char *socket_path, int64_t timeout_ms, struct strv *types,
                         struct err *e);
 bool service_is_ephemeral(const struct service *s);
-/* The fleet, loaded at first use and again when a file behind it has changed. Valid until the next
+/* The fleet, loaded at first use and again when a file behind it has changed; what programs gave is
+ * made anew in the background when it is old, and is there at a later call. Valid until the next
  * service_fleet_release. NULL on an error (a broken file that was named), until a file has changed
  * again. Other functions that need the fleet call it too. */
 const struct fleet *service_fleet(struct service *s, struct err *e);

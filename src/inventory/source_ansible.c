@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The source "ansible": whatever ansible-inventory reads (INI, YAML, folders, plugins). */
+#include "ansible.h"
+#include "run.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/base/strbuf.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROGRAM "ansible-inventory"
+#define CONFIG_MAX ((size_t) 1 << 20)
+
+static int explain(const char *path, struct err *e)
+{
+    if (e && e->msg && strstr(e->msg, "no vault secrets"))
+        return err_set(e, ERR_VALIDATION,
+                       "%s: parts of it are encrypted by Ansible's vault, and no password is asked "
+                       "for here; name a file of it: vault_password_file in ansible.cfg, or "
+                       "ANSIBLE_VAULT_PASSWORD_FILE", path);
+    err_prefix(e, "%s: ", path);
+    return -ERR_VALIDATION;
+}
+
+static int ansible_load(struct build *b, const struct source_input *in, struct err *e)
+{
+    static const char *const env[] = {"ANSIBLE_INVENTORY_UNPARSED_FAILED=True",
+                                      "ANSIBLE_NOCOLOR=1", "ANSIBLE_DEPRECATION_WARNINGS=False",
+                                      NULL};
+    struct run_options o = {.dir = in->found ? "/" : NULL, .env = env};
+    CLEANUP_FREE char *program = run_find(PROGRAM);
+    CLEANUP_STRV struct strv argv = STRV_INIT;
+    struct strbuf out;
+    int rc;
+
+    if (!program)
+        return err_set(e, ERR_VALIDATION,
+                       "%s: this is an inventory of Ansible, which " PROGRAM " reads, and that "
+                       "program is not here: install ansible-core, or say what else the file is "
+                       "(hosts:%s)", in->path, in->path);
+    strv_push(&argv, PROGRAM);
+    /* A list that the user writes ("a,b,") is hosts for Ansible; one that was found is paths. */
+    for (const char *p = in->path; *p;) {
+        size_t n = in->found ? strcspn(p, ",") : strlen(p);
+        strv_push(&argv, "-i");
+        strv_push_own(&argv, x_strndup(p, n));
+        p += n + (p[n] == ',');
+    }
+    strv_push(&argv, "--list");
+    strbuf_init(&out, INVENTORY_FILE_MAX);
+    rc = run_program((const char *const *) argv.v, &o, &out, e);
+    if (rc)
+        rc = explain(in->path, e);
+    else
+        rc = ansible_json(b, in->path, out.s, out.len, e);
+    strbuf_free(&out);
+    return rc;
+}
+
+/* --- whether a file is one --- */
+
+/* "[web]", "[web:children]": a line of its own. An address "[::1]" does not begin with a letter. */
+static bool is_section(const char *line)
+{
+    const char *s = line + 1;
+
+    if (*line != '[' || !(isalpha((unsigned char) *s) || *s == '_'))
+        return false;
+    while (isalnum((unsigned char) *s) || (*s && strchr("_.-", *s)))
+        s++;
+    if (*s == ':')
+        s += strncmp(s, ":children", 9) == 0 ? 9 : strncmp(s, ":vars", 5) == 0 ? 5 : 0;
+    if (*s != ']')
+        return false;
+    s++;
+    s += strspn(s, " \t\r");
+    return *s == '\n' || *s == '\0' || *s == '#' || *s == ';';
+}
+
+/* "host name=value ..". */
+static bool has_variable(const char *line)
+{
+    const char *s = line + strcspn(line, " \t\n");
+    const char *word = s + strspn(s, " \t");
+    size_t n = 0;
+
+    if (s == line || word == s || *line == '#' || *line == ';')
+        return false;
+    while (isalnum((unsigned char) word[n]) || word[n] == '_')
+        n++;
+    return n > 0 && word[n] == '=';
+}
+
+static bool has_suffix(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), k = strlen(suffix);
+
+    return n > k && strcmp(s + n - k, suffix) == 0;
+}
+
+/* In YAML: a group at the left with `hosts`, `children` or `vars` in it, or a `plugin`. */
+static bool yaml_line(const char *line, bool inner)
+{
+    static const char *const keys[] = {"hosts:", "children:"};
+
+    if (!inner)
+        return strncmp(line, "plugin:", 7) == 0 || strncmp(line, "all:", 4) == 0;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++)
+        if (strncmp(line, keys[i], strlen(keys[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool muster_line(const char *line)
+{
+    return strncmp(line, "nodes:", 6) == 0 || strncmp(line, "groups:", 7) == 0 ||
+           strncmp(line, "defaults:", 9) == 0;
+}
+
+static bool ansible_sniff(const struct source_input *in)
+{
+    bool yaml = has_suffix(in->path, ".yaml") || has_suffix(in->path, ".yml"), found = false;
+
+    for (const char *line = in->text; line && *line; line = strchr(line, '\n')) {
+        const char *text;
+        line += *line == '\n';
+        text = line + strspn(line, " \t");
+        if (muster_line(line))
+            return false;
+        found |= yaml ? yaml_line(text, text > line) : is_section(line) || has_variable(line);
+        if (!*line)
+            break;
+    }
+    return found;
+}
+
+const struct inventory_source_ops source_ansible = {
+    .name = "ansible",
+    .sniff = ansible_sniff,
+    .load = ansible_load,
+    .is_explicit = true,
+    .runs = true,
+};
+
+/* --- where Ansible itself looks --- */
+
+/* The value of `inventory` in the section [defaults], or NULL. */
+static char *config_inventory(const char *path)
+{
+    struct strbuf text;
+    char *value = NULL, *save = NULL;
+    bool defaults = false;
+
+    strbuf_init(&text, CONFIG_MAX);
+    if (io_read_file(path, CONFIG_MAX, &text, NULL) == 0) {
+        for (char *line = strtok_r(text.s, "\r\n", &save); line;
+             line = strtok_r(NULL, "\r\n", &save)) {
+            size_t n = strcspn(line, "=: \t");
+            const char *s = line + n + strspn(line + n, " \t");
+            if (*line == '[')
+                defaults = strncmp(line, "[defaults]", 10) == 0;
+            else if (defaults && n == 9 && strncmp(line, "inventory", 9) == 0 &&
+                     (*s == '=' || *s == ':')) {
+                free(value);
+                value = x_strdup(s + 1 + strspn(s + 1, " \t"));
+            }
+        }
+    }
+    strbuf_free(&text);
+    return value;
+}
+
+/* Each path of a comma list, made whole from `dir`; only those that are there. */
+static char *whole_paths(const char *list, const char *dir)
+{
+    CLEANUP_STRV struct strv v = STRV_INIT;
+
+    while (list && *list) {
+        size_t n = strcspn(list, ",");
+        CLEANUP_FREE char *one = x_strndup(list, n), *full = NULL, *there = NULL;
+        while (*one && isspace((unsigned char) one[strlen(one) - 1]))
+            one[strlen(one) - 1] = '\0';
+        full = io_expand_tilde(one + strspn(one, " \t"));
+        if (*full != '/') {
+            char *joined = io_join(dir, full);
+            free(full);
+            full = joined;
+        }
+        there = realpath(full, NULL);
+        if (there)
+            strv_push(&v, there);
+        list += n + (list[n] == ',');
+    }
+    return v.n ? strv_join(&v, ",") : NULL;
+}
+
+static char *of_config(const char *path)
+{
+    CLEANUP_FREE char *value = config_inventory(path), *dir = io_dirname(path);
+
+    return value ? whole_paths(value, dir) : NULL;
+}
+
+char *ansible_find(const char *etc, char **untrusted)
+{
+    const char *inventory = getenv("ANSIBLE_INVENTORY"), *config = getenv("ANSIBLE_CONFIG");
+    CLEANUP_FREE char *program = run_find(PROGRAM), *home = io_expand_tilde("~/.ansible.cfg");
+    CLEANUP_FREE char *system = x_asprintf("%s/ansible/ansible.cfg", etc), *hosts = NULL;
+    char *found;
+
+    *untrusted = NULL;
+    if (!program)
+        return NULL;
+    if (inventory && *inventory)
+        return whole_paths(inventory, ".");
+    if (config && *config)
+        return of_config(config);
+    if (access("ansible.cfg", R_OK) == 0) {
+        char *named = of_config("ansible.cfg");
+        if (named)
+            *untrusted = realpath("ansible.cfg", NULL);
+        free(named);
+    }
+    if (access(home, R_OK) == 0)
+        found = of_config(home);
+    else
+        found = of_config(system);
+    hosts = x_asprintf("%s/ansible/hosts", etc);
+    return found ? found : whole_paths(hosts, "/");
+}
