@@ -116,6 +116,46 @@ class Fleet(unittest.TestCase):
         self.assertEqual(states, {("failed", "cancelled", None): NODES - FANOUT,
                                   ("failed", "cancelled", "stopped"): FANOUT})
 
+    def test_waves_stop_in_time(self):
+        """Every 20th fails: at most two may, so the third stops it, within the third wave."""
+        touched = os.path.join(self.home, "touched")
+        p = subprocess.Popen(
+            self.argv("run", "-F", "none", "-a", "-f", str(FANOUT), "--waves", "5,25%", "--max-fail", "2",
+                      "--json", "--", f'echo "$MUSTER_NODE" >>{touched}; '
+                      'case $MUSTER_NODE in *[02468]0) exit 7;; esac'),
+            env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, err = p.communicate(timeout=120)
+        self.assertEqual(p.returncode, 3, err)
+        self.assertRegex(err, rb"stops: \d failures exceed --max-fail 2")
+        d = json.loads(out)
+        self.assertEqual(d["batch"]["status"], "partial")
+        reasons = collections.Counter(x["reason"] for x in d["executions"])
+        self.assertEqual(set(reasons), {None, "exit", "skipped"})
+        # The third failure is n060: what was in flight then is all that may have come after it.
+        ran = {x["nodeName"] for x in d["executions"] if x["reason"] != "skipped"}
+        with open(touched, encoding="ascii") as f:
+            seen = f.read().split()
+        self.assertEqual(sorted(seen), sorted(ran))
+        self.assertGreaterEqual(len(ran), 60)
+        self.assertLessEqual(len(ran), 60 + 2 * FANOUT)
+        self.assertGreaterEqual(reasons["exit"], 3)
+        # The waves came one after the other.
+        place = {node: i for i, node in enumerate(seen)}
+        order = [place[f"n{i:03d}"] for i in range(1, 51)]
+        self.assertLess(max(order[:5]), min(order[5:]))
+        self.assertLess(max(order), min(i for n, i in place.items() if n > "n050"))
+        for x in d["executions"]:
+            if x["reason"] == "skipped":
+                self.assertRegex(x["error"], r"^skipped: \d failures exceed --max-fail 2$")
+        # The rest is taken up again, under the same budget.
+        again = subprocess.run(self.argv("rerun", "--skipped", "-F", "none", "--max-fail", "100%", "--json",
+                                         "-f", str(FANOUT)),
+                               env=self.env, stdin=subprocess.DEVNULL, capture_output=True)
+        self.assertEqual(again.returncode, 5, again.stderr)
+        with open(touched, encoding="ascii") as f:
+            seen = f.read().split()
+        self.assertEqual(sorted(seen), [f"n{i:03d}" for i in range(1, NODES + 1)])
+
     def test_kill_9_loses_nothing_that_was_reported(self):
         p = self.run_all("sleep 0.2; hostname", "--format", "jsonl")
         lines = [p.stdout.readline() for _ in range(2 * FANOUT)]

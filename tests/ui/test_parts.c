@@ -236,7 +236,8 @@ static void all_keys_are_pinned(void **state)
         "half-down:C-d|half-up:C-u|collapse:h Left|expand:l Right|next-pane:Tab|prev-pane:S-Tab|"
         "targets:1|action:2|progress:3|results:4|history:5|next-tab:]|prev-tab:[|zoom:+ _|"
         "filter:/|toggle:Space|run:x|range:v|select-all:a|invert:i|clear:u|undo:z|find-next:n|"
-        "find-prev:N|failed-only:!|rerun:r|cancel:X|pause:p|filter-status:f|filter-type:t|filter-date:D|sort:s|"
+        "find-prev:N|failed-only:!|rerun:r|cancel:X|pause:p|filter-status:f|"
+        "filter-type:t|filter-date:D|sort:s|"
         "sort-reverse:S|follow:F|wrap:W|stream:o|open:Enter|node:I|compose:c|edit:e Enter|"
         "export:E|delete:Del|reload:R|repaint:C-l|messages:M|suspend:C-z|"
         "help:? F1|back:Esc|quit:q|";

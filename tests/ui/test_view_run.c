@@ -582,7 +582,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_none),           cmocka_unit_test(test_progress),
         cmocka_unit_test(test_progress_filters), cmocka_unit_test(test_cursor_stays),
-        cmocka_unit_test(test_live_output),    cmocka_unit_test(test_cancel_outcome), cmocka_unit_test(test_pause),
+        cmocka_unit_test(test_live_output),    cmocka_unit_test(test_cancel_outcome),
+        cmocka_unit_test(test_pause),
         cmocka_unit_test(test_progress_order), cmocka_unit_test(test_class_order),
         cmocka_unit_test(test_unknown),        cmocka_unit_test(test_truncated),
         cmocka_unit_test(test_output_place),   cmocka_unit_test(test_help_search),
