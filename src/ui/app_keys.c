@@ -85,8 +85,12 @@ static void move_focus(struct app *a, enum action act)
             return;
         f = (f + (act == ACT_NEXT_PANE ? 1 : PANE_COUNT - 1)) % PANE_COUNT;
     } else if (act == ACT_COMPOSE) {
+        static const enum form_id privilege[] = {FORM_RUN_AS, FORM_BECOME, FORM_ASK_BECOME};
         f = PANE_TARGETS;
         a->zoomed = false;
+        /* Nobody runs the next one as root because the last one did. */
+        for (size_t i = 0; i < ARRAY_LEN(privilege); i++)
+            field_set(&a->form.fields[privilege[i]], "");
     } else {
         f = PANE_TARGETS + (int) act - ACT_PANE_TARGETS;
     }

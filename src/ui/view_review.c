@@ -44,13 +44,21 @@ static struct review_view *self(struct view *v)
     return (struct review_view *) v;
 }
 
-static bool by_count(const struct review_view *r)
+/* Who runs it, where the request says that it is not the login user; else NULL. */
+static const char *other_user(const struct review_view *r)
 {
     const struct batch_request *q = r->v.app->pending;
-    bool other_user = q && (q->over.become_user || q->wants_become_password ||
-                            (q->over.become && strcmp(q->over.become, "none") != 0));
+    if (!q || (!q->over.become_user && !q->wants_become_password && !q->over.become) ||
+        (q->over.become && strcmp(q->over.become, become_name(BECOME_NONE)) == 0 &&
+         !q->over.become_user && !q->wants_become_password))
+        return NULL;
+    return q->over.become_user ? q->over.become_user : "root";
+}
+
+static bool by_count(const struct review_view *r)
+{
     return r->review.nodes.n > SMALL_MAX || r->review.protected_groups.n > 0 || r->review.confirm ||
-           other_user;
+           other_user(r);
 }
 
 static void set_error(struct review_view *r, struct err *e)
@@ -279,7 +287,12 @@ static void draw_question(struct review_view *r, struct surface *s, struct rect 
             surface_cursor(s, row.x, y, false);
         return;
     }
-    snprintf(text, sizeof text, "To run it, type %zu and Enter: ", r->review.nodes.n);
+    const char *user = other_user(r);
+    CLEANUP_FREE char *clean = user ? text_clean(user) : NULL;
+    if (clean)
+        snprintf(text, sizeof text, "As %.40s: type %zu and Enter: ", clean, r->review.nodes.n);
+    else
+        snprintf(text, sizeof text, "To run it, type %zu and Enter: ", r->review.nodes.n);
     int x = surface_text(s, row, row.x, y, ROLE_HINT, text);
     field_draw(&r->count, s, row, row.x + x, y, row.w - x > 8 ? 8 : row.w - x, focused);
 }
