@@ -342,6 +342,8 @@ def stopping():
             "server": "inner", "config": ("ProxyJump b1",), "extra": BASTION,
             "flags": forced("openssh"), "transport": "openssh"},
         "sudo": {"user": "su2", "flags": SUDO, "become": password("su2")},
+        "sudo, MaxSessions 1": {"user": "su2", "flags": SUDO, "become": password("su2"),
+                                "server": "onesession"},
         "sudo without a password": {"user": "su1", "flags": SUDO},
         "sudo, openssh": {"user": "su2", "flags": (*forced("openssh"), *SUDO),
                           "become": password("su2"), "transport": "openssh"},
