@@ -162,6 +162,12 @@ static int print_new(struct follow *f, struct err *e)
     return rc;
 }
 
+/* A question on the terminal that the results go to: they would land on its line. */
+static bool question_stands(const struct follow *f)
+{
+    return (f->questions.asked || f->canary.asked) && (f->printer.out_tty || f->printer.err_tty);
+}
+
 static int look(struct follow *f, struct err *e)
 {
     /* The batch first: what ends after it was read is printed now and counted the next time. */
@@ -172,7 +178,8 @@ static int look(struct follow *f, struct err *e)
     batch_clear(&f->batch);
     f->batch = b;
     f->have_batch = true;
-    return print_new(f, e);
+    f->held = question_stands(f);
+    return f->held ? 0 : print_new(f, e);
 }
 
 /* --- questions --- */
@@ -256,7 +263,8 @@ static int read_signals(struct follow *f, struct err *e)
             lose_terminal(f);
             continue;
         }
-        questions_end(&f->questions, NULL);
+        /* It goes unanswered: to decline it would fail the nodes that are to be cancelled. */
+        questions_hide(&f->questions);
         canary_end(&f->canary);
         f->interrupts++;
         int rc = interrupt(f, e);
@@ -337,7 +345,8 @@ static int loop(struct follow *f, struct err *e)
     int64_t gap = f->own ? LOOK_OWN_MS : LOOK_MIN_MS;
     for (;;) {
         int rc = 0;
-        if (reader_changed(f->reader) || !f->have_batch) {
+        bool held = f->held && !question_stands(f);
+        if (reader_changed(f->reader) || !f->have_batch || held) {
             rc = look(f, e);
             gap = f->own ? LOOK_OWN_MS : LOOK_MIN_MS;
         } else if (!f->own && gap < LOOK_MAX_MS) {
@@ -436,6 +445,8 @@ int follow_run(struct follow *f, struct err *e)
         f->live = live_new();
     int rc = loop(f, e);
     questions_end(&f->questions, NULL);
+    if (rc == 0 && f->held)
+        rc = print_new(f, e);
     if (f->own && !f->left)
         canary_check(&f->canary, f->reader); /* a stop may have been the last thing */
     canary_end(&f->canary);

@@ -36,6 +36,7 @@ struct follow {
     bool left;       /* Ctrl-C twice: only _exit() follows */
     struct questions questions;
     struct canary canary;
+    bool held;       /* what is new was not printed, as a question stood on the terminal */
     bool line_shown; /* the live line stands on the terminal */
     int64_t shown_ms;
 };

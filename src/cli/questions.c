@@ -17,13 +17,19 @@ bool questions_possible(void)
     return fd >= 0;
 }
 
+void questions_hide(struct questions *q)
+{
+    if (q->asked)
+        ask_tty_close(&q->tty);
+    q->asked = 0;
+}
+
 void questions_end(struct questions *q, struct secret *answer)
 {
-    if (!q->asked)
-        return;
-    ask_tty_close(&q->tty);
-    service_answer(q->service, q->asked, answer);
-    q->asked = 0;
+    uint64_t id = q->asked;
+    questions_hide(q);
+    if (id)
+        service_answer(q->service, id, answer);
 }
 
 static void start(struct questions *q, const struct user_question *u)

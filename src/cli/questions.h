@@ -28,7 +28,9 @@ void questions_check(struct questions *q);
 /* Two to poll, which may say that questions_read() has something to do. */
 void questions_fds(const struct questions *q, struct pollfd fds[2]);
 void questions_read(struct questions *q);
-/* Takes the one that is shown off the terminal; answer NULL: declined. */
+/* Takes the one that is shown off the terminal, and it still waits: for who cancels what asks. */
+void questions_hide(struct questions *q);
+/* The same with an answer; NULL: declined. */
 void questions_end(struct questions *q, struct secret *answer);
 
 #endif

@@ -302,17 +302,22 @@ static void end_not_begun(struct openssh *x)
     CLEANUP_FREE char *log = openssh_read_log(x->log);
     const struct question_work *q = x->asking ? NULL : x->question;
     const char *key_why = q ? q->why : NULL;
+    bool password = openssh_wants_password(log) && !session_password(x->s);
     struct openssh_why why;
 
     openssh_explain(log, x->prep->proxied ? x->relay.early.s : NULL, &why);
+
+    size_t n = strlen(why.text);
+
+    if ((key_why || password) && n && why.text[n - 1] == '.')
+        why.text[n - 1] = '\0';
     if (q && q->phrase && why.reason == REASON_AUTH)
         keyring_refused(shared_keyring(openssh_conf(x->shared)), q->phrase);
     session_not_started(x->s);
     /* Another attempt would show the password again, and a wrong one locks accounts. */
     session_end_failed(x->s, why.reason, why.retry && !x->question, "%s%s%s%s", why.text,
                        key_why ? "; key " : "", key_why ? key_why : "",
-                       openssh_wants_password(log) && !session_password(x->s)
-                           ? "; a password would be taken: give -A" : "");
+                       password ? "; a password would be taken: give -A" : "");
     free(why.text);
 }
 
