@@ -218,7 +218,8 @@ class Usage(Case):
                 ('--max-output', '10q', ['10q', '10M']), ('--max-output', '0', ['1 B']),
                 ('--max-queue', '0', ['1 to']), ('--expect', '0', ['1 to 10000']),
                 ('--format', 'xml', ['human|json|jsonl|csv']), ('-o', 'Foo', ['-o Foo', 'KEY=VALUE']),
-                ('-o', 'StrictHostKeyChecking=maybe', ['-o StrictHostKeyChecking=maybe: yes']), ('--label', '', ['empty']),
+                ('-o', 'StrictHostKeyChecking=maybe', ['-o StrictHostKeyChecking=maybe: yes']),
+                ('--label', '', ['empty']),
                 ('--identity', '', ['empty'])):
             self.bad('run', flag, value, *run, words=words)
         self.bad('status', '--sort', 'x', words=['name|status|duration'])

@@ -91,6 +91,7 @@ static void test_input_files(void **state)
     CLEANUP_FREE char *user = x_asprintf("%s/in.%%u", f->dir);
     r.stdin_path = user;
     setting_set(&r.over, SETTING_USER, "somebody", NULL);
+    setting_set(&r.over, SETTING_TRANSPORT, "ssh", NULL);
     refuse(f, &r, "3 of 3 input files");
     batch_request_clear(&r);
 }

@@ -168,7 +168,8 @@ static void test_rerun_keeps_every_option(void **state)
     struct fixture *f = *state;
     static const char *const values[SETTING_COUNT] = {
         [SETTING_HOST] = NULL, /* belongs to the node, not to a run */
-        [SETTING_TRANSPORT] = NULL,
+        [SETTING_TRANSPORT] = "ssh",
+        [SETTING_JUMP] = "127.0.0.1:1", /* nothing listens there, and no name is looked up */
         [SETTING_PORT] = "2222",
         [SETTING_USER] = "joe",
         [SETTING_IDENTITY] = "/key,with comma",
