@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define QUIET_MS 500  /* since the last key, before a batch may ask */
+#define HEAD_ROWS 3   /* above it, at most */
 #define ANSWER_MIN 24 /* columns that a line of text is typed in, at least */
 
 void question_close(struct app *a)
@@ -264,11 +265,70 @@ static void draw_stars(struct surface *s, struct rect row, int x, size_t n)
     surface_cursor(s, x + (w > 0 ? w : 0), row.y, true);
 }
 
-/* The question stands on the row above, as far as it leaves no room for the answer on its own. */
+static size_t char_of(const char *text)
+{
+    uint32_t cp;
+    size_t len = utf8_decode(text, strlen(text), &cp);
+
+    return len ? len : 1;
+}
+
+/* How many bytes of it make a line of at most w columns, which ends at a space in its later half when
+ * there is one. */
+static size_t line_of(const char *text, int w)
+{
+    size_t n = strlen(text), at = 0, space = 0;
+    int cols = 0;
+
+    while (at < n) {
+        uint32_t cp = 0;
+        size_t len = utf8_decode(text + at, n - at, &cp);
+
+        if (!len)
+            len = 1;
+        cols += text_cp_width(cp);
+        if (cols > w)
+            return space ? space : at;
+        at += len;
+        if (cp == ' ' && cols > w / 2)
+            space = at;
+    }
+    return n;
+}
+
+/* On the rows above `row`, as few as it takes. Where there are too few, the middle goes: what a question
+ * is about is said first or last. */
+static void draw_head(struct surface *s, struct rect row, const char *text)
+{
+    int w = row.w - 2, most = row.y < HEAD_ROWS ? row.y : HEAD_ROWS, n = 0;
+    size_t at[HEAD_ROWS + 1] = {0};
+
+    while (n < most && text[at[n]]) {
+        at[n + 1] = at[n] + line_of(text + at[n], w);
+        n++;
+    }
+    bool cut = n && text[at[n]];
+    for (int i = 0; i < n; i++) {
+        struct rect line = {row.x, row.y - n + i, row.w, 1};
+        const char *from = text + at[i];
+        CLEANUP_FREE char *part = x_strndup(from, at[i + 1] - at[i]);
+
+        surface_fill(s, line, ROLE_NORMAL, ' ');
+        if (cut && i == n - 1) {
+            while (*from && (int) text_width(from) > w - 1)
+                from += char_of(from);
+            surface_text(s, line, line.x + 1, line.y, ROLE_WARN, "~");
+            surface_fit(s, line, line.x + 2, line.y, w - 1, ROLE_WARN, from, false);
+        } else {
+            surface_fit(s, line, line.x + 1, line.y, w, ROLE_WARN, part, false);
+        }
+    }
+}
+
+/* The question stands on the rows above, as far as it leaves no room for the answer on its own. */
 void question_draw(struct app *a, struct surface *s, struct rect row)
 {
     struct question *p = &a->priv->question;
-    struct rect above = {row.x, row.y - 1, row.w, 1};
     int w = (int) text_width(p->text), answer_w = p->done || p->got ? ANSWER_MIN : 1;
     size_t tail = 0;
 
@@ -276,8 +336,7 @@ void question_draw(struct app *a, struct surface *s, struct rect row)
     if (w + 2 + answer_w > row.w && row.y > 0) {
         tail = p->done || p->got ? strlen(p->text) : tail_of(p->text, row.w - 2 - answer_w);
         CLEANUP_FREE char *head = x_strndup(p->text, tail);
-        surface_fill(s, above, ROLE_NORMAL, ' ');
-        surface_fit(s, above, row.x + 1, above.y, row.w - 2, ROLE_WARN, head, false);
+        draw_head(s, row, head);
     }
     w = (int) text_width(p->text + tail);
     if (w > row.w - 2 - answer_w)

@@ -360,6 +360,29 @@ static void test_question_of_a_batch(void **state)
     pthread_join(t, NULL);
     assert_null(code.answer);
 
+    /* A long one keeps its end, where the name of the file is. */
+    x.text = "Passphrase for /home/operations/.ssh/customers/north/id_ed25519_north:";
+    harness_size(h, 40, 12);
+    assert_int_equal(pthread_create(&t, NULL, ask_one, &x), 0);
+    wait_for(h, "id_ed25519_north:");
+    harness_keys(h, "'abc'");
+    harness_golden(h, "question-40x12");
+    harness_size(h, 80, 24);
+    harness_golden(h, "question-80x24");
+    harness_keys(h, "Enter");
+    pthread_join(t, NULL);
+    secret_unref(x.answer);
+    x.text = "The operators of this bastion, who are not to be disturbed at night, want to know from "
+             "everybody who signs in here, by whichever way it is, what the token shows:";
+    harness_size(h, 40, 12);
+    assert_int_equal(pthread_create(&t, NULL, ask_one, &x), 0);
+    wait_for(h, "token shows:");
+    harness_golden(h, "question-long-40x12");
+    harness_keys(h, "Esc");
+    pthread_join(t, NULL);
+    harness_size(h, 80, 24);
+    x.text = "Passphrase for /k:";
+
     /* Its session ends meanwhile: the question goes. */
     assert_int_equal(pthread_create(&t, NULL, ask_one, &x), 0);
     wait_for(h, "web1: Passphrase for /k:");
