@@ -123,6 +123,8 @@ def passwords():
             asked=(("code", CODE),), **more)
         refused(g, "a wrong one-time code" + at, "auth", server="code", login=pw,
                 asked=(("code", "1"),) * 6, **more)
+        refused(g, "interrupted at the question" + at, "cancelled", server="code", login=pw,
+                asked=(("target: ", "\x03"),), **more)
         plain = {"login": password("plain"), "transport": how, "flags": forced(how)}
         row(g, "publickey, then password" + at, server="key+password", **plain)
         row(g, "publickey, then keyboard-interactive" + at, server="key+kbd", **plain)
