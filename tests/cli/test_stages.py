@@ -44,8 +44,8 @@ class Stages(Case):
         self.assertIn('1 failure exceeds --max-fail 0', r.err)
 
     def test_canary_without_a_terminal(self):
-        for flags in (['--canary', '2'], ['--canary', '2', '--detach'], ['--canary', '2', '--detach', '--json']):
-            r = self.muster('run', '-w', 'n[001-009]', *flags, '--', 'true')
+        for flags in ([], ['--detach'], ['--detach', '--json']):
+            r = self.muster('run', '-w', 'n[001-009]', '--canary', '2', *flags, '--', 'true')
             self.assertEqual(r.rc, 2, str(r))
             self.assertIn('--canary-ok', r.err + r.text)
         self.assertFalse(os.path.exists(self.db_path))
@@ -56,8 +56,8 @@ class Stages(Case):
         self.assertIn('skipped 7: n[003-009]', r.err)
         # As many as there are, or more: nothing is left to ask about.
         self.run_on('n[001-003]', 'true', '--canary', '3')
-        d = self.ok('run', '-w', 'n[001-004]', '--canary', '1', '--canary-ok', '100', '--detach', '--json', '--',
-                    'true').json
+        d = self.ok('run', '-w', 'n[001-004]', '--canary', '1', '--canary-ok', '100', '--detach', '--json',
+                    '--', 'true').json
         self.ok('watch', str(d['number']))
 
     def test_canary_yes_and_no(self):
