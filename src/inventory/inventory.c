@@ -13,14 +13,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 /* The types that -i may name, in the order in which they are asked whether a file is theirs. */
 static const struct inventory_source_ops *const file_types[] = {
-    &source_bolt,    &source_ansible, &source_muster, &source_script,
-    &source_command, &source_ssh_config, &source_hosts};
+    &source_bolt,    &source_clustershell, &source_ansible, &source_muster,
+    &source_script,  &source_command,      &source_nodeset, &source_genders,
+    &source_ssh_config, &source_hosts};
 
 struct load {
     struct build b;
@@ -152,7 +154,7 @@ static int load_file(struct load *l, const char *spec, bool named, struct err *e
         return rc;
     if (*tail == '\0')
         return err_set(e, ERR_VALIDATION, "inventory \"%s\" names no %s", spec,
-                       ops && ops->no_file ? "command" : "file");
+                       ops && ops->no_file ? "command or source" : "file");
     path = ops && ops->no_file ? x_strdup(tail) : io_expand_tilde(tail);
     if (!ops)
         ops = type_of_path(path);
@@ -205,12 +207,44 @@ static int load_default(struct load *l, struct err *e)
     return rc;
 }
 
-/* What others have in their usual places: whatever is wrong with it, the rest works. */
-static void load_found(struct load *l)
+/* A file that was found: whatever is wrong with it, the rest works. */
+static void load_found_text(struct load *l, const struct inventory_source_ops *ops,
+                            const char *path)
+{
+    struct err why = ERR_INIT;
+    struct strbuf text;
+
+    watch_file(l->b.watch, path);
+    strbuf_init(&text, INVENTORY_FILE_MAX);
+    if (io_read_file(path, INVENTORY_FILE_MAX, &text, &why) != 0) {
+        build_source(&l->b, ops->name, path, false);
+        build_current(&l->b)->state = SOURCE_FAILED;
+        build_current(&l->b)->error = X_STEAL(why.msg);
+    } else {
+        const struct source_input in = {
+            .path = path, .text = text.s, .n = text.len, .found = true};
+        load_source(l, ops, &in, false, false, NULL);
+    }
+    strbuf_free(&text);
+    err_clear(&why);
+}
+
+static void load_groups_d(struct load *l, const char *dir)
+{
+    CLEANUP_FREE char *pattern = io_join(dir, "groups.d/*.yaml");
+    glob_t g = {0};
+
+    watch_glob(l->b.watch, pattern);
+    if (glob(pattern, 0, NULL, &g) == 0)
+        for (size_t i = 0; i < g.gl_pathc; i++)
+            load_found_text(l, &source_clustershell, g.gl_pathv[i]);
+    globfree(&g);
+}
+
+static void load_found_ansible(struct load *l, const char *etc)
 {
     CLEANUP_FREE char *untrusted = NULL;
-    CLEANUP_FREE char *ansible =
-        ansible_find(l->opts->etc_dir ? l->opts->etc_dir : "/etc", &untrusted);
+    CLEANUP_FREE char *ansible = ansible_find(etc, &untrusted);
 
     if (ansible) {
         const struct source_input in = {.path = ansible, .text = "", .found = true};
@@ -222,6 +256,22 @@ static void load_found(struct load *l)
         build_warn(&l->b, "its inventory is not read unasked, as such a file may name programs: "
                           "set ANSIBLE_CONFIG=%s, or name the inventory with -i", untrusted);
     }
+}
+
+/* What others have in their usual places. */
+static void load_found(struct load *l)
+{
+    const char *etc = l->opts->etc_dir ? l->opts->etc_dir : "/etc";
+    CLEANUP_FREE char *own = io_expand_tilde("~/.config/clustershell");
+    CLEANUP_FREE char *system = io_join(etc, "clustershell"), *genders = io_join(etc, "genders");
+    CLEANUP_FREE char *nodeattr = run_find("nodeattr");
+    const struct source_input in = {.path = genders, .text = "", .found = true};
+
+    load_found_ansible(l, etc);
+    load_groups_d(l, own);
+    load_groups_d(l, system);
+    if (nodeattr && access(genders, R_OK) == 0)
+        load_source(l, &source_genders, &in, false, false, NULL);
 }
 
 static int load_files(struct load *l, struct err *e)

@@ -134,7 +134,8 @@ struct inventory_source_ops {
     bool is_explicit; /* globs, regexes and -a cover its nodes even where no -i names it */
 };
 extern const struct inventory_source_ops source_muster, source_bolt, source_ssh_config,
-    source_hosts, source_localhost, source_ansible, source_command, source_script;
+    source_hosts, source_localhost, source_ansible, source_command, source_script,
+    source_clustershell, source_nodeset, source_genders;
 
 /* Remembers a file's time, size and inode as they are now: call it before reading. */
 void watch_file(struct inventory_watch *w, const char *path);

@@ -65,7 +65,7 @@ static void what_goes_wrong(void **state)
     assert_int_equal(fixture_load(f, "command:echo '{]'", NULL), -ERR_VALIDATION);
     assert_non_null(strstr(f->err.msg, "what it prints is no JSON: line 1"));
     assert_int_equal(fixture_load(f, "command:", NULL), -ERR_VALIDATION);
-    assert_string_equal(f->err.msg, "inventory \"command:\" names no command");
+    assert_string_equal(f->err.msg, "inventory \"command:\" names no command or source");
     assert_int_equal(fixture_load(f, "script:/nowhere/x", NULL), -ERR_VALIDATION);
     assert_string_equal(f->err.msg, "inventory: /nowhere/x: No such file or directory");
     /* it reads nothing from here, has no terminal, and leaves nothing behind */

@@ -49,6 +49,7 @@ void inventory_watch_free(struct inventory_watch *w); /* NULL allowed */
 void inventory_refresh(const struct inventory_options *opts, const char *program);
 
 /* The names of the source types that -i may give. */
-#define INVENTORY_TYPES "muster, bolt, ansible, script, command, ssh_config, hosts"
+#define INVENTORY_TYPES                                                                         \
+    "muster, bolt, ansible, script, command, clustershell, nodeset, genders, ssh_config, hosts"
 
 #endif
