@@ -53,13 +53,6 @@ void *openssh_shared_new(const struct engine_config *cfg)
     return o;
 }
 
-void openssh_shared_stop(void *shared)
-{
-    struct openssh_shared *o = shared;
-
-    ssh_shared_stop(o->conf);
-}
-
 static void remove_dir(const char *path)
 {
     DIR *dir = opendir(path);
@@ -71,6 +64,22 @@ static void remove_dir(const char *path)
     if (dir)
         closedir(dir);
     rmdir(path);
+}
+
+/* Now, and not with the last reference: a helper that was left behind may outlast the process. */
+void openssh_shared_stop(void *shared)
+{
+    struct openssh_shared *o = shared;
+
+    ssh_shared_stop(o->conf);
+    pthread_mutex_lock(&o->lock);
+
+    char *dir = X_STEAL(o->dir);
+
+    pthread_mutex_unlock(&o->lock);
+    if (dir)
+        remove_dir(dir);
+    free(dir);
 }
 
 void openssh_shared_free(void *shared)
