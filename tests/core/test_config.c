@@ -105,7 +105,8 @@ static void every_key(void **state)
     struct fixture *f = *state;
 
     put(f->user, "fanout: 128\nconnect_timeout: 500ms\ncommand_timeout: 2m\nretries: 0\n"
-                 "max_output: 1M\nmax_queue: 50\ninventory_ttl: 1m\nuser: ops\nany_host: yes\nread_only: true\n"
+                 "max_output: 1M\nmax_queue: 50\ninventory_ttl: 1m\nuser: ops\nany_host: yes\n"
+                 "read_only: true\n"
                  "log_level: debug\ndeny: ^reboot\nconfirm: [a, b+c]\n");
     assert_int_equal(load(f), 0);
     assert_int_equal(f->c.fanout, 128);
