@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define ANSWER_WAIT_MS 500
 #define WAIT_MS ((int64_t) 24 * 3600 * 1000) /* while it waits for us, nothing times out */
 
 struct openssh {
@@ -48,6 +49,7 @@ struct openssh {
     struct relay relay;
     bool begun, timed_out;
     int64_t deadline; /* of connecting; -1: none */
+    int64_t over_at;  /* ssh had ended while a helper was answering it; -1: no */
 };
 
 static int64_t now(const struct openssh *x)
@@ -84,7 +86,7 @@ static void *openssh_open(struct session *s)
     x->s = s;
     x->shared = session_shared(s);
     x->listener = x->turn.fd = -1;
-    x->deadline = -1;
+    x->deadline = x->over_at = -1;
     relay_init(&x->relay, s);
     x->relay.drop_early = true;
     x->relay.stopper.words = stop_words;
@@ -401,8 +403,21 @@ static void arm(struct openssh *x)
 
     if (x->deadline >= 0 && !x->asking && (at < 0 || x->deadline < at))
         at = x->deadline;
+    if (x->asking && x->over_at >= 0 && (at < 0 || x->over_at + ANSWER_WAIT_MS < at))
+        at = x->over_at + ANSWER_WAIT_MS;
     if (at >= 0)
         session_timer(x->s, at > now(x) ? at - now(x) : 0);
+}
+
+/* The helper that answered may come back after ssh has ended on its answer; it knows why. One that
+ * still waits for the user is not waited for. */
+static bool helper_comes(struct openssh *x)
+{
+    if (!x->asking)
+        return false;
+    if (x->over_at < 0)
+        x->over_at = now(x);
+    return now(x) < x->over_at + ANSWER_WAIT_MS;
 }
 
 static void run(struct openssh *x)
@@ -414,7 +429,7 @@ static void run(struct openssh *x)
     /* Its own stop may have to sign in again. */
     if (x->relay.stopper.state != STOPPER_IDLE && x->listener >= 0 && !x->asking)
         session_watch(x->s, x->listener, EPOLLIN);
-    if (state == RELAY_OVER)
+    if (state == RELAY_OVER && !helper_comes(x))
         end(x);
     else if (x->deadline >= 0 && !x->asking && now(x) >= x->deadline) {
         x->deadline = -1;
