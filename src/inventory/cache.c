@@ -127,7 +127,7 @@ static void make_names(struct cache *c)
 /* --- the file --- */
 
 /* Only a file of ours that no one else can write is believed. */
-static bool read_own_file(const char *path, struct strbuf *out, int64_t *mtime_ms)
+static bool read_own_file(const char *path, struct strbuf *out)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -135,8 +135,6 @@ static bool read_own_file(const char *path, struct strbuf *out, int64_t *mtime_m
                 st.st_uid == geteuid() && !(st.st_mode & (S_IWGRP | S_IWOTH)) &&
                 io_read_fd(fd, INVENTORY_FILE_MAX, out, NULL) == 0;
 
-    if (good && mtime_ms)
-        *mtime_ms = (int64_t) st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
     if (fd >= 0)
         close(fd);
     return good;
@@ -150,7 +148,7 @@ static void read_copy(struct cache *c)
 
     strbuf_reset(&c->text);
     c->body = NULL;
-    if (!read_own_file(c->file, &c->text, NULL))
+    if (!read_own_file(c->file, &c->text))
         return;
     nl = strchr(c->text.s, '\n');
     if (!nl || sscanf(c->text.s, FORMAT " %" SCNd64 " %16s", &c->saved_ms, stamp) != 2)
@@ -179,6 +177,14 @@ static int write_own_file(const char *path, const char *head, const struct strbu
 }
 
 /* --- making it anew --- */
+
+/* First line: when. */
+static void write_why(const struct cache *c, const char *why)
+{
+    CLEANUP_FREE char *text = x_asprintf("%" PRId64 "\n%s", wall_ms(clock_system()), why);
+
+    write_own_file(c->why_file, text, NULL);
+}
 
 /* Runs the program into a builder of its own, so that half of an answer never serves. */
 static int run_source(struct cache *c, struct strbuf *body, struct err *e)
@@ -237,7 +243,7 @@ static int renew(struct cache *c, struct err *e)
         c->body = c->text.s;
         c->same = true;
     } else if (e && e->msg) {
-        write_own_file(c->why_file, e->msg, NULL);
+        write_why(c, e->msg);
     }
     strbuf_free(&body);
     if (fd >= 0)
@@ -258,18 +264,19 @@ static void mark_stale(struct cache *c, const char *why, int64_t now)
     s->due_ms = now + AGAIN_MS;
 }
 
-/* Whether the last try to make it anew has failed, after the copy was made. */
+/* Why the last try to make it anew has failed: each success takes that file away. */
 static char *last_failure(const struct cache *c, int64_t *when)
 {
-    struct strbuf why;
-    bool failed;
+    struct strbuf text;
+    char *why = NULL;
+    const char *nl;
 
-    strbuf_init(&why, 65536);
-    failed = read_own_file(c->why_file, &why, when) && *when >= c->saved_ms;
-    if (failed)
-        return strbuf_steal(&why);
-    strbuf_free(&why);
-    return NULL;
+    strbuf_init(&text, 65536);
+    if (read_own_file(c->why_file, &text) && (nl = strchr(text.s, '\n')) &&
+        sscanf(text.s, "%" SCNd64, when) == 1)
+        why = x_strdup(nl + 1);
+    strbuf_free(&text);
+    return why;
 }
 
 static int serve(struct cache *c, struct err *e)
@@ -305,7 +312,7 @@ static int load(struct cache *c, struct err *e)
             return rc;
         }
         mark_stale(c, why.msg, now);
-    } else if (!run && now - c->saved_ms >= c->o->ttl_ms) {
+    } else if (!run) {
         CLEANUP_FREE char *text = last_failure(c, &failed_ms);
         if (text) {
             mark_stale(c, text, now);

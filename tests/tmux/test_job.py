@@ -135,7 +135,7 @@ class Job(unittest.TestCase):
             t.keys("Enter", "3")
             t.wait_for(re.compile(r"run 12 "))
             t.keys("X")
-            t.wait_for(re.compile(r"[Cc]ancel.*\?"))
+            t.wait_for(re.compile(r"Cancel #\d+ \("))
             t.keys("y")
             t.wait_for("CANCELLED")
             self.assertEqual([], sleepers(self.work))
