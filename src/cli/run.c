@@ -452,7 +452,7 @@ static int rerun(struct cli *c, struct service *s, struct secrets *x, struct err
         return rc;
     struct batch_request req;
     struct rerun_hold *hold;
-    rc = batch_rerun_request(s, number, w, reason, &req, &hold, e);
+    rc = batch_rerun_request(s, number, w, reason, NULL, &req, &hold, e);
     if (rc != 0)
         return rc;
     if (c->set[OPT_LABEL])

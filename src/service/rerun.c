@@ -267,8 +267,8 @@ static int fill(struct reader *r, int64_t number, const char *what, struct batch
 }
 
 int batch_rerun_request(struct service *s, int64_t number, enum rerun_which which,
-                        enum reason reason, struct batch_request *out, struct rerun_hold **hold,
-                        struct err *e)
+                        enum reason reason, const struct rerun_options *o,
+                        struct batch_request *out, struct rerun_hold **hold, struct err *e)
 {
     batch_request_init(out);
     *hold = NULL;

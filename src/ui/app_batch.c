@@ -126,7 +126,7 @@ static void rerun_chosen(struct app *a, char key)
         return;
     }
     struct pending_hold *h = hold_new(a);
-    if (batch_rerun_request(a->service, a->priv->ask_number, which, REASON_NONE, &h->request,
+    if (batch_rerun_request(a->service, a->priv->ask_number, which, REASON_NONE, NULL, &h->request,
                             &h->rerun, &e) != 0) {
         app_pending_clear(a);
         app_toast_err(a, &e);

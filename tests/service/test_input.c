@@ -120,7 +120,7 @@ static void test_passwords_are_never_kept(void **state)
     assert_null(strstr(b.parameters, "sudoPassword"));
     batch_clear(&b);
 
-    assert_int_equal(batch_rerun_request(f->s, n, RERUN_ALL, REASON_NONE, &r, &hold, &f->e), 0);
+    assert_int_equal(batch_rerun_request(f->s, n, RERUN_ALL, REASON_NONE, NULL, &r, &hold, &f->e), 0);
     assert_true(r.wants_password);
     assert_false(r.wants_become_password);
     assert_int_equal(r.env->n, 2);
@@ -172,7 +172,7 @@ static void test_spool(void **state)
     close(fd);
     wait_idle(f->s);
     /* It is gone, so a rerun wants another. */
-    assert_int_equal(batch_rerun_request(f->s, n, RERUN_ALL, REASON_NONE, &r, &hold, &f->e), 0);
+    assert_int_equal(batch_rerun_request(f->s, n, RERUN_ALL, REASON_NONE, NULL, &r, &hold, &f->e), 0);
     assert_true(r.stdin_lost);
     assert_refused(f, service_review(f->s, &r, &v, &f->e), ERR_VALIDATION, "--stdin FILE");
     r.stdin_path = "/dev/null";

@@ -199,7 +199,7 @@ static void test_rerun_keeps_every_option(void **state)
     int64_t n = create(f, &r);
     wait_idle(f->s);
 
-    int rc = batch_rerun_request(f->s, n, RERUN_ALL, REASON_NONE, &again, &hold, &f->e);
+    int rc = batch_rerun_request(f->s, n, RERUN_ALL, REASON_NONE, NULL, &again, &hold, &f->e);
     assert_int_equal(rc, 0);
     assert_string_equal(again.action, r.action);
     assert_int_equal(again.n_node_ids, 2);
@@ -257,23 +257,23 @@ static void test_rerun_which(void **state)
 
     int64_t n = create_simple(f, "case $MUSTER_NODE in n01) exit 1;; n02) kill $$;; esac",
                               LIST("n03", "n02", "n01"));
-    int rc = batch_rerun_request(f->s, n, RERUN_ALL, REASON_NONE, &r, &hold, &f->e);
+    int rc = batch_rerun_request(f->s, n, RERUN_ALL, REASON_NONE, NULL, &r, &hold, &f->e);
     if (rc != 0) /* it still ran */
         assert_refused(f, rc, ERR_VALIDATION, "still runs");
     else
         rerun_hold_free(hold);
     wait_idle(f->s);
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        rc = batch_rerun_request(f->s, n, rows[i].which, rows[i].reason, &r, &hold, &f->e);
+        rc = batch_rerun_request(f->s, n, rows[i].which, rows[i].reason, NULL, &r, &hold, &f->e);
         assert_int_equal(rc, 0);
         assert_int_equal(r.n_node_ids, rows[i].n);
         assert_string_equal(r.node_ids[0], rows[i].first);
         batch_request_clear(&r);
         rerun_hold_free(hold);
     }
-    rc = batch_rerun_request(f->s, n, RERUN_SKIPPED, REASON_NONE, &r, &hold, &f->e);
+    rc = batch_rerun_request(f->s, n, RERUN_SKIPPED, REASON_NONE, NULL, &r, &hold, &f->e);
     assert_refused(f, rc, ERR_VALIDATION, "skipped");
-    rc = batch_rerun_request(f->s, 77, RERUN_ALL, REASON_NONE, &r, &hold, &f->e);
+    rc = batch_rerun_request(f->s, 77, RERUN_ALL, REASON_NONE, NULL, &r, &hold, &f->e);
     assert_refused(f, rc, ERR_NOT_FOUND, "77");
 }
 

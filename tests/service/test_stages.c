@@ -176,7 +176,7 @@ static void test_max_fail(void **state)
     assert_string_equal(i.why, "3 failures exceed --max-fail 2");
     /* What a stop left is taken up again, with the same stages. */
     struct rerun_hold *hold;
-    assert_int_equal(batch_rerun_request(f->s, n, RERUN_SKIPPED, REASON_NONE, &r, &hold, &f->e), 0);
+    assert_int_equal(batch_rerun_request(f->s, n, RERUN_SKIPPED, REASON_NONE, NULL, &r, &hold, &f->e), 0);
     assert_int_equal(r.n_node_ids, 5);
     assert_string_equal(r.stages.waves, "3");
     assert_string_equal(r.stages.max_fail, "20%");

@@ -13,7 +13,8 @@
 /* ACTION(ID, name in store and JSON, what the action text is) */
 #define ACTION_TYPE_TABLE(ACTION)                                                              \
     ACTION(COMMAND, "command", "a shell line")                                                 \
-    ACTION(TASK, "task", "a task with its parameters; push and pull are built in")
+    ACTION(TASK, "task", "a task with its parameters; push and pull are built in")             \
+    ACTION(PLAN, "plan", "steps on each node, in order")
 
 enum action_type {
 #define ACTION(id, name, help) ACTION_TYPE_##id,
@@ -58,6 +59,9 @@ struct batch {
     char *label;              /* or NULL */
     int64_t rerun_of;         /* number, 0: none */
     bool single;              /* one node */
+    bool is_copy;             /* a task that is muster's own push or pull */
+    unsigned n_steps;         /* of a plan; else 0 */
+    struct strv step_titles;  /* n_steps of them, for people */
     unsigned fanout;
     bool cancel_requested;
     bool paused; /* nothing more of it is started; only while it runs */
@@ -91,8 +95,31 @@ struct execution {
     bool truncated[2];    /* more came than was kept */
     int64_t finished_seq; /* 1, 2, .. in the order of the ends within the batch; 0: not yet */
     uint64_t bytes_done, bytes_total; /* of a copy; total 0: it is none, or not known yet */
+    unsigned step; /* of a plan: the one it is at, or ended at, from 1; 0: none begun, or no plan */
 };
 void execution_clear(struct execution *x);
+
+/* One step of a plan on one node. Those before the first that ran, and those after the last, have no
+ * row. */
+struct step_run {
+    unsigned step; /* from 1 */
+    enum exec_status status; /* never QUEUED */
+    enum reason reason;
+    char *error, *note; /* or NULL */
+    int64_t started_ms, completed_ms, duration_ms; /* as in struct execution */
+    enum remote_process remote;
+    int exit_code;
+    char *signal;
+    int64_t out_id[2];
+    uint64_t out_size[2];
+    bool truncated[2];
+};
+void step_runs_free(struct step_run *v, size_t n);
+/* How far the nodes of a plan are with one step. */
+struct step_stats {
+    unsigned step; /* from 1 */
+    uint32_t running, success, failed;
+};
 /* "11.8 MiB of 50 MiB"; buf at least 64 bytes. Returns buf. */
 char *bytes_progress(uint64_t done, uint64_t total, char *buf);
 int64_t execution_duration_ms(const struct execution *x, int64_t now_wall_ms);

@@ -28,6 +28,9 @@ struct doc_output {
  * note is there when the transport is not the usual one; bytesDone and bytesTotal are a copy's. */
 struct json *doc_execution(const char *batch_id, const struct execution *x,
                            const struct doc_output *out);
+/* {step, title, status, reason, error, startedAt, completedAt, duration, remoteProcess, exitCode, signal,
+ * stdout, stderr, truncated}: a member of an execution's `steps`. */
+struct json *doc_step(const struct step_run *s, const char *title, const struct doc_output *out);
 /* {error: {code, message, details}}; details null or an array of lines. */
 struct json *doc_error(const struct err *e);
 

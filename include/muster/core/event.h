@@ -22,6 +22,11 @@ struct event {
     enum event_kind kind;
     int64_t batch;
     uint32_t position;
+    /* Of a plan: the step that this is about, from 1; 0: no plan. A FINISH that is not `last` ends the
+     * step alone: the execution goes on. A CLAIM of a later step than the node's first is granted while
+     * the execution runs and its batch is not cancelled. */
+    unsigned step;
+    bool last;
 
     /* OUTPUT: data/len[stream]. FINISH: the last bytes of both, each may be empty. Owned. */
     char *data[2];
@@ -44,6 +49,7 @@ struct event {
     int exit_code; /* -1: none */
     char *signal;  /* owned, or NULL */
     bool truncated[2];
+    char *facts;   /* what was learned about the node: the text of a JSON object, owned, or NULL */
 };
 struct event *event_new(enum event_kind kind, int64_t batch, uint32_t position);
 void event_free(struct event *ev); /* and what it owns; NULL allowed */

@@ -3,7 +3,12 @@
  * `a^b` either but not both, of equal precedence from left to right, no parentheses; `*` and `?`
  * globs, `/regex/` (POSIX extended), `^file` and `-` (standard input; one name or expression a
  * line, # comments) only as a whole comma term; results of earlier batches `@last:failed`,
- * `@42:timeout`, `@42:rc=3`, `@42` (all its nodes). Commas inside brackets and regexes do not split.
+ * `@42:timeout`, `@42:rc=3`, `@42:class2` (of its results, the largest is 1), `@42` (all its nodes);
+ * saved ones `@saved:NAME`; nodes by variables and facts: `dc=fra`, `dc!=fra`, `os=deb*` (a glob),
+ * `os~^deb` (a regex), over all explicit nodes (as -a), so that `@web&os=debian` narrows a group.
+ * A fact may be named facts.NAME where a variable has the same name; NAME may go into objects with
+ * dots (os.release.major), and an object is compared by its member `name`. Letters' case in a value
+ * does not count. Where one of these stands, "!" followed by "=" is no difference. Commas inside brackets and regexes do not split.
  * Evaluated against a fleet; results come through a callback, so this stays pure but for reading
  * `^file` and `-`. */
 #ifndef MUSTER_CORE_TARGET_H
@@ -15,6 +20,7 @@
 #include <stddef.h>
 
 struct err;
+struct json;
 struct fleet;
 struct nodeset;
 
@@ -25,6 +31,11 @@ struct target_env {
      * NULL: results are not to be had, and naming them is an error. */
     int (*results)(void *ctx, const char *batch, const char *what, struct nodeset *out,
                    struct err *e);
+    /* Gives the expression that is saved under a name (caller frees). 0 or -ERR_NOT_FOUND. NULL: none. */
+    int (*saved)(void *ctx, const char *name, char **out, struct err *e);
+    /* The facts of a node: borrowed JSON, valid during target_eval(); NULL: none are known. NULL: only
+     * variables are looked at. */
+    const struct json *(*facts)(void *ctx, const char *node);
     void *ctx;
     bool any_host;     /* names the fleet does not know are taken as they are */
     bool stdin_taken;  /* `-` is an error: something else reads standard input */

@@ -137,9 +137,12 @@ struct stage_request {
     const char *probe;     /* a command for this machine between two stages, or NULL */
 };
 
+struct work_request; /* service/tasks.h */
+
 struct batch_request {
     enum action_type type;
     const struct copy_request *copy; /* a task is a copy; or NULL */
+    struct work_request *work; /* borrowed: or this task, or this plan; or NULL */
     const char *action;           /* the command line, 1 to COMMAND_MAX bytes */
     const char *const *node_ids;  /* direct nodes, in order; duplicates fold */
     size_t n_node_ids;
@@ -271,14 +274,31 @@ void service_stage_answer(struct service *s, int64_t number, bool go_on);
 /* Deletes an ended batch. -ERR_NOT_FOUND, -ERR_FORBIDDEN when it still runs, -ERR_STORE. */
 int batch_delete(struct service *s, int64_t number, struct err *e);
 
+/* --- saved targets, notes, facts --- */
+
+/* A name is one word: letters, digits, _ - and dots. The expression must be one. -ERR_VALIDATION,
+ * -ERR_STORE, -ERR_FORBIDDEN. targets NULL: forgets it (-ERR_NOT_FOUND). */
+int service_save_targets(struct service *s, const char *name, const char *targets, struct err *e);
+/* On a node of the inventories or of the history, or with NULL on a batch. At most NOTE_MAX bytes. */
+int service_note(struct service *s, const char *node, int64_t batch, const char *text, struct err *e);
+#define NOTE_MAX 4096
+
 enum rerun_which { RERUN_FAILED, RERUN_SKIPPED, RERUN_ALL, RERUN_REASON };
 /* Fills a request for a new batch with the old one's action and options on the chosen nodes (failed
  * means failed without the skipped). What it points to lives in *hold; free it after the create with
  * rerun_hold_free. -ERR_NOT_FOUND; -ERR_VALIDATION when no node is left. */
 struct rerun_hold;
+struct rerun_options {
+    bool expand;     /* the groups that the batch was given, as they are now, instead of its nodes; only
+                      * with RERUN_ALL */
+    bool from_start; /* a plan: from its first step, not from where each node failed */
+};
+/* Nodes that no inventory has any more are left out, and named in out->warnings; -ERR_INVALID_NODES when
+ * none is left. What was never stored is in wants_password, wants_become_password and
+ * out->work->secret_names. o NULL: neither. */
 int batch_rerun_request(struct service *s, int64_t number, enum rerun_which which,
-                        enum reason reason, struct batch_request *out, struct rerun_hold **hold,
-                        struct err *e);
+                        enum reason reason, const struct rerun_options *o,
+                        struct batch_request *out, struct rerun_hold **hold, struct err *e);
 void rerun_hold_free(struct rerun_hold *h);
 
 /* {batch, executions, progress}. f NULL: all; limit 0: all. Written to fd in pieces, one execution at

@@ -94,6 +94,49 @@ int reader_nodes(struct reader *r, int64_t number, struct strv *out, struct err 
 int reader_nodes_by_result(struct reader *r, int64_t number, const char *what,
                            struct nodeset *out, struct err *e);
 
+/* Adds the nodes of the n-th class (from 1) of reader_classes(). -ERR_VALIDATION: there are fewer. */
+int reader_nodes_by_class(struct reader *r, int64_t number, size_t n, struct nodeset *out,
+                          struct err *e);
+
+/* --- plans --- */
+
+/* The steps of one execution, in order; step_runs_free(). */
+int reader_steps(struct reader *r, int64_t number, uint32_t position, struct step_run **out,
+                 size_t *n, struct err *e);
+/* Of all nodes, a row for each of the batch's n_steps; free(). */
+int reader_step_stats(struct reader *r, int64_t number, struct step_stats **out, size_t *n,
+                      struct err *e);
+
+/* --- what is known about nodes, and said of things --- */
+
+struct node_facts {
+    char *node;
+    char *facts;      /* the text of a JSON object */
+    int64_t learned_ms, batch;
+};
+/* Of one node (*n is 0 or 1), or with NULL of all. */
+int reader_facts(struct reader *r, const char *node, struct node_facts **out, size_t *n,
+                 struct err *e);
+void node_facts_free(struct node_facts *v, size_t n);
+
+struct saved_targets {
+    char *name, *targets, *user_id;
+    int64_t saved_ms;
+};
+/* By name; of one name (*n is 0 or 1), or with NULL all. */
+int reader_saved(struct reader *r, const char *name, struct saved_targets **out, size_t *n,
+                 struct err *e);
+void saved_targets_free(struct saved_targets *v, size_t n);
+
+struct note {
+    char *text, *user_id;
+    int64_t written_ms;
+};
+/* Of a node, or with NULL of a batch; oldest first. */
+int reader_notes(struct reader *r, const char *node, int64_t batch, struct note **out, size_t *n,
+                 struct err *e);
+void notes_free(struct note *v, size_t n);
+
 /* Looks at every page. 0, or -ERR_STORE with the first fault. */
 int reader_integrity(struct reader *r, struct err *e);
 

@@ -59,6 +59,8 @@ struct batch_new {
     size_t n_warnings;
     const char *const *nodes; /* n names in target order, each once */
     size_t n_nodes;           /* 1 to BATCH_TARGETS_MAX */
+    const char *const *step_titles; /* of a plan */
+    size_t n_steps;
 };
 struct batch_ref {
     int64_t number;
@@ -94,6 +96,16 @@ struct pause_result {
 /* Records that the batch is paused, or no longer; its owner acts on it. -ERR_NOT_FOUND, -ERR_STORE. */
 int writer_pause(struct writer *w, int64_t number, bool on, struct pause_result *out,
                  struct err *e);
+
+/* --- what is known about nodes, and said of things --- */
+
+/* Keeps a set of targets (an expression) under a name, in place of an older one. NULL targets: forgets it;
+ * then -ERR_NOT_FOUND when there is none. */
+int writer_save_targets(struct writer *w, const char *name, const char *targets,
+                        const char *user_id, struct err *e);
+/* A note on a node (its name) or, with node NULL, on a batch (-ERR_NOT_FOUND). */
+int writer_note(struct writer *w, const char *node, int64_t batch, const char *text,
+                const char *user_id, struct err *e);
 
 /* Deletes an ended batch, its executions and the outputs nothing else uses. -ERR_NOT_FOUND,
  * -ERR_FORBIDDEN when it still runs. */
