@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 struct start {
@@ -72,6 +73,20 @@ int thread_start_detached(const char *name, size_t stack, void *(*fn)(void *), v
 
     pthread_attr_destroy(&attr);
     return rc;
+}
+
+void thread_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int ms)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_nsec -= 1000000000L;
+        t.tv_sec++;
+    }
+    pthread_cond_timedwait(cond, lock, &t);
 }
 
 int waker_init(struct waker *w)

@@ -7,6 +7,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/secret.h"
+#include "muster/base/thread.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -111,19 +112,6 @@ void asker_close(struct asker *a)
     pthread_mutex_unlock(&a->lock);
 }
 
-static void wait_a_while(struct asker *a)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += LOOK_MS * 1000000L;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_nsec -= 1000000000L;
-        t.tv_sec++;
-    }
-    pthread_cond_timedwait(&a->answered, &a->lock, &t);
-}
-
 struct secret *asker_ask(struct asker *a, const char *about, const char *text, bool echo,
                          bool (*gone)(void *ctx), void *ctx)
 {
@@ -143,7 +131,7 @@ struct secret *asker_ask(struct asker *a, const char *about, const char *text, b
     if (!a->closed)
         a->wake(a->ctx);
     while (!a->closed && !asked->answered && !gone(ctx))
-        wait_a_while(a);
+        thread_wait_ms(&a->answered, &a->lock, LOOK_MS);
     link_remove(&asked->link);
     pthread_mutex_unlock(&a->lock);
 

@@ -76,47 +76,28 @@ fail(struct openssh_prep *p, enum reason reason, const char *fmt, ...)
     p->failed = reason;
 }
 
-/* The node's `host`, or its name. A user or port in it counts as that setting of the same place. */
 static bool find_host(struct openssh_prep *p)
 {
-    struct settings *place = !p->over.host && p->base.host ? &p->base : &p->over;
-    const char *host = p->over.host ? p->over.host : p->base.host;
-    CLEANUP_FREE char *text = host ? dest_fill(host, p->node) : x_strdup(p->node);
-    struct dest d;
+    bool good;
 
-    if (!dest_parse(text, &d) || *d.host == '-') {
-        CLEANUP_FREE char *clean = text_clean(text);
+    p->host = dest_of_node(p->node, &p->base, &p->over, &good);
+    if (good && *p->host != '-')
+        return true;
 
-        fail(p, REASON_UNREACHABLE, "\"%s\" is not a host name", clean);
-        return false;
-    }
-    p->host = X_STEAL(d.host);
-    if (d.user && !place->user)
-        place->user = x_strdup(d.user);
-    if (d.port && !place->port)
-        place->port = d.port;
-    dest_clear(&d);
-    return true;
+    CLEANUP_FREE char *clean = text_clean(p->host);
+
+    fail(p, REASON_UNREACHABLE, "\"%s\" is not a host name", clean);
+    return false;
 }
 
 static bool has_option(const struct openssh_prep *p, const char *keyword)
 {
-    for (size_t i = 0; i < p->options.n; i++) {
-        CLEANUP_FREE char *k = NULL;
-        const char *v;
-
-        if (conf_option(p->options.v[i], &k, &v) && strcasecmp(k, keyword) == 0)
-            return true;
-    }
-    return false;
+    return conf_options_name(&p->options, keyword);
 }
 
 static void find_strict(struct openssh_prep *p, const struct conf_named *named)
 {
-    const char *word = p->over.strict_host_key && !has_option(p, "stricthostkeychecking")
-                           ? p->over.strict_host_key
-                       : p->base.strict_host_key && !named->strict ? p->base.strict_host_key
-                                                                    : NULL;
+    const char *word = conf_strict_word(&p->base, &p->over, &p->options, named);
 
     p->accept_new = word ? strcasecmp(word, "accept-new") == 0
                          : p->conf->strict == STRICT_ACCEPT_NEW;

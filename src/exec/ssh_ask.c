@@ -7,6 +7,7 @@
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
+#include "muster/base/spawn.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 
@@ -14,7 +15,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -22,37 +22,6 @@
 
 #define ANSWER_MAX (256 * 1024)
 #define ANSWER_TIME_MS 20000 /* Match exec may take a while */
-
-extern char **environ;
-
-static int spawn_ssh(char *const *argv, int out, int err, pid_t *pid)
-{
-    posix_spawn_file_actions_t fa;
-    posix_spawnattr_t attr;
-    sigset_t none, all;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    sigdelset(&all, SIGKILL);
-    sigdelset(&all, SIGSTOP);
-    posix_spawn_file_actions_init(&fa);
-    posix_spawn_file_actions_addopen(&fa, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&fa, out, 1);
-    posix_spawn_file_actions_adddup2(&fa, err, 2);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    /* A group of its own: Ctrl-C on the terminal is not meant for it. */
-    posix_spawnattr_setpgroup(&attr, 0);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                        POSIX_SPAWN_SETPGROUP);
-
-    int rc = posix_spawnp(pid, "ssh", &fa, &attr, argv, environ);
-
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&fa);
-    return rc;
-}
 
 /* Reads both pipes to their ends. false: it took too long. */
 static bool drain(int out, int err, struct strbuf *text, struct strbuf *errors)
@@ -110,7 +79,9 @@ static int run(char *const *argv, struct help *help, struct strbuf *text, struct
         return -saved;
     }
 
-    int rc = spawn_ssh(argv, out[1], err[1], &pid);
+    const struct spawn child = {
+        .file = "ssh", .argv = argv, .in = -1, .out = out[1], .err = err[1]};
+    int rc = spawn_child(&child, &pid);
 
     close(out[1]);
     close(err[1]);

@@ -85,6 +85,18 @@ bool conf_option(const char *option, char **keyword, const char **value)
     return true;
 }
 
+bool conf_options_name(const struct strv *options, const char *keyword)
+{
+    for (size_t i = 0; options && i < options->n; i++) {
+        CLEANUP_FREE char *k = NULL;
+        const char *v;
+
+        if (conf_option(options->v[i], &k, &v) && strcasecmp(k, keyword) == 0)
+            return true;
+    }
+    return false;
+}
+
 char *conf_home(void)
 {
     struct passwd pw, *found = NULL;

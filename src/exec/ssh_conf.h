@@ -62,6 +62,8 @@ void conf_fill_homes(struct ssh_conf *c);
 /* "KEY=VALUE" or "KEY VALUE" into its halves. keyword: caller frees; value points into option.
  * false: neither. */
 bool conf_option(const char *option, char **keyword, const char **value);
+/* One of them (or NULL) is for this keyword, in lower case: it is stronger than the node's settings. */
+bool conf_options_name(const struct strv *options, const char *keyword);
 
 /* What conf_run() needs of ssh's command line. */
 struct conf_query {

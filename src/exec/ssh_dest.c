@@ -4,6 +4,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/strbuf.h"
+#include "muster/core/settings.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -122,4 +123,23 @@ bool dest_parse(const char *text, struct dest *out)
         return true;
     dest_clear(out);
     return false;
+}
+
+char *dest_of_node(const char *node, struct settings *base, struct settings *over, bool *good)
+{
+    struct settings *place = !over->host && base->host ? base : over;
+    char *text = place->host ? dest_fill(place->host, node) : x_strdup(node), *host;
+    struct dest d;
+
+    *good = dest_parse(text, &d);
+    if (!*good)
+        return text;
+    free(text);
+    host = X_STEAL(d.host);
+    if (d.user && !place->user)
+        place->user = x_strdup(d.user);
+    if (d.port && !place->port)
+        place->port = d.port;
+    dest_clear(&d);
+    return host;
 }

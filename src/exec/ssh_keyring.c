@@ -17,6 +17,7 @@
 #include "muster/base/log.h"
 #include "muster/base/secret.h"
 #include "muster/base/strmap.h"
+#include "muster/base/thread.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -134,20 +135,6 @@ void keyring_forget(struct keyring *r)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* With the lock held, which is given up meanwhile. */
-static void wait_a_while(struct keyring *r)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += LOOK_MS * 1000000L;
-    if (t.tv_nsec >= 1000000000L) {
-        t.tv_nsec -= 1000000000L;
-        t.tv_sec++;
-    }
-    pthread_cond_timedwait(&r->changed, &r->lock, &t);
-}
-
 /* --- asking; the lock is not held --- */
 
 static void ask_untried(const struct wanted *w, struct help *help, struct answer *a)
@@ -246,7 +233,7 @@ static void get_answer(struct keyring *r, const struct wanted *w, struct help *h
         gone = help_abandoned(help);
         pthread_mutex_lock(&r->lock);
         if (o->busy && !gone)
-            wait_a_while(r);
+            thread_wait_ms(&r->changed, &r->lock, LOOK_MS);
     }
     o = slot_of(r, w->name, w->locked);
     if (!gone && !o->busy && !o->answer.phrase && !o->answer.problem) {
@@ -374,7 +361,7 @@ bool keyring_agent_turn(struct keyring *r, const char *path, struct help *help, 
         hung = t->hung && mono_ms(clock_system()) < t->until_ms;
         if (hung || gone || t->taken < AGENT_AT_ONCE)
             break;
-        wait_a_while(r);
+        thread_wait_ms(&r->changed, &r->lock, LOOK_MS);
         pthread_mutex_unlock(&r->lock);
         gone = help_abandoned(help);
         pthread_mutex_lock(&r->lock);

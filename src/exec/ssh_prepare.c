@@ -129,41 +129,22 @@ void prepare_fallback(struct prepared *p, const char *fmt, ...)
     p->failed = REASON_UNSUPPORTED;
 }
 
-/* The node's `host`, or its name. A user or port in it counts as that setting of the same place. */
 static void find_host(struct prepared *p)
 {
-    bool from_base = !p->over.host && p->base.host;
-    struct settings *place = from_base ? &p->base : &p->over;
-    const char *host = p->over.host ? p->over.host : p->base.host;
-    CLEANUP_FREE char *text = host ? dest_fill(host, p->node) : x_strdup(p->node);
-    struct dest d;
+    bool good;
 
-    if (!dest_parse(text, &d)) {
-        CLEANUP_FREE char *clean = text_clean(text);
+    p->host = dest_of_node(p->node, &p->base, &p->over, &good);
+    if (!good) {
+        CLEANUP_FREE char *clean = text_clean(p->host);
 
-        p->host = x_strdup(text);
         prepare_fail(p, REASON_UNREACHABLE, false, "\"%s\" is not a host name", clean);
-        return;
     }
-    p->host = X_STEAL(d.host);
-    if (d.user && !place->user)
-        place->user = x_strdup(d.user);
-    if (d.port && !place->port)
-        place->port = d.port;
-    dest_clear(&d);
 }
 
 /* An -o of the command line is stronger than the node's own settings. */
 static bool has_option(const struct prepared *p, const char *keyword)
 {
-    for (size_t i = 0; i < p->options.n; i++) {
-        CLEANUP_FREE char *k = NULL;
-        const char *v;
-
-        if (conf_option(p->options.v[i], &k, &v) && strcasecmp(k, keyword) == 0)
-            return true;
-    }
-    return false;
+    return conf_options_name(&p->options, keyword);
 }
 
 static bool find_conf(struct prepared *p, struct conf_named *named)
@@ -220,10 +201,7 @@ static void find_endpoint(struct prepared *p, const struct conf_named *named)
 
 static void find_strict(struct prepared *p, const struct conf_named *named)
 {
-    const char *word = p->over.strict_host_key && !has_option(p, "stricthostkeychecking")
-                           ? p->over.strict_host_key
-                       : p->base.strict_host_key && !named->strict ? p->base.strict_host_key
-                                                                    : NULL;
+    const char *word = conf_strict_word(&p->base, &p->over, &p->options, named);
 
     p->strict = p->conf->strict;
     if (word)

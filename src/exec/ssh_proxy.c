@@ -7,6 +7,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
+#include "muster/base/spawn.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/exec/transport.h"
@@ -14,15 +15,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define ERRORS_MAX 2048
-
-extern char **environ;
 
 struct proxy {
     struct session *session;
@@ -39,29 +37,10 @@ static int spawn(const char *command, int io, int err, pid_t *pid)
     CLEANUP_FREE char *line = x_asprintf("exec %s", command);
     CLEANUP_FREE char *path = x_strdup(shell && *shell == '/' ? shell : "/bin/sh");
     char flag[] = "-c", *argv[] = {path, flag, line, NULL};
-    posix_spawn_file_actions_t fa;
-    posix_spawnattr_t attr;
-    sigset_t none, all;
+    const struct spawn s = {
+        .file = path, .argv = argv, .in = io, .out = io, .err = err, .session = true};
 
-    sigemptyset(&none);
-    sigfillset(&all);
-    sigdelset(&all, SIGKILL);
-    sigdelset(&all, SIGSTOP);
-    posix_spawn_file_actions_init(&fa);
-    posix_spawn_file_actions_adddup2(&fa, io, 0);
-    posix_spawn_file_actions_adddup2(&fa, io, 1);
-    posix_spawn_file_actions_adddup2(&fa, err, 2);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &all);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                        POSIX_SPAWN_SETSID);
-
-    int rc = posix_spawn(pid, path, &fa, &attr, argv, environ);
-
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&fa);
-    return rc;
+    return spawn_child(&s, pid);
 }
 
 struct proxy *proxy_start(struct session *s, const char *command, int *fd, struct err *e)

@@ -338,22 +338,10 @@ static struct conf_slot *filled_slot(struct ssh_shared *s, const char *key, stru
     return slot;
 }
 
-static bool option_names(const struct strv *options, const char *keyword)
-{
-    for (size_t i = 0; options && i < options->n; i++) {
-        CLEANUP_FREE char *k = NULL;
-        const char *v;
-
-        if (conf_option(options->v[i], &k, &v) && strcasecmp(k, keyword) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool names(const struct scan *scan, const char *class_key, const struct strv *options,
                   const char *keyword)
 {
-    return option_names(options, keyword) || scan_mentions(scan, class_key, keyword);
+    return conf_options_name(options, keyword) || scan_mentions(scan, class_key, keyword);
 }
 
 static void control_paths(const struct scan *scan, const char *class_key,
@@ -368,6 +356,14 @@ static void control_paths(const struct scan *scan, const char *class_key,
     }
     if (!out->n)
         scan_values(scan, class_key, "controlpath", out);
+}
+
+const char *conf_strict_word(const struct settings *base, const struct settings *over,
+                             const struct strv *options, const struct conf_named *named)
+{
+    if (over->strict_host_key && !conf_options_name(options, "stricthostkeychecking"))
+        return over->strict_host_key;
+    return named->strict ? NULL : base->strict_host_key;
 }
 
 void conf_named_clear(struct conf_named *named)
@@ -399,7 +395,7 @@ static bool options_per_host(const struct strv *options)
     };
 
     for (size_t i = 0; i < ARRAY_LEN(which); i++)
-        if (option_names(options, which[i]))
+        if (conf_options_name(options, which[i]))
             return true;
     return false;
 }

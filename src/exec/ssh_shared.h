@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct settings;
 struct agent_keys;
 struct engine_config;
 struct hosts_file;
@@ -34,6 +35,9 @@ struct conf_named {
     struct strv control; /* ControlPath as it may be written for this host, nothing filled in */
 };
 void conf_named_clear(struct conf_named *named);
+/* What the settings say of unknown host keys, where they are stronger than ssh_config; or NULL. */
+const char *conf_strict_word(const struct settings *base, const struct settings *over,
+                             const struct strv *options, const struct conf_named *named);
 /* ssh_config for q->host: *conf is a reference, *hostname the caller's. 0 or -code. */
 int shared_conf(struct ssh_shared *s, const struct conf_query *q, struct ssh_conf **conf,
                 char **hostname, struct conf_named *named, struct err *e);

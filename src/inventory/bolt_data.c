@@ -51,19 +51,7 @@ void bolt_data_merge(struct bolt_data *d, const struct bolt_data *over)
     merge_tree(&d->vars, &over->vars);
 }
 
-static int fail(struct err *e, const struct yaml_node *at, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int fail(struct err *e, const struct yaml_node *at, const char *fmt, ...)
-{
-    CLEANUP_FREE char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = x_vasprintf(fmt, ap);
-    va_end(ap);
-    return err_set(e, ERR_VALIDATION, "line %u: %s", at->line, text);
-}
+#define fail(e, at, ...) source_fail(e, NULL, at, __VA_ARGS__)
 
 /* Names the first "_plugin" in a value: what it would give is not known here. */
 static int refuse_plugins(const struct yaml_node *n, struct err *e)

@@ -6,7 +6,9 @@
 #include "muster/base/clock.h"
 #include "muster/base/err.h"
 #include "muster/base/strmap.h"
+#include "muster/core/yaml.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 void varlist_set(struct varlist *l, const char *name, const char *value)
@@ -233,4 +235,16 @@ void build_warn(struct build *b, const char *fmt, ...)
     va_end(ap);
     if (warnings->n < INVENTORY_WARNINGS_MAX && !strv_has(warnings, text))
         strv_push(warnings, text);
+}
+
+int source_fail(struct err *e, const char *path, const struct yaml_node *at, const char *fmt, ...)
+{
+    CLEANUP_FREE char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = x_vasprintf(fmt, ap);
+    va_end(ap);
+    return err_set(e, ERR_VALIDATION, "%s%sline %u: %s", path ? path : "", path ? ": " : "",
+                   at->line, text);
 }

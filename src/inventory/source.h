@@ -108,6 +108,11 @@ void build_warn(struct build *b, const char *fmt, ...) __attribute__((format(pri
  * 0 or -ERR_VALIDATION: an unknown child group, a cycle. */
 int merge_fleet(struct build *b, struct fleet **out, struct err *e);
 
+struct yaml_node;
+/* "PATH: line N: ..", without a path where it is put before later. -ERR_VALIDATION. */
+int source_fail(struct err *e, const char *path, const struct yaml_node *at, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /* Checks one name: not empty, no spaces, nothing invisible, none of the signs that target
  * expressions use. `what` is "node" or "group". */
 int name_check(const char *what, const char *name, struct err *e);

@@ -54,19 +54,7 @@ struct bolt {
     uint32_t stamp;
 };
 
-static int fail(struct bolt *r, const struct yaml_node *at, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int fail(struct bolt *r, const struct yaml_node *at, const char *fmt, ...)
-{
-    CLEANUP_FREE char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = x_vasprintf(fmt, ap);
-    va_end(ap);
-    return err_set(r->e, ERR_VALIDATION, "%s: line %u: %s", r->path, at->line, text);
-}
+#define fail(r, at, ...) source_fail((r)->e, (r)->path, at, __VA_ARGS__)
 
 static int plugin(struct bolt *r, const struct yaml_node *map, const char *what)
 {

@@ -28,19 +28,7 @@ struct reader {
 static int eval(struct reader *r, const char *source, const struct yaml_node *value,
                 struct nodeset *out, unsigned depth);
 
-static int fail(struct reader *r, const struct yaml_node *at, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int fail(struct reader *r, const struct yaml_node *at, const char *fmt, ...)
-{
-    CLEANUP_FREE char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = x_vasprintf(fmt, ap);
-    va_end(ap);
-    return err_set(r->e, ERR_VALIDATION, "%s: line %u: %s", r->path, at->line, text);
-}
+#define fail(r, at, ...) source_fail((r)->e, (r)->path, at, __VA_ARGS__)
 
 /* "group", "source:group"; "*" as a group is all of them. */
 static int eval_group(struct reader *r, const char *source, const char *name,

@@ -23,19 +23,7 @@ struct reader {
 
 static const char *const top_keys[] = {"defaults", "nodes", "groups"};
 
-static int fail(const struct reader *r, const struct yaml_node *at, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int fail(const struct reader *r, const struct yaml_node *at, const char *fmt, ...)
-{
-    CLEANUP_FREE char *text = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    text = x_vasprintf(fmt, ap);
-    va_end(ap);
-    return err_set(r->e, ERR_VALIDATION, "%s: line %u: %s", r->path, at->line, text);
-}
+#define fail(r, at, ...) source_fail((r)->e, (r)->path, at, __VA_ARGS__)
 
 /* Puts the place before an error that a lower function has set. */
 static int placed(const struct reader *r, const struct yaml_node *at, int rc)

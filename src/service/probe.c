@@ -5,6 +5,7 @@
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
 #include "muster/base/log.h"
+#include "muster/base/spawn.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/base/vec.h"
@@ -13,7 +14,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -52,28 +52,12 @@ static char **make_env(const struct strv *env)
 
 static int spawn(const char *command, const struct strv *env, int out, pid_t *pid)
 {
-    char *argv[] = {(char[]){"sh"}, (char[]){"-c"}, x_strdup(command), NULL};
+    CLEANUP_FREE char *line = x_strdup(command);
     CLEANUP_FREE char **all = make_env(env);
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attr;
-    sigset_t none, every;
-
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&files, out, 1);
-    posix_spawn_file_actions_adddup2(&files, out, 2);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                        POSIX_SPAWN_SETSIGDEF);
-    sigemptyset(&none);
-    sigfillset(&every);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setsigdefault(&attr, &every);
-    int rc = posix_spawn(pid, "/bin/sh", &files, &attr, argv, all);
-    posix_spawnattr_destroy(&attr);
-    posix_spawn_file_actions_destroy(&files);
-    free(argv[2]);
-    return rc;
+    char *argv[] = {(char[]){"sh"}, (char[]){"-c"}, line, NULL};
+    const struct spawn s = {
+        .file = "/bin/sh", .argv = argv, .envp = all, .in = -1, .out = out, .err = out};
+    return spawn_child(&s, pid);
 }
 
 /* Takes what is there, within reason: somebody may write without an end. */

@@ -12,6 +12,9 @@ int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
 /* The same for one that nobody joins, with this much stack. */
 int thread_start_detached(const char *name, size_t stack, void *(*fn)(void *), void *arg);
 
+/* Sleeps on cond for at most ms; lock is held before and after. cond measures CLOCK_MONOTONIC. */
+void thread_wait_ms(pthread_cond_t *cond, pthread_mutex_t *lock, int ms);
+
 /* An eventfd that several threads may wake and one waits on. */
 struct waker {
     int fd; /* poll for reading */
