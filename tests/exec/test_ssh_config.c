@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Classes of hosts, what `ssh -G` prints, the tokens of paths, and algorithms. */
+#include "folder.h"
 #include "ssh_class.h"
 #include "ssh_conf.h"
 #include "ssh_kex.h"
@@ -20,44 +21,6 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-struct folder {
-    char path[64];
-};
-
-static int make_folder(void **state)
-{
-    struct folder *f = x_calloc(1, sizeof *f);
-
-    snprintf(f->path, sizeof f->path, "/tmp/muster-config-XXXXXX");
-    assert_non_null(mkdtemp(f->path));
-    *state = f;
-    return 0;
-}
-
-static int drop_folder(void **state)
-{
-    struct folder *f = *state;
-    CLEANUP_FREE char *a = io_join(f->path, "config");
-    CLEANUP_FREE char *b = io_join(f->path, "inner.conf");
-
-    unlink(a);
-    unlink(b);
-    rmdir(f->path);
-    free(f);
-    return 0;
-}
-
-static char *write_file(const struct folder *f, const char *name, const char *text)
-{
-    char *path = io_join(f->path, name);
-    FILE *out = fopen(path, "w");
-
-    assert_non_null(out);
-    fputs(text, out);
-    assert_int_equal(fclose(out), 0);
-    return path;
-}
 
 static void check_class(const struct scan *s, const char *host, const char *want)
 {

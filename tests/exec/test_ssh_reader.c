@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ssh_config without an ssh program, destinations, and the token of a connection. */
+#include "folder.h"
 #include "ssh_class.h"
 #include "ssh_conf.h"
 #include "ssh_dest.h"
@@ -17,42 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-struct folder {
-    char path[64];
-};
-
-static int make_folder(void **state)
-{
-    struct folder *f = x_calloc(1, sizeof *f);
-
-    snprintf(f->path, sizeof f->path, "/tmp/muster-reader-XXXXXX");
-    assert_non_null(mkdtemp(f->path));
-    *state = f;
-    return 0;
-}
-
-static int drop_folder(void **state)
-{
-    struct folder *f = *state;
-    CLEANUP_FREE char *a = io_join(f->path, "config");
-
-    unlink(a);
-    rmdir(f->path);
-    free(f);
-    return 0;
-}
-
-static char *write_file(const struct folder *f, const char *name, const char *text)
-{
-    char *path = io_join(f->path, name);
-    FILE *out = fopen(path, "w");
-
-    assert_non_null(out);
-    fputs(text, out);
-    assert_int_equal(fclose(out), 0);
-    return path;
-}
 
 static void test_destinations(void **state)
 {

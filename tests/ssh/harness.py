@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import rig
@@ -66,12 +67,80 @@ class SshTest(unittest.TestCase):
         for word in words:
             self.assertIn(word, result.error)
 
+    def pids(self, mark):
+        """Processes of the rig's with this on their command line."""
+        found = []
+        for pid in rig.descendants(int(self.e["RIG_SSHD_PID"])):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if mark.encode() in f.read():
+                        found.append(pid)
+            except OSError:
+                pass
+        return found
+
+    def check_gone(self, mark):
+        rig.wait_until(lambda: not self.pids(mark), f"the end of {mark}", 5)
+
     def scratch(self, text, name="file"):
         path = os.path.join(tempfile.mkdtemp(dir=self.rig.dir), name)
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
         os.chmod(path, 0o600)
         return path
+
+
+class StopTests:
+    """What holds for stopping over every transport; to be mixed in."""
+    stop_nodes = 50
+    cancel_at_ms = (1, 10, 30, 60, 100, 150, 250)
+    cancel_nodes = 40
+
+    def test_cancel_kills(self):
+        began = time.monotonic()
+        r = self.one("-w", command="echo ready; sleep 300.125; echo not reached")
+        self.check_failed(r, "cancelled", "Cancelled by user")
+        self.assertEqual((r.remote, r.out), ("stopped", b"ready\n"))
+        self.assertLess(time.monotonic() - began, 10)
+        self.check_gone("sleep\x00300.125")
+
+    def test_cancel_kills_what_ignores_term(self):
+        r = self.one("-w", "-g", "300",
+                     command="trap '' TERM; echo ready; while :; do sleep 0.225; done")
+        self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"))
+        self.check_gone("0.225")
+
+    def test_children_of_the_group_go_too(self):
+        r = self.one("-w", "-g", "300", command=
+                     "(trap '' TERM; exec sleep 300.375) >/dev/null 2>&1 & "
+                     "echo ready; sleep 300.25")
+        self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"))
+        self.check_gone("300.375")
+        self.check_gone("300.25")
+
+    def test_command_timeout(self):
+        r = self.one("-u", "400", command="echo begun; sleep 300.5")
+        self.check_failed(r, "timeout", "command", "0.4")
+        self.assertEqual((r.remote, r.out), ("stopped", b"begun\n"))
+        self.check_gone("300.5")
+
+    def test_cancel_of_many(self):
+        results = self.client("-n", str(self.stop_nodes), "-t", "60000", "-w",
+                              command="echo ready; sleep 300.625")
+        for r in results:
+            self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"), r)
+        self.check_gone("300.625")
+
+    def test_cancel_at_any_time(self):
+        """In every phase of connecting: all end at once as cancelled, nothing stays behind."""
+        n = str(self.cancel_nodes)
+        for ms in self.cancel_at_ms:
+            results = self.client("-n", n, "-f", n, "-c", str(ms), command="sleep 300.875",
+                                  env=LIBRARY_LEAKS)
+            for r in results:
+                self.assertEqual(r.reason, "cancelled", r)
+                self.assertIn(r.remote, (None, "stopped"), r)
+        self.check_gone("300.875")
 
 
 def main():

@@ -36,20 +36,6 @@ class OpenSsh(harness.SshTest):
         self.assertEqual(glob.glob(self.folder + "/*"), [])
         return results
 
-    def pids(self, mark):
-        found = []
-        for pid in rig.descendants(int(self.e["RIG_SSHD_PID"])):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    if mark.encode() in f.read():
-                        found.append(pid)
-            except OSError:
-                pass
-        return found
-
-    def check_gone(self, mark):
-        rig.wait_until(lambda: not self.pids(mark), f"the end of {mark}", 5)
-
 
 class Running(OpenSsh):
     def test_exit_codes(self):
@@ -293,52 +279,15 @@ class Signing(OpenSsh):
         self.assertNotIn(b"s3cret-of-the-test", text)
 
 
-class Stopping(OpenSsh):
-    def test_cancel(self):
-        r = self.one("-w", command="echo ready; sleep 300.125; echo not reached")
-        self.check_failed(r, "cancelled", "Cancelled by user")
-        self.assertEqual((r.remote, r.out), ("stopped", b"ready\n"))
-        self.check_gone("300.125")
-
-    def test_cancel_kills_what_ignores_term(self):
-        r = self.one("-w", "-g", "300",
-                     command="trap '' TERM; echo ready; while :; do sleep 0.225; done")
-        self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"))
-        self.check_gone("0.225")
-
-    def test_children_of_the_group_go_too(self):
-        r = self.one("-w", "-g", "300", command=
-                     "(trap '' TERM; exec sleep 300.375) >/dev/null 2>&1 & "
-                     "echo ready; sleep 300.25")
-        self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"))
-        self.check_gone("300.375")
-        self.check_gone("300.25")
-
-    def test_command_timeout(self):
-        r = self.one("-u", "400", command="echo begun; sleep 300.5")
-        self.check_failed(r, "timeout", "command", "0.4")
-        self.assertEqual((r.remote, r.out), ("stopped", b"begun\n"))
-        self.check_gone("300.5")
+class Stopping(harness.StopTests, OpenSsh):
+    stop_nodes = 20
+    cancel_at_ms = (1, 20, 60, 120, 200, 300, 450)
+    cancel_nodes = 10
 
     def test_cancel_with_a_terminal(self):
         r = self.one("-Y", "-w", command="echo ready; sleep 300.5625")
         self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"), r)
         self.check_gone("300.5625")
-
-    def test_cancel_of_many(self):
-        results = self.client("-n", "20", "-t", "60000", "-w",
-                              command="echo ready; sleep 300.625")
-        for r in results:
-            self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"), r)
-        self.check_gone("300.625")
-
-    def test_cancel_at_any_time(self):
-        for ms in (1, 20, 60, 120, 200, 300, 450):
-            results = self.client("-n", "10", "-f", "10", "-c", str(ms), command="sleep 300.875")
-            for r in results:
-                self.assertEqual(r.reason, "cancelled", r)
-                self.assertIn(r.remote, (None, "stopped"), r)
-        self.check_gone("300.875")
 
 
 class OneSession(OpenSsh):

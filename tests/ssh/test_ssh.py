@@ -181,71 +181,12 @@ class Algorithms(harness.SshTest):
                           "hmac-sha2-256")
 
 
-class Stopping(harness.SshTest):
-    def pids(self, mark):
-        """Processes of the rig's with this on their command line."""
-        found = []
-        for pid in rig.descendants(int(self.e["RIG_SSHD_PID"])):
-            try:
-                with open(f"/proc/{pid}/cmdline", "rb") as f:
-                    if mark.encode() in f.read():
-                        found.append(pid)
-            except OSError:
-                pass
-        return found
-
-    def check_gone(self, mark):
-        rig.wait_until(lambda: not self.pids(mark), f"the end of {mark}", 5)
-
-    def test_cancel_kills(self):
-        began = time.monotonic()
-        r = self.one("-w", command="echo ready; sleep 300.125; echo not reached")
-        self.check_failed(r, "cancelled", "Cancelled by user")
-        self.assertEqual((r.remote, r.out), ("stopped", b"ready\n"))
-        self.assertLess(time.monotonic() - began, 10)
-        self.check_gone("sleep 300.125".replace(" ", "\0"))
-
-    def test_cancel_kills_what_ignores_term(self):
-        r = self.one("-w", "-g", "300",
-                     command="trap '' TERM; echo ready; while :; do sleep 0.225; done")
-        self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"))
-        self.check_gone("0.225")
-
-    def test_children_of_the_group_go_too(self):
-        r = self.one("-w", "-g", "300", command=
-                     "(trap '' TERM; exec sleep 300.375) >/dev/null 2>&1 & "
-                     "echo ready; sleep 300.25")
-        self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"))
-        self.check_gone("300.375")
-        self.check_gone("300.25")
-
-    def test_command_timeout(self):
-        r = self.one("-u", "400", command="echo begun; sleep 300.5")
-        self.check_failed(r, "timeout", "command", "0.4")
-        self.assertEqual((r.remote, r.out), ("stopped", b"begun\n"))
-        self.check_gone("300.5")
-
-    def test_cancel_of_many(self):
-        results = self.client("-n", "50", "-w", command="echo ready; sleep 300.625")
-        for r in results:
-            self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"), r)
-        self.check_gone("300.625")
-
+class Stopping(harness.StopTests, harness.SshTest):
     def test_orphans_that_nobody_reaps(self):
         """The rig adopts them and lets them lie: dead, but still in the group."""
         r = self.one("-w", "-g", "20000", command="echo ready; case x in x) sleep 300.25;; esac")
         self.assertEqual((r.reason, r.remote), ("cancelled", "stopped"))
         self.assertLess(r.ms, 10000)
-
-    def test_cancel_at_any_time(self):
-        """In every phase of connecting: all end at once as cancelled, nothing stays behind."""
-        for ms in (1, 10, 30, 60, 100, 150, 250):
-            results = self.client("-n", "40", "-f", "40", "-c", str(ms), command="sleep 300.875",
-                                  env=harness.LIBRARY_LEAKS)
-            for r in results:
-                self.assertEqual(r.reason, "cancelled", r)
-                self.assertIn(r.remote, (None, "stopped"), r)
-        self.check_gone("300.875")
 
     def test_while_it_floods(self):
         r = self.one("-u", "500", "-m", "1000", command="yes 300.75")
