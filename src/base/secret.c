@@ -10,7 +10,7 @@
 struct secret {
     int refs; /* atomic */
     size_t len;
-    char text[SECRET_MAX + 1];
+    char text[];
 };
 
 void secret_wipe(void *p, size_t n)
@@ -19,20 +19,36 @@ void secret_wipe(void *p, size_t n)
         explicit_bzero(p, n);
 }
 
-struct secret *secret_new(const void *p, size_t n)
+/* Of the mapping, with the NUL. */
+static size_t size_of(size_t len)
 {
-    struct secret *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+    return sizeof(struct secret) + len + 1;
+}
+
+static struct secret *make(const void *p, size_t n)
+{
+    struct secret *s = mmap(NULL, size_of(n), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
                             -1, 0);
 
     if (s == MAP_FAILED)
         abort(); /* out of memory, as in alloc.c */
-    (void) mlock(s, sizeof *s);
-    madvise(s, sizeof *s, MADV_DONTDUMP);
+    (void) mlock(s, size_of(n));
+    madvise(s, size_of(n), MADV_DONTDUMP);
     s->refs = 1;
-    s->len = n < SECRET_MAX ? n : SECRET_MAX;
-    if (s->len)
-        memcpy(s->text, p, s->len);
+    s->len = n;
+    if (n)
+        memcpy(s->text, p, n);
     return s;
+}
+
+struct secret *secret_new(const void *p, size_t n)
+{
+    return make(p, n < SECRET_MAX ? n : SECRET_MAX);
+}
+
+struct secret *secret_new_large(const void *p, size_t n)
+{
+    return make(p, n < SECRET_LARGE_MAX ? n : SECRET_LARGE_MAX);
 }
 
 struct secret *secret_ref(struct secret *s)
@@ -46,8 +62,9 @@ void secret_unref(struct secret *s)
 {
     if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    secret_wipe(s, sizeof *s);
-    munmap(s, sizeof *s);
+    size_t size = size_of(s->len);
+    secret_wipe(s, size);
+    munmap(s, size);
 }
 
 const char *secret_text(const struct secret *s)

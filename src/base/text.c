@@ -312,3 +312,21 @@ int text_natcmp(const char *a, const char *b)
     }
 }
 
+void text_login_quote(struct strbuf *out, const char *s)
+{
+    strbuf_addch(out, '\'');
+    while (*s) {
+        size_t plain = strcspn(s, "'\\!");
+        strbuf_add(out, s, plain);
+        s += plain;
+        if (!*s)
+            break;
+        strbuf_addch(out, '\'');
+        for (; *s && strchr("'\\!", *s); s++) {
+            strbuf_addch(out, '\\');
+            strbuf_addch(out, *s);
+        }
+        strbuf_addch(out, '\'');
+    }
+    strbuf_addch(out, '\'');
+}

@@ -31,29 +31,10 @@
 #define EXIT_CHDIR "76" /* no usual code of a command, and none of a copy's (70 to 75) */
 #define INPUT_LINE 1000 /* a terminal takes no longer lines than 4095 bytes */
 
-static void quote(struct strbuf *out, const char *s)
-{
-    strbuf_addch(out, '\'');
-    while (*s) {
-        size_t plain = strcspn(s, "'\\!");
-        strbuf_add(out, s, plain);
-        s += plain;
-        if (!*s)
-            break;
-        strbuf_addch(out, '\'');
-        for (; *s && strchr("'\\!", *s); s++) {
-            strbuf_addch(out, '\\');
-            strbuf_addch(out, *s);
-        }
-        strbuf_addch(out, '\'');
-    }
-    strbuf_addch(out, '\'');
-}
-
 static void add_word(struct strbuf *out, const char *s)
 {
     strbuf_addch(out, ' ');
-    quote(out, s ? s : "");
+    text_login_quote(out, s ? s : "");
 }
 
 /* As %b reads it back. */
@@ -146,6 +127,8 @@ static char *body(const struct wrap *w)
                           "SHELL=/bin/sh; export SHELL;; esac; ");
     for (size_t i = 0; w->env && i < w->env->n; i++)
         add_env(&out, w->env->v[i]);
+    if (w->own_env)
+        add_env(&out, w->own_env);
     if (w->chdir && *w->chdir)
         add_chdir(&out, w->chdir);
     strbuf_adds(&out, "exec \"${SHELL:-/bin/sh}\" -c ");

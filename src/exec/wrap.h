@@ -14,6 +14,7 @@ struct wrap {
     const char *token; /* of the line that tells the process group */
     const char *line, *node, *host, *user;
     const struct strv *env; /* NAME=VALUE, or NULL */
+    const char *own_env; /* the node's alone, or NULL */
     const char *chdir;      /* or NULL */
     enum become_method become;
     const char *become_user;

@@ -75,6 +75,7 @@ int copy_unpack(int fd, const struct copy_reader *r, struct err *e);
 /* --- what runs on the nodes (copy_script.c) --- */
 
 /* Lines that every login shell reads alike. Callers free. */
+char *script_line(const char *script, const char *const *args, size_t n);
 char *copy_push_script(const struct copy_request *c, const struct copy_list *l);
 char *copy_pull_script(const struct copy_request *c);
 

@@ -11,39 +11,18 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/strbuf.h"
+#include "muster/base/text.h"
 
-#include <string.h>
-
-/* Quotes, backslashes and "!" stand outside of the quotes behind a backslash. */
-static void quote(struct strbuf *out, const char *s)
-{
-    strbuf_addch(out, '\'');
-    while (*s) {
-        size_t plain = strcspn(s, "'\\!");
-        strbuf_add(out, s, plain);
-        s += plain;
-        if (!*s)
-            break;
-        strbuf_addch(out, '\'');
-        for (; *s && strchr("'\\!", *s); s++) {
-            strbuf_addch(out, '\\');
-            strbuf_addch(out, *s);
-        }
-        strbuf_addch(out, '\'');
-    }
-    strbuf_addch(out, '\'');
-}
-
-static char *script_line(const char *script, const char *const *args, size_t n)
+char *script_line(const char *script, const char *const *args, size_t n)
 {
     struct strbuf b;
     strbuf_init(&b, 0);
     strbuf_adds(&b, "exec /bin/sh -c ");
-    quote(&b, script);
+    text_login_quote(&b, script);
     strbuf_adds(&b, " muster");
     for (size_t i = 0; i < n; i++) {
         strbuf_addch(&b, ' ');
-        quote(&b, args[i]);
+        text_login_quote(&b, args[i]);
     }
     return strbuf_steal(&b);
 }

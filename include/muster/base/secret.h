@@ -8,12 +8,15 @@
 #include <stddef.h>
 
 #define SECRET_MAX 1024 /* bytes; longer ones are cut */
+#define SECRET_LARGE_MAX ((size_t) 2 << 20)
 
 struct secret;
 
 /* Copies; the caller wipes its own. Where memory cannot be locked (RLIMIT_MEMLOCK) it is used
  * unlocked. Never NULL. */
 struct secret *secret_new(const void *p, size_t n);
+/* The same for what no one types: parameters of tasks, keys. */
+struct secret *secret_new_large(const void *p, size_t n);
 struct secret *secret_ref(struct secret *s); /* NULL gives NULL */
 void secret_unref(struct secret *s);         /* NULL allowed */
 const char *secret_text(const struct secret *s); /* with a NUL; valid while the reference is held */

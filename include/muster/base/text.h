@@ -54,5 +54,8 @@ bool text_parse_duration(const char *s, int64_t *ms);
 const char *text_find(const char *hay, const char *needle);
 /* Appends s quoted for sh(1): 'it'\''s'. */
 void text_sh_quote(struct strbuf *out, const char *s);
+/* Quoted as every login shell reads it alike, those of the csh family and fish too: quotes, backslashes
+ * and "!" stand outside of the quotes behind a backslash. Without a newline in s. */
+void text_login_quote(struct strbuf *out, const char *s);
 
 #endif
