@@ -36,6 +36,7 @@ void batch_clear(struct batch *b)
     free(b->targets);
     free(b->user_id);
     free(b->label);
+    strv_clear(&b->step_titles);
     strv_clear(&b->warnings);
     free(b->owner_text);
     memset(b, 0, sizeof *b);
@@ -64,6 +65,16 @@ void execution_clear(struct execution *x)
     free(x->user);
     free(x->signal);
     memset(x, 0, sizeof *x);
+}
+
+void step_runs_free(struct step_run *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(v[i].error);
+        free(v[i].note);
+        free(v[i].signal);
+    }
+    free(v);
 }
 
 int64_t execution_duration_ms(const struct execution *x, int64_t now_wall_ms)

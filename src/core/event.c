@@ -29,13 +29,14 @@ void event_free(struct event *ev)
     free(ev->host);
     free(ev->user);
     free(ev->signal);
+    free(ev->facts);
     free(ev);
 }
 
 size_t event_weight(const struct event *ev)
 {
     const char *const texts[] = {ev->error, ev->note, ev->transport, ev->host, ev->user,
-                                 ev->signal};
+                                 ev->signal, ev->facts};
     size_t weight = sizeof *ev + ev->len[0] + ev->len[1];
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)

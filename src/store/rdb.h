@@ -47,8 +47,8 @@ int reader_begin_batch(struct reader *r, int64_t number, struct span *s, struct 
     "x.started_at, x.completed_at, x.duration, x.attempts, x.transport, x.host, x.user, "      \
     "x.port, x.remote_process, x.exit_code, x.signal, x.stdout_id, x.stderr_id, "              \
     "x.stdout_size, x.stderr_size, x.stdout_truncated, x.stderr_truncated, x.finished_seq, "     \
-    "x.bytes_done, x.bytes_total, x.note"
-#define EXECUTION_N_COLUMNS 27
+    "x.bytes_done, x.bytes_total, x.note, x.step"
+#define EXECUTION_N_COLUMNS 28
 void execution_from_row(sqlite3_stmt *st, struct execution *x);
 /* A growing array of executions. Returns the next, zeroed. */
 struct execution *executions_push(struct execution **v, size_t *n, size_t *cap);

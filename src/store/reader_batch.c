@@ -20,8 +20,8 @@
 #define BATCH_COLUMNS                                                                          \
     "number, id, type, status, single, created_at, started_at, completed_at, owner, "          \
     "cancel_requested_at, rerun_of, fanout, user_id, label, targets, action, parameters, "     \
-    "target_groups, warnings, paused, " STATS_COLUMNS
-#define BATCH_STATS_COLUMN 20
+    "target_groups, warnings, paused, step_titles, " STATS_COLUMNS
+#define BATCH_STATS_COLUMN 21
 
 static void strv_from_json(struct strv *v, const char *text)
 {
@@ -31,6 +31,16 @@ static void strv_from_json(struct strv *v, const char *text)
         if (json_str(json_at(a, i)))
             strv_push(v, json_str(json_at(a, i)));
     json_free(a);
+}
+
+/* push and pull are tasks too: what they copy stands in their parameters. */
+static bool has_copy(const char *parameters)
+{
+    struct json *o = parameters ? json_parse(parameters, strlen(parameters), NULL) : NULL;
+    bool found = json_type(o) == JSON_OBJECT && json_get(o, "copy");
+
+    json_free(o);
+    return found;
 }
 
 static void batch_from_row(sqlite3_stmt *st, struct batch *b)
@@ -59,6 +69,9 @@ static void batch_from_row(sqlite3_stmt *st, struct batch *b)
     strv_from_json(&b->target_groups, (const char *) sqlite3_column_text(st, 17));
     strv_from_json(&b->warnings, (const char *) sqlite3_column_text(st, 18));
     b->paused = b->status == BATCH_RUNNING && sqlite3_column_int(st, 19) != 0;
+    strv_from_json(&b->step_titles, (const char *) sqlite3_column_text(st, 20));
+    b->n_steps = (unsigned) b->step_titles.n;
+    b->is_copy = b->type == ACTION_TYPE_TASK && has_copy(b->parameters);
     stats_from_row(st, BATCH_STATS_COLUMN, &b->stats);
 }
 

@@ -56,6 +56,7 @@ void execution_from_row(sqlite3_stmt *st, struct execution *x)
     x->bytes_done = (uint64_t) sqlite3_column_int64(st, 24);
     x->bytes_total = (uint64_t) sqlite3_column_int64(st, 25);
     x->note = sql_text_dup(st, 26);
+    x->step = (unsigned) sqlite3_column_int(st, 27);
 }
 
 struct execution *executions_push(struct execution **v, size_t *n, size_t *cap)

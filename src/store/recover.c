@@ -53,6 +53,9 @@ int settle_batch(struct wdb *d, struct batch_row *b, int64_t pid, const char *ve
 
     int rc = executions_open(d, b, &open, &n);
     for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
+        if (open[i].of_plan)
+            rc = steps_settle(d, open[i].id, EXEC_FAILED, REASON_LOST, lost, when,
+                              open[i].out_id);
         for (int s = 0; s < 2 && rc == SQLITE_OK; s++)
             if (open[i].out_id[s])
                 rc = output_settle(d, &open[i].out_id[s]);
@@ -71,8 +74,10 @@ int settle_batch(struct wdb *d, struct batch_row *b, int64_t pid, const char *ve
 int batch_last_sign(struct wdb *d, const struct batch_row *b, int64_t *when)
 {
     sqlite3_stmt *st = sql_get(&d->sql,
-        "SELECT max(max(coalesce(started_at, 0), coalesce(completed_at, 0))) FROM executions"
-        " WHERE id BETWEEN ? AND ?");
+        "SELECT max(max(coalesce(started_at, 0), coalesce(completed_at, 0))) FROM"
+        " (SELECT started_at, completed_at FROM executions WHERE id BETWEEN ?1 AND ?2 UNION ALL"
+        "  SELECT started_at, completed_at FROM execution_steps"
+        "  WHERE execution BETWEEN ?1 AND ?2)");
     int rc;
 
     *when = b->created;

@@ -45,6 +45,7 @@ static int insert_batch(struct wdb *d, const struct batch_new *b, const struct b
 {
     CLEANUP_FREE char *groups = json_list(b->target_groups, b->n_target_groups);
     CLEANUP_FREE char *warnings = json_list(b->warnings, b->n_warnings);
+    CLEANUP_FREE char *titles = b->n_steps ? json_list(b->step_titles, b->n_steps) : NULL;
     struct strbuf targets;
 
     strbuf_init(&targets, 0);
@@ -52,12 +53,12 @@ static int insert_batch(struct wdb *d, const struct batch_new *b, const struct b
     int rc = sql_run(&d->sql,
         "INSERT INTO batch_executions (id, type, status, single, created_at, first_execution,"
         " owner, rerun_of, fanout, stats_total, stats_queued, user_id, label, targets, action,"
-        " parameters, target_groups, warnings)"
-        " VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "ssdiiioiiisssssss", ref->id, action_type_name(b->type), (int) (b->n_nodes == 1),
+        " parameters, target_groups, warnings, step_titles)"
+        " VALUES (?, ?, 'running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "ssdiiioiiissssssss", ref->id, action_type_name(b->type), (int) (b->n_nodes == 1),
         ref->created_ms, first, owner, b->rerun_of, (int64_t) b->fanout, (int64_t) b->n_nodes,
         (int64_t) b->n_nodes, b->user_id, b->label, targets.s, b->action, b->parameters, groups,
-        warnings);
+        warnings, titles);
     strbuf_free(&targets);
     return rc;
 }
@@ -132,7 +133,7 @@ int request_create(struct wdb *d, const struct batch_new *b, struct batch_ref *o
     return 0;
 }
 
-static int no_such_batch(int64_t number, struct err *e)
+int no_such_batch(int64_t number, struct err *e)
 {
     return err_set(e, ERR_NOT_FOUND, "There is no batch %lld; `muster history` lists them.",
                    (long long) number);
@@ -216,7 +217,7 @@ int request_pause(struct wdb *d, int64_t number, bool on, struct pause_result *o
     return rc;
 }
 
-/* The outputs of the batch that no execution of another batch points to go with it. There is no
+/* The outputs of the batch that no execution of another batch points to, nor a step of one, go with it. There is no
  * index from outputs to executions, since deleting is rare and running is not: one scan. */
 static int delete_outputs(struct wdb *d, const struct batch_row *b)
 {
@@ -226,10 +227,17 @@ static int delete_outputs(struct wdb *d, const struct batch_row *b)
         "INSERT OR IGNORE INTO doomed"
         " SELECT stdout_id FROM executions WHERE id BETWEEN ?1 AND ?2 AND stdout_id <> 0"
         " UNION SELECT stderr_id FROM executions WHERE id BETWEEN ?1 AND ?2"
+        "  AND stderr_id <> 0"
+        " UNION SELECT stdout_id FROM execution_steps WHERE execution BETWEEN ?1 AND ?2"
+        "  AND stdout_id <> 0"
+        " UNION SELECT stderr_id FROM execution_steps WHERE execution BETWEEN ?1 AND ?2"
         "  AND stderr_id <> 0",
+        "DELETE FROM execution_steps WHERE execution BETWEEN ?1 AND ?2",
         "DELETE FROM executions WHERE id BETWEEN ?1 AND ?2",
         "DELETE FROM doomed WHERE id IN (SELECT stdout_id FROM executions)"
-        " OR id IN (SELECT stderr_id FROM executions)",
+        " OR id IN (SELECT stderr_id FROM executions)"
+        " OR id IN (SELECT stdout_id FROM execution_steps)"
+        " OR id IN (SELECT stderr_id FROM execution_steps)",
         "DELETE FROM outputs WHERE id IN (SELECT id FROM doomed)",
     };
     int64_t last = b->first + (int64_t) b->stats.total - 1;
@@ -275,6 +283,8 @@ int request_delete(struct wdb *d, int64_t number, struct err *e)
     }
     if (rc == SQLITE_OK)
         rc = delete_outputs(d, b);
+    if (rc == SQLITE_OK)
+        rc = sql_run(&d->sql, "DELETE FROM notes WHERE batch_number = ?", "i", number);
     if (rc == SQLITE_OK)
         rc = sql_run(&d->sql, "DELETE FROM batch_executions WHERE number = ?", "i", number);
     return wdb_end(d, rc, "Writing", e);

@@ -106,9 +106,38 @@ static const char migration_3[] = "ALTER TABLE executions ADD COLUMN note TEXT;"
 static const char migration_4[] =
     "ALTER TABLE batch_executions ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;";
 
+/* Plans, and what is known about nodes and said of things. A step's row is found by its execution's
+ * id, so all steps of a batch are one range, as its executions are; most have no texts. */
+static const char migration_5[] =
+    "ALTER TABLE batch_executions ADD COLUMN step_titles TEXT;"
+    "ALTER TABLE executions ADD COLUMN step INTEGER;"
+    "CREATE TABLE execution_steps ("
+    " execution INTEGER NOT NULL REFERENCES executions (id), step INTEGER NOT NULL,"
+    " status TEXT NOT NULL CHECK (status IN ('running', 'success', 'failed')),"
+    " reason TEXT, started_at INTEGER, completed_at INTEGER, duration INTEGER,"
+    " exit_code INTEGER, signal TEXT,"
+    " stdout_id INTEGER NOT NULL DEFAULT 0, stderr_id INTEGER NOT NULL DEFAULT 0,"
+    " stdout_size INTEGER NOT NULL DEFAULT 0, stderr_size INTEGER NOT NULL DEFAULT 0,"
+    " stdout_truncated INTEGER NOT NULL DEFAULT 0,"
+    " stderr_truncated INTEGER NOT NULL DEFAULT 0,"
+    " remote_process TEXT, error TEXT, note TEXT,"
+    " PRIMARY KEY (execution, step)) WITHOUT ROWID;"
+    "CREATE TABLE node_facts ("
+    " node_name TEXT PRIMARY KEY, learned_at INTEGER NOT NULL, batch_number INTEGER NOT NULL,"
+    " facts TEXT NOT NULL);"
+    "CREATE TABLE saved_targets ("
+    " name TEXT PRIMARY KEY, targets TEXT NOT NULL, user_id TEXT NOT NULL,"
+    " saved_at INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE notes ("
+    " id INTEGER PRIMARY KEY, node_name TEXT, batch_number INTEGER,"
+    " written_at INTEGER NOT NULL, user_id TEXT NOT NULL, text TEXT NOT NULL,"
+    " CHECK ((node_name IS NULL) <> (batch_number IS NULL)));"
+    "CREATE INDEX idx_notes_node ON notes (node_name) WHERE node_name IS NOT NULL;"
+    "CREATE INDEX idx_notes_batch ON notes (batch_number) WHERE batch_number IS NOT NULL;";
+
 /* Never change one that was released: add the next. */
 static const char *const migrations[SCHEMA_VERSION] = {migration_1, migration_2, migration_3,
-                                                       migration_4};
+                                                       migration_4, migration_5};
 
 int64_t schema_node_key(const char *node)
 {

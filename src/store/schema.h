@@ -7,7 +7,7 @@
 
 #include "muster/core/state.h"
 
-#define SCHEMA_VERSION 4
+#define SCHEMA_VERSION 5
 #define SCHEMA_APPLICATION_ID 0x6d757374 /* "must" */
 
 /* In the order of struct batch_stats; a new reason needs a migration that adds its column. */

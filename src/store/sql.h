@@ -11,7 +11,7 @@
 
 struct err;
 
-#define SQL_CACHE_MAX 48
+#define SQL_CACHE_MAX 64
 
 struct sql {
     sqlite3 *db;

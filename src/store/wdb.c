@@ -223,7 +223,7 @@ int executions_open(struct wdb *d, const struct batch_row *b, struct open_execut
     *out = NULL;
     *n = 0;
     sqlite3_stmt *st = sql_get(&d->sql,
-        "SELECT id, status = 'running', stdout_id, stderr_id FROM executions"
+        "SELECT id, status = 'running', stdout_id, stderr_id, step FROM executions"
         " WHERE id BETWEEN ? AND ? AND status IN ('queued', 'running') ORDER BY id");
     if (!st)
         return sql_code(&d->sql);
@@ -233,6 +233,7 @@ int executions_open(struct wdb *d, const struct batch_row *b, struct open_execut
         (*out)[(*n)++] = (struct open_execution){
             .id = sqlite3_column_int64(st, 0),
             .running = sqlite3_column_int(st, 1) != 0,
+            .of_plan = sqlite3_column_int(st, 4) != 0,
             .out_id = {sqlite3_column_int64(st, 2), sqlite3_column_int64(st, 3)},
         };
     }

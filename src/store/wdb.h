@@ -79,6 +79,7 @@ int executions_end_queued(struct wdb *d, struct batch_row *b, enum reason reason
 struct open_execution {
     int64_t id;
     bool running;
+    bool of_plan; /* one step of it has begun at least */
     int64_t out_id[2];
 };
 int executions_open(struct wdb *d, const struct batch_row *b, struct open_execution **out,
@@ -92,7 +93,38 @@ int apply_progress(struct wdb *d, const struct event *ev);
 int apply_finish(struct wdb *d, const struct event *ev, unsigned *hashed);
 int apply_skip(struct wdb *d, const struct event *ev);
 
-/* Outputs (outputs.c). */
+/* Steps of plans (steps.c). */
+/* Opens a step's row; its execution stands at it from now on. */
+int step_open(struct wdb *d, int64_t exec, unsigned step, int64_t when);
+/* The same for a later step than its execution's last: only while that runs. */
+int step_go_on(struct wdb *d, int64_t exec, unsigned step, int64_t when, bool *granted);
+int step_status(struct wdb *d, int64_t exec, unsigned step, int *status); /* -1: no row */
+/* Its output grew: the execution shows it. */
+int step_output(struct wdb *d, int64_t exec, unsigned step, int stream, int64_t id, uint64_t size);
+/* What an event's end leaves of the outputs. */
+struct outputs {
+    int64_t id[2];
+    uint64_t size[2];
+    bool truncated[2];
+};
+/* Closes the row (made here when the step was never claimed); *took: there is one now, and it was
+ * open until now. */
+int step_finish(struct wdb *d, int64_t exec, const struct event *ev, const struct outputs *o,
+                bool *took);
+/* The execution goes on after this step. */
+int step_leave(struct wdb *d, int64_t exec, const struct event *ev, const struct outputs *o);
+/* Ends rows that are open though their execution ends; an id of out_id that is theirs stays right. */
+int steps_settle(struct wdb *d, int64_t exec, enum exec_status status, enum reason reason,
+                 const char *error, int64_t when, int64_t out_id[2]);
+
+/* What is known about nodes, and said of things (known.c). */
+int facts_learn(struct wdb *d, int64_t exec, const struct event *ev);
+int request_save(struct wdb *d, const char *name, const char *targets, const char *user,
+                 struct err *e);
+int request_note(struct wdb *d, const char *node, int64_t batch, const char *text,
+                 const char *user, struct err *e);
+
+/* Outputs (outputs.c); `exec` is a stream_key(). */
 int output_append(struct wdb *d, int64_t exec, int stream, const struct event *ev,
                   unsigned *hashed, int64_t *id, uint64_t *size);
 int outputs_finish(struct wdb *d, int64_t exec, const struct event *ev, unsigned *hashed,
@@ -112,6 +144,7 @@ int request_cancel(struct wdb *d, int64_t number, struct cancel_result *out, str
 int request_pause(struct wdb *d, int64_t number, bool on, struct pause_result *out,
                   struct err *e);
 int request_delete(struct wdb *d, int64_t number, struct err *e);
+int no_such_batch(int64_t number, struct err *e);
 
 /* Leases and recovery (recover.c). */
 int owner_state_of(struct wdb *d, int64_t owner, enum owner_state *state, int64_t *pid);

@@ -44,7 +44,8 @@
 #define RETRY_MS 1000
 #define RETRY_BUSY_MS 100 /* while failing, so that claims are still answered soon */
 
-enum request_kind { REQUEST_CREATE, REQUEST_CANCEL, REQUEST_PAUSE, REQUEST_DELETE };
+enum request_kind { REQUEST_CREATE, REQUEST_CANCEL, REQUEST_PAUSE, REQUEST_DELETE,
+                    REQUEST_SAVE, REQUEST_NOTE };
 
 struct request {
     enum request_kind kind;
@@ -59,6 +60,7 @@ struct request {
     struct cancel_result *cancel;
     struct pause_result *pause;
     bool on; /* of a pause */
+    const char *name, *text, *user; /* of SAVE and NOTE */
 };
 
 struct command {
@@ -119,6 +121,12 @@ static void request_run(struct writer *w, struct command *c)
         break;
     case REQUEST_PAUSE:
         rc = request_pause(&w->db, r->number, r->on, r->pause, r->e);
+        break;
+    case REQUEST_SAVE:
+        rc = request_save(&w->db, r->name, r->text, r->user, r->e);
+        break;
+    case REQUEST_NOTE:
+        rc = request_note(&w->db, r->name, r->number, r->text, r->user, r->e);
         break;
     default:
         rc = request_delete(&w->db, r->number, r->e);
@@ -457,5 +465,21 @@ int writer_pause(struct writer *w, int64_t number, bool on, struct pause_result 
 int writer_delete(struct writer *w, int64_t number, struct err *e)
 {
     struct request r = {.kind = REQUEST_DELETE, .number = number, .e = e};
+    return request_wait(w, &r);
+}
+
+int writer_save_targets(struct writer *w, const char *name, const char *targets,
+                        const char *user_id, struct err *e)
+{
+    struct request r = {.kind = REQUEST_SAVE, .name = name, .text = targets, .user = user_id,
+                        .e = e};
+    return request_wait(w, &r);
+}
+
+int writer_note(struct writer *w, const char *node, int64_t batch, const char *text,
+                const char *user_id, struct err *e)
+{
+    struct request r = {.kind = REQUEST_NOTE, .name = node, .number = batch, .text = text,
+                        .user = user_id, .e = e};
     return request_wait(w, &r);
 }

@@ -507,6 +507,10 @@ static void test_older_version(void **state)
                                   "ALTER TABLE executions DROP COLUMN bytes_total;"
                                   "ALTER TABLE executions DROP COLUMN note;"
                                   "ALTER TABLE batch_executions DROP COLUMN paused;"
+                                  "ALTER TABLE batch_executions DROP COLUMN step_titles;"
+                                  "ALTER TABLE executions DROP COLUMN step;"
+                                  "DROP TABLE execution_steps; DROP TABLE node_facts;"
+                                  "DROP TABLE saved_targets; DROP TABLE notes;"
                                   "PRAGMA user_version=1"), SQLITE_OK);
     sql_close(&s);
     struct err e = ERR_INIT;
