@@ -93,6 +93,49 @@ static struct jsonc_object *string(const char *s, size_t n)
     return value;
 }
 
+struct json *json_of_str(const char *s, size_t n)
+{
+    return out(string(s, n));
+}
+
+struct json *json_of_int(int64_t n)
+{
+    return out(sure(json_object_new_int64(n)));
+}
+
+static int copy_member(const char *key, struct json *value, void *ctx)
+{
+    json_put(ctx, key, json_copy(value));
+    return 0;
+}
+
+/* json-c's own copy fails where json_text() left a text. */
+struct json *json_copy(const struct json *j)
+{
+    struct json *copy = NULL;
+    struct jsonc_object *scalar = NULL;
+
+    switch (json_type(j)) {
+    case JSON_NULL:
+        return NULL;
+    case JSON_STRING:
+        return out(sure(json_object_new_string_len(json_object_get_string(in(j)),
+                                                   json_object_get_string_len(in(j)))));
+    case JSON_ARRAY:
+        copy = json_array();
+        for (size_t i = 0; i < json_len(j); i++)
+            json_add(copy, json_copy(json_at(j, i)));
+        return copy;
+    case JSON_OBJECT:
+        copy = json_object();
+        json_each(j, copy_member, copy);
+        return copy;
+    default:
+        json_object_deep_copy(in(j), &scalar, NULL);
+        return out(sure(scalar));
+    }
+}
+
 void json_put_str(struct json *obj, const char *key, const char *s)
 {
     json_put(obj, key, s ? out(string(s, strlen(s))) : NULL);
@@ -467,6 +510,13 @@ int64_t json_int(const struct json *j)
     enum json_type type = json_type(j);
 
     return type == JSON_INT || type == JSON_NUMBER ? json_object_get_int64(in(j)) : 0;
+}
+
+double json_double(const struct json *j)
+{
+    enum json_type type = json_type(j);
+
+    return type == JSON_INT || type == JSON_NUMBER ? json_object_get_double(in(j)) : 0;
 }
 
 bool json_bool(const struct json *j)

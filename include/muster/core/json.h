@@ -14,6 +14,10 @@ struct json;
 struct json *json_object(void);
 struct json *json_array(void);
 void json_free(struct json *j); /* NULL allowed */
+/* Values that stand alone. Text that is not UTF-8 gets U+FFFD for each bad byte. */
+struct json *json_of_str(const char *s, size_t n);
+struct json *json_of_int(int64_t n);
+struct json *json_copy(const struct json *j); /* deep */
 void json_put(struct json *obj, const char *key, struct json *value);
 void json_put_str(struct json *obj, const char *key, const char *s); /* NULL: null */
 /* A string of any valid UTF-8 bytes, NULs included. */
@@ -40,6 +44,7 @@ enum json_type json_type(const struct json *j); /* NULL: JSON_NULL */
 struct json *json_get(const struct json *obj, const char *key); /* borrowed, or NULL */
 const char *json_str(const struct json *j);  /* NULL when it is not a string */
 int64_t json_int(const struct json *j);      /* 0 when it is not a number */
+double json_double(const struct json *j);    /* 0 when it is not a number */
 bool json_bool(const struct json *j);
 size_t json_len(const struct json *arr);
 struct json *json_at(const struct json *arr, size_t i); /* borrowed */

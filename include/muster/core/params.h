@@ -25,6 +25,8 @@ void ptype_free(struct ptype *t); /* NULL allowed */
 /* What is wrong with a value (NULL is undef), for people: "expects an Integer from 1 to 10, got \"x\"".
  * NULL: it is right. Caller frees. */
 char *ptype_fault(const struct ptype *t, const struct json *value);
+/* What is asked for, with nothing of a value: "an Integer from 1 to 10". Caller frees. */
+char *ptype_expects(const struct ptype *t);
 /* Whether undef is a value of it. */
 bool ptype_optional(const struct ptype *t);
 /* The choices of an Enum, or of a Boolean, also within Optional; false: it has none. Borrowed words are

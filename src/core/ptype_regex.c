@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Regular expressions of a Pattern type: Ruby's notation, matched by POSIX's regcomp().
+ *
+ * ^ and $ match at the ends of the whole text only, which is stricter than Ruby's lines and never looser. */
+#include "ptype.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/strbuf.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define PATTERN_MAX 2000      /* LIMIT: bytes */
+#define REPEATS_MAX 100000L   /* LIMIT: of all {n,m} multiplied, for regcomp() writes them out */
+
+struct translator {
+    const char *s;
+    struct strbuf out;
+    long repeats;
+    const char *wrong;
+};
+
+static const char *class_of(char c)
+{
+    switch (c) {
+    case 'd':
+        return "0-9";
+    case 'h':
+        return "0-9A-Fa-f";
+    case 'w':
+        return "A-Za-z0-9_";
+    case 's':
+        return " \t\n\v\f\r";
+    default:
+        return NULL;
+    }
+}
+
+static char control_of(char c)
+{
+    static const char from[] = "ntrfve", to[] = "\n\t\r\f\v\033";
+    const char *at = c ? strchr(from, c) : NULL;
+
+    return at ? to[at - from] : '\0';
+}
+
+/* After a backslash outside of brackets; s is on the letter. */
+static void escape(struct translator *t)
+{
+    char c = *t->s++;
+    const char *set = class_of((char) tolower((unsigned char) c));
+
+    if (set) {
+        strbuf_adds(&t->out, isupper((unsigned char) c) ? "[^" : "[");
+        strbuf_adds(&t->out, set);
+        strbuf_addch(&t->out, ']');
+    } else if (c == 'A') {
+        strbuf_addch(&t->out, '^');
+    } else if (c == 'z' || c == 'Z') {
+        strbuf_addch(&t->out, '$');
+    } else if (c == 'b' || c == 'B') {
+        strbuf_addf(&t->out, "\\%c", c);
+    } else if (control_of(c)) {
+        strbuf_addch(&t->out, control_of(c));
+    } else if (isalnum((unsigned char) c) || !c) {
+        t->wrong = c ? "an escape like \\1, \\p or \\G" : "a backslash at the end";
+        t->s -= !c;
+    } else {
+        if (strchr(".[]{}()*+?|^$\\", c))
+            strbuf_addch(&t->out, '\\');
+        strbuf_addch(&t->out, c);
+    }
+}
+
+/* A set in brackets; s is behind the '['. POSIX has no escapes in it, but a place for each special one. */
+static void brackets(struct translator *t)
+{
+    bool negated = *t->s == '^', close = false, dash = false, caret = false;
+    struct strbuf set;
+
+    t->s += negated;
+    strbuf_init(&set, 0);
+    while (*t->s && *t->s != ']' && !t->wrong) {
+        char c = *t->s++;
+        const char *class;
+
+        if (c == '[' || (c == '&' && *t->s == '&')) {
+            if (c == '[' && *t->s == ':') {
+                const char *end = strstr(t->s, ":]");
+
+                if (!end) {
+                    t->wrong = "a set that does not end";
+                    break;
+                }
+                strbuf_addch(&set, '[');
+                strbuf_add(&set, t->s, (size_t) (end + 2 - t->s));
+                t->s = end + 2;
+                continue;
+            }
+            t->wrong = "a set within a set";
+        } else if (c == '\\') {
+            c = *t->s ? *t->s++ : '\0';
+            class = class_of(c);
+            if (class)
+                strbuf_adds(&set, class);
+            else if (control_of(c))
+                strbuf_addch(&set, control_of(c));
+            else if (isalnum((unsigned char) c) || !c)
+                t->wrong = "an escape like \\p, \\W or \\x in a set";
+            else if (c == ']')
+                close = true;
+            else if (c == '-')
+                dash = true;
+            else if (c == '^' && !set.len)
+                caret = true;
+            else
+                strbuf_addch(&set, c);
+        } else if (c == '-' && (!set.len || *t->s == ']')) {
+            dash = true;
+        } else {
+            strbuf_addch(&set, c);
+        }
+    }
+    if (*t->s == ']')
+        t->s++;
+    else if (!t->wrong)
+        t->wrong = "a set that does not end";
+    strbuf_adds(&t->out, negated ? "[^" : "[");
+    if (close)
+        strbuf_addch(&t->out, ']');
+    if (caret && !close && !set.len && !negated && !dash)
+        strbuf_adds(&t->out, "^^"); /* ends up as an error of regcomp(), as would "[^]" */
+    strbuf_add(&t->out, set.s, set.len);
+    if (caret && (close || set.len || negated || dash))
+        strbuf_addch(&t->out, '^');
+    if (dash)
+        strbuf_addch(&t->out, '-');
+    strbuf_addch(&t->out, ']');
+    strbuf_free(&set);
+}
+
+static void group(struct translator *t)
+{
+    strbuf_addch(&t->out, '(');
+    if (*t->s != '?')
+        return;
+    if (t->s[1] == ':')
+        t->s += 2;
+    else
+        t->wrong = "(?=..), (?!..), (?<..) or options in the middle";
+}
+
+/* A quantifier, with the '?' of a lazy one dropped: what is matched is the same. */
+static void repeat(struct translator *t, char c)
+{
+    strbuf_addch(&t->out, c);
+    if (c == '{') {
+        long most = 0;
+
+        while (*t->s && *t->s != '}') {
+            char *end;
+
+            if (isdigit((unsigned char) *t->s)) {
+                most = strtol(t->s, &end, 10);
+                strbuf_add(&t->out, t->s, (size_t) (end - t->s));
+                t->s = end;
+                if (most > 32767)
+                    break;
+            } else if (*t->s == ',') {
+                if (t->out.s[t->out.len - 1] == '{')
+                    strbuf_addch(&t->out, '0'); /* {,3} */
+                strbuf_addch(&t->out, *t->s++);
+            } else {
+                t->wrong = "a '{' that is no {n,m}; write it as \\{";
+                return;
+            }
+        }
+        t->repeats *= most > 0 ? most : 1;
+        if (*t->s != '}' || t->repeats > REPEATS_MAX) {
+            t->wrong = "a {n,m} that is too large or does not end";
+            return;
+        }
+        strbuf_addch(&t->out, *t->s++);
+    }
+    if (*t->s == '?')
+        t->s++;
+    else if (*t->s == '+')
+        t->wrong = "a possessive quantifier (*+, ++, ?+)";
+}
+
+int ptype_regex(const char *ruby, regex_t *out, struct err *e)
+{
+    struct translator t = {.s = ruby, .repeats = 1};
+    int flags = REG_EXTENDED | REG_NOSUB, rc;
+
+    if (strlen(ruby) > PATTERN_MAX)
+        return err_set(e, ERR_VALIDATION, "a pattern is longer than %d bytes", PATTERN_MAX);
+    if (!strncmp(ruby, "(?i)", 4)) {
+        flags |= REG_ICASE;
+        t.s += 4;
+    }
+    strbuf_init(&t.out, 0);
+    while (*t.s && !t.wrong) {
+        char c = *t.s++;
+
+        if (c == '\\')
+            escape(&t);
+        else if (c == '[')
+            brackets(&t);
+        else if (c == '(')
+            group(&t);
+        else if (strchr("*+?{", c))
+            repeat(&t, c);
+        else if (c == '.')
+            strbuf_adds(&t.out, "[^\n]");
+        else
+            strbuf_addch(&t.out, c);
+    }
+    if (t.wrong) {
+        strbuf_free(&t.out);
+        return err_set(e, ERR_VALIDATION, "the pattern /%.100s/ has what is not known here: %s", ruby,
+                       t.wrong);
+    }
+    rc = regcomp(out, t.out.s, flags);
+    strbuf_free(&t.out);
+    if (!rc)
+        return 0;
+    char why[100];
+    regerror(rc, NULL, why, sizeof why);
+    return err_set(e, ERR_VALIDATION, "the pattern /%.100s/ is none: %s", ruby, why);
+}
