@@ -26,6 +26,7 @@ struct secret;
 
 struct service_options {
     const char *db_path;       /* --db; NULL: MUSTER_DB, else the default */
+    const struct strv *task_path;   /* --task-path: looked in first; or NULL */
     const struct strv *inventories; /* -i; NULL or empty: MUSTER_INVENTORY, else the default */
     const char *ssh_config;    /* -F: also the source of ssh_config names; NULL: the user's */
     unsigned engine_fanout;    /* of the engine when it starts; 0: config, else FANOUT_DEFAULT */
