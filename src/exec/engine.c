@@ -247,13 +247,15 @@ void engine_unreserve(struct engine *e, size_t n)
     pthread_mutex_unlock(&e->lock);
 }
 
-void engine_submit(struct engine *e, const struct engine_batch *b, const struct engine_job *jobs,
+bool engine_submit(struct engine *e, const struct engine_batch *b, const struct engine_job *jobs,
                    size_t n)
 {
     pthread_mutex_lock(&e->lock);
-    queue_add(&e->queue, b, jobs, n);
-    dispatch(e);
+    bool added = queue_add(&e->queue, b, jobs, n);
+    if (added)
+        dispatch(e);
     pthread_mutex_unlock(&e->lock);
+    return added;
 }
 
 /* The end of a job that was granted but must not start. */
@@ -264,26 +266,34 @@ static void emit_never_started(struct engine *e, const struct job *job)
     ev->duration_ms = 0;
     ev->status = EXEC_FAILED;
     ev->exit_code = -1;
-    if (job->batch->cancelled) {
+    if (job->batch->group->cancelled) {
         ev->reason = REASON_CANCELLED;
         ev->error = x_strdup("Cancelled by user");
     } else {
         ev->reason = REASON_SKIPPED;
-        ev->error = x_strdup(job->batch->dropped ? job->batch->dropped
-                                                 : "muster left before it was started");
+        const char *dropped = job->batch->later ? NULL : job->batch->group->dropped;
+        ev->error = x_strdup(dropped ? dropped : "muster left before it was started");
     }
     e->sink.emit(e->sink.ctx, ev);
 }
 
-void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool granted)
+/* Whether what is granted now must not start any more. */
+static bool is_over(const struct engine *e, const struct job *job)
+{
+    const struct run_group *g = job->batch->group;
+    return g->cancelled || (g->dropped && !job->batch->later) || e->aborted;
+}
+
+bool engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool granted)
 {
     pthread_mutex_lock(&e->lock);
     struct job *job = queue_find_claimed(&e->queue, batch, position);
     if (!job) {
         pthread_mutex_unlock(&e->lock);
-        return;
+        return false;
     }
-    bool over = job->batch->cancelled || job->batch->dropped || e->aborted;
+    bool over = is_over(e, job);
+    bool heard = granted || (e->stopped && !over);
     if (granted && !over) {
         start(e, job);
     } else if (!granted && e->stopped && !over) {
@@ -294,6 +304,38 @@ void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool gra
         queue_end(&e->queue, job, false);
         dispatch(e);
     }
+    pthread_mutex_unlock(&e->lock);
+    return heard;
+}
+
+bool engine_take(struct engine *e, int64_t batch, uint32_t position)
+{
+    pthread_mutex_lock(&e->lock);
+    struct job *job = queue_find_claimed(&e->queue, batch, position);
+    bool mine = job && !is_over(e, job);
+    if (job) {
+        if (!mine)
+            emit_never_started(e, job);
+        queue_end(&e->queue, job, false);
+        dispatch(e);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return mine;
+}
+
+void engine_leave(struct engine *e, int64_t batch, uint32_t position)
+{
+    pthread_mutex_lock(&e->lock);
+    queue_leave(&e->queue, batch, position);
+    dispatch(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
+void engine_steps_over(struct engine *e, int64_t batch)
+{
+    pthread_mutex_lock(&e->lock);
+    queue_steps_over(&e->queue, batch);
+    dispatch(e);
     pthread_mutex_unlock(&e->lock);
 }
 

@@ -15,19 +15,49 @@ struct job {
     struct run_batch *batch;
     uint32_t position;
     char *node;
+    char *env; /* one more variable, or NULL */
     struct settings base, over;
     unsigned reactor; /* that runs it */
     bool held;        /* its claim is put off: among the claimed, but nobody answers */
+    bool taken;       /* it waits no more */
     unsigned key;     /* 0: none */
 };
 
-/* A batch, until its last job has ended. All but the fields of the queue stay unchanged, so
+/* A node's place in a batch of steps: it has it from its first claim until queue_leave. */
+struct place_kept {
+    bool in;
+    unsigned key;
+};
+
+/* What all submissions of a batch share: those whose number differs in the step alone. Gone with the
+ * last of them; with steps, once queue_steps_over was called too. */
+struct run_group {
+    struct link link;
+    int64_t number;
+    size_t submissions;
+    bool steps;      /* its nodes come again, and keep their places in between */
+    unsigned fanout; /* 0: no limit of its own */
+    size_t limit;    /* only positions before this one may be claimed */
+    size_t in;       /* nodes that have a place */
+    size_t busy;     /* jobs that are claimed or running */
+    struct link claimed;
+    bool cancelled, paused;
+    char *dropped;   /* why the rest is not started, or NULL */
+    unsigned per_key;
+    unsigned *in_key; /* places of each key; NULL: there is no such limit */
+    size_t n_keys;
+    struct place_kept *places; /* by position, with steps */
+    size_t n_places;
+};
+
+/* A submission, until its last job has ended. All but the fields of the queue stay unchanged, so
  * reactors read them without the lock. */
 struct run_batch {
-    int64_t number;
+    int64_t number; /* with its step */
     char *command;
     uint64_t max_output;
     unsigned retries;
+    int64_t retry_for_ms;
     bool live;
     char *ssh_config;         /* or NULL */
     struct strv ssh_options;
@@ -44,23 +74,17 @@ struct run_batch {
 
     /* the queue's */
     struct link link;
-    unsigned fanout; /* 0: no limit of its own */
+    struct run_group *group;
+    bool later; /* a step of nodes that have their places */
     struct job *jobs;
     size_t n, next;  /* jobs before this one do not wait */
     size_t left;     /* so many wait */
-    size_t limit;    /* only jobs before this one may be claimed */
     size_t in_slots; /* claimed and running */
-    struct link claimed;
-    bool cancelled, paused;
-    char *dropped;   /* why the rest is not started, or NULL */
-    /* Of a batch with a limit for each key: */
-    unsigned per_key;
-    unsigned *keys;   /* of each job; TAKEN once it is claimed. NULL: there is no such limit */
-    unsigned *in_key; /* slots of each key */
 };
 
 struct queue {
-    struct link batches;
+    struct link batches; /* submissions */
+    struct link groups;
     size_t fanout, max_queue;
     size_t waiting, reserved, claimed, held, running;
 };
@@ -69,9 +93,10 @@ void queue_init(struct queue *q, size_t fanout, size_t max_queue);
 void queue_clear(struct queue *q); /* frees everything; nothing may run any more */
 int queue_reserve(struct queue *q, size_t n, struct err *e);
 void queue_unreserve(struct queue *q, size_t n);
-void queue_add(struct queue *q, const struct engine_batch *b, const struct engine_job *jobs,
+/* False: a later step of a batch that is over or cancelled; nothing was added. */
+bool queue_add(struct queue *q, const struct engine_batch *b, const struct engine_job *jobs,
                size_t n);
-bool queue_idle(const struct queue *q); /* nothing waits, is claimed or runs */
+bool queue_idle(const struct queue *q); /* nothing waits, is claimed or runs, or will come again */
 /* The next job that may have a slot, now claimed; NULL when there is none. In order, but a batch
  * that fills its own fanout, is paused or waits for its next stage lets later ones pass. */
 struct job *queue_claim(struct queue *q);
@@ -82,11 +107,16 @@ void queue_hold(struct queue *q, struct job *job);
 struct job *queue_release(struct queue *q);
 void queue_start(struct queue *q, struct job *job); /* claimed -> running */
 void queue_end(struct queue *q, struct job *job, bool was_running); /* frees slot and job */
+/* Whether two numbers differ in the step at most. */
+bool queue_same_batch(int64_t a, int64_t b);
 /* Drops what waits of this batch. Returns how many of it are claimed or running. */
 size_t queue_cancel(struct queue *q, int64_t batch);
-/* These do nothing for a batch that is gone. */
+/* These do nothing for a batch that is gone. queue_drop leaves the later steps of nodes that have
+ * begun. */
 void queue_set_limit(struct queue *q, int64_t batch, size_t n);
 void queue_pause(struct queue *q, int64_t batch, bool on);
 void queue_drop(struct queue *q, int64_t batch, const char *text);
+void queue_leave(struct queue *q, int64_t batch, uint32_t position);
+void queue_steps_over(struct queue *q, int64_t batch);
 
 #endif

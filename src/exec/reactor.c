@@ -55,7 +55,7 @@ static void each_session(struct reactor *r, void (*fn)(struct session *), int64_
     for (struct link *l = r->sessions.next; l != &r->sessions; l = next) {
         struct session *s = LINK_OF(l, struct session, link);
         next = l->next;
-        if (!batch || s->job->batch->number == batch)
+        if (!batch || queue_same_batch(s->job->batch->number, batch))
             fn(s);
     }
 }

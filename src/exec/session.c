@@ -3,6 +3,9 @@
  *
  *   attempt -> (failed before the command: pause -> attempt)* -> started -> ended
  *
+ * Where the batch is one to be tried again (retry_for_ms), an end that may be cured by waiting is
+ * followed by a pause and a new session for the same job.
+ *
  * A deadline or a cancel before the start ends it at once; after the start it first stops the
  * remote process: TERM, after the grace time KILL, and at the latest KILL_WAIT_MS after that it
  * ends with what is known. */
@@ -26,6 +29,7 @@
 #define STUBBORN_WAIT_MS 1000           /* for the end, when KILL is said to have left it running */
 #define BACKOFF_MS 250
 #define BACKOFF_MAX_MS 4000
+#define RETRY_COMMAND_MS 60000 /* LIMIT: of a command that is tried again, where no other is set */
 #define DEADLINE_STEP_MS 20 /* it is not looked at more often while it moves */
 
 static void arm(struct session *s, enum session_timer which, int64_t in_ms)
@@ -85,11 +89,13 @@ static struct session *session_new(struct reactor *r, struct job *job)
     input_init(&s->input);
     session_make_become(s);
     s->exit_code = -1;
-    s->begun = reactor_now(r);
+    s->first = s->begun = reactor_now(r);
     s->connect_ms = pick_time(job->over.connect_timeout_ms, job->base.connect_timeout_ms, 0);
     if (!s->connect_ms)
         s->connect_ms = CONNECT_TIMEOUT_DEFAULT_MS;
     s->command_ms = pick_time(job->over.command_timeout_ms, job->base.command_timeout_ms, 0);
+    if (!s->command_ms && job->batch->retry_for_ms)
+        s->command_ms = RETRY_COMMAND_MS;
     s->jitter = r->engine->seed ^ ((uint64_t) job->batch->number << 32) ^ job->position;
     return s;
 }
@@ -135,7 +141,7 @@ static struct event *finish_event(struct session *s, enum reason reason)
         ev->truncated[i] = s->out.stream[i].truncated;
     }
     ev->wall_ms = wall_ms(s->reactor->clock);
-    ev->duration_ms = reactor_now(s->reactor) - s->begun;
+    ev->duration_ms = reactor_now(s->reactor) - s->first;
     ev->status = reason == REASON_NONE ? EXEC_SUCCESS : EXEC_FAILED;
     ev->reason = reason;
     ev->attempts = s->attempts;
@@ -149,11 +155,74 @@ static struct event *finish_event(struct session *s, enum reason reason)
     return ev;
 }
 
+/* The session after `last`, which makes its first attempt in so many milliseconds. */
+static void session_next(const struct session *last, struct job *job, int64_t in_ms)
+{
+    struct session *s = session_new(last->reactor, job);
+
+    s->first = last->first;
+    s->begun += in_ms;
+    s->attempts = last->attempts;
+    s->jitter = last->jitter;
+    pick_transport(s, job->over.transport ? job->over.transport : job->base.transport);
+    arm(s, TIMER_DEADLINE, in_ms + s->connect_ms);
+    arm(s, TIMER_PHASE, in_ms);
+}
+
+static bool may_be_cured(const struct session *s, enum reason reason)
+{
+    switch (reason) {
+    case REASON_EXIT:
+        return s->exit_code == ENGINE_NOT_YET;
+    case REASON_AUTH: /* no logins while it boots; but a password is not tried over and over */
+        return !s->job->batch->password && !s->job->batch->become_password;
+    case REASON_SIGNAL:
+    case REASON_TIMEOUT:
+    case REASON_UNREACHABLE:
+    case REASON_LOST:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static uint32_t backoff(struct session *s)
+{
+    uint32_t most = BACKOFF_MS;
+    for (unsigned i = 1; i < s->attempts && most < BACKOFF_MAX_MS; i++)
+        most *= 2;
+    return most / 2 + jitter(s, most / 2 + 1);
+}
+
+/* Buries it for another session of the same job, when waiting may help and there is time for it. */
+static bool begin_again(struct session *s, enum reason reason)
+{
+    struct job *job = s->job;
+    int64_t now = reactor_now(s->reactor);
+    int64_t in_ms = backoff(s);
+
+    if (!job->batch->retry_for_ms || !may_be_cured(s, reason) ||
+        now + in_ms >= s->first + job->batch->retry_for_ms)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (s->out.stream[i].kept != s->out.stream[i].len)
+            return false; /* some of it was emitted: it cannot be taken back */
+    bury(s);
+    s->job = NULL;
+    session_next(s, job, in_ms);
+    return true;
+}
+
 /* Takes over error. */
 static void finish(struct session *s, enum reason reason, char *error, enum remote_process remote)
 {
     struct engine *e = s->reactor->engine;
     struct job *job = s->job;
+
+    if (begin_again(s, reason)) {
+        free(error);
+        return;
+    }
     struct event *ev = finish_event(s, reason);
 
     ev->error = error;
@@ -163,7 +232,7 @@ static void finish(struct session *s, enum reason reason, char *error, enum remo
     if (reason == REASON_SIGNAL)
         ev->signal = X_STEAL(s->signal);
     if (log_enabled(LOG_DEBUG))
-        log_line(LOG_DEBUG, "exec", job->batch->number, job->node,
+        log_line(LOG_DEBUG, "exec", job->batch->number & ENGINE_BATCH_MASK, job->node,
                  "ended after %" PRId64 " ms, attempt %u: %s %s", ev->duration_ms, ev->attempts,
                  reason == REASON_NONE ? "success" : reason_name(reason), error ? error : "");
     bury(s);
@@ -205,10 +274,7 @@ static bool try_again(struct session *s)
 {
     if (s->started || !s->retry || s->attempts > s->job->batch->retries)
         return false;
-    uint32_t most = BACKOFF_MS;
-    for (unsigned i = 1; i < s->attempts && most < BACKOFF_MAX_MS; i++)
-        most *= 2;
-    int64_t in_ms = most / 2 + jitter(s, most / 2 + 1);
+    int64_t in_ms = backoff(s);
     if (reactor_now(s->reactor) + in_ms >= connect_deadline(s))
         return false;
     close_attempt(s);

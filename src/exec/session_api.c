@@ -64,7 +64,7 @@ const struct strv *session_ssh_options(const struct session *s)
 
 int64_t session_batch(const struct session *s)
 {
-    return s->job->batch->number;
+    return s->job->batch->number & ENGINE_BATCH_MASK;
 }
 
 const struct mclock *session_clock(const struct session *s)

@@ -46,13 +46,28 @@ struct engine_config {
     const struct transport_ops *const *transports;
 };
 
-/* What runs on every node of a batch. */
+/* A batch may be submitted in parts, each with positions of its own, and in steps that come one after
+ * the other on each node: their numbers differ in what is above this mask, and events carry it. Every
+ * function below that takes a batch means all of its parts and steps. */
+#define ENGINE_STEP_SHIFT 40
+#define ENGINE_BATCH_MASK (((int64_t) 1 << ENGINE_STEP_SHIFT) - 1)
+
+/* What runs on every node of a batch. What the parts of a batch share (fanout, steps, dispatch_limit,
+ * per_key) is taken from the first. */
 struct engine_batch {
-    int64_t number;
+    int64_t number;      /* batch | step << ENGINE_STEP_SHIFT */
+    /* Its nodes come again, with later steps: from its first claim a node keeps its place in the fanout
+     * and its key's until engine_leave, the batch its state until engine_steps_over. */
+    bool steps;
+    bool later;          /* a step of nodes that have begun: no room was reserved, no limit holds it back */
     const char *command; /* the user's line, exact */
     unsigned fanout;     /* of this batch; 0: the engine's */
     uint64_t max_output; /* bytes a stream */
     unsigned retries;    /* before the command can have started */
+    /* What may run twice, and waits for something: so long (from the start of an execution) it is begun
+     * again when a node cannot be reached, refuses the login, is lost, or the command ends with
+     * ENGINE_NOT_YET. What such a try has printed is dropped. 0: never. */
+    int64_t retry_for_ms;
     bool live;           /* emit OUTPUT while it runs (else only large outputs come in chunks) */
     const char *ssh_config;      /* -F, or NULL */
     const struct strv *ssh_options; /* -o KEY=VALUE as given, or NULL */
@@ -64,7 +79,7 @@ struct engine_batch {
      * that each node reads from its start (duplicated here; 0: none). Both unset: nothing. */
     const char *stdin_path;
     int stdin_fd;
-    struct secret *input_secret;    /* instead: a line with this; a reference is taken */
+    struct secret *input_secret;    /* before it: a line with this; a reference is taken */
     bool progress;                  /* emit EVENT_PROGRESS for what was fed to it */
     /* What the command copies (exec/copy.h), for servers that run no commands; a reference is taken.
      * NULL: it is no copy. */
@@ -75,9 +90,11 @@ struct engine_batch {
      * one line; ms since the start of the execution. */
     void (*trace)(void *ctx, const char *node, int64_t ms, const char *text);
     void *trace_ctx;
-    unsigned dispatch_limit;        /* so many of its jobs, from the first on, may start; 0: all */
+    unsigned dispatch_limit;        /* positions before this one may start; 0: all */
     unsigned per_key;               /* so many of each engine_job.key at once; 0: no limit */
 };
+
+#define ENGINE_NOT_YET 75 /* EX_TEMPFAIL */
 
 /* One execution. `base` lies under ssh_config, `over` (groups, node, then flags) over it. */
 struct engine_job {
@@ -85,6 +102,7 @@ struct engine_job {
     const char *node;
     const struct settings *base, *over;
     unsigned key; /* jobs of the same one share engine_batch.per_key; 0: no limit */
+    const char *env; /* NAME=VALUE: one more for this node's command, or NULL */
 };
 
 /* Files that must be allowed to be open (ulimit -n) for this fanout. */
@@ -102,22 +120,30 @@ void engine_free(struct engine *e);
  * used by engine_submit or given back by engine_unreserve. */
 int engine_reserve(struct engine *e, size_t n, struct err *err);
 void engine_unreserve(struct engine *e, size_t n);
-/* Queues a batch (copies everything). Dispatch begins at once: claims go to the sink in order. */
-void engine_submit(struct engine *e, const struct engine_batch *b, const struct engine_job *jobs,
+/* Queues a batch (copies everything). Dispatch begins at once: claims go to the sink in order. False
+ * for a later step of a batch that was cancelled or is over: it was not queued. */
+bool engine_submit(struct engine *e, const struct engine_batch *b, const struct engine_job *jobs,
                    size_t n);
 /* The answer to EVENT_CLAIM: granted after the row was committed as running; not granted when the
- * row was no longer queued, and then nothing more is emitted for it. */
-void engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool granted);
+ * row was no longer queued, and then nothing more is emitted for it: false; or, while dispatch is
+ * stopped, the claim is put off and comes again: true. */
+bool engine_claimed(struct engine *e, int64_t batch, uint32_t position, bool granted);
+/* The claim was granted, but the caller does it himself: the job is gone without an event, its node keeps
+ * its place. False: it was cancelled meanwhile, and its end was emitted. */
+bool engine_take(struct engine *e, int64_t batch, uint32_t position);
+/* Of a batch with steps: this node does not come again; or none does. */
+void engine_leave(struct engine *e, int64_t batch, uint32_t position);
+void engine_steps_over(struct engine *e, int64_t batch);
 /* Drops what is queued without an event (the store has moved those rows), and stops what runs: TERM,
  * then KILL after the grace time; each ends with REASON_CANCELLED, "Cancelled by user" and what
  * became of the process. Returns how many were running (claimed ones count). */
 size_t engine_cancel(struct engine *e, int64_t batch);
-/* The stages of a batch: its first n jobs may start, 0: all. Never takes back what was dispatched. */
+/* The stages of a batch: positions before n may start, 0: all. Never takes back what was dispatched. */
 void engine_set_limit(struct engine *e, int64_t batch, unsigned n);
 /* A paused batch starts nothing more; what is claimed or runs goes on. */
 void engine_pause(struct engine *e, int64_t batch, bool on);
-/* Drops what is queued without an event (the store moves those rows), what runs goes on. A claim that
- * is granted after this ends at once: REASON_SKIPPED with this text. */
+/* Drops what is queued without an event (the store moves those rows), what runs goes on, with its later
+ * steps. A first claim that is granted after this ends at once: REASON_SKIPPED with this text. */
 void engine_drop(struct engine *e, int64_t batch, const char *text);
 /* Stops dispatch (the store fails); what runs goes on. A claim that is not granted from now on is put
  * off instead of dropped, and asked for again by engine_resume_dispatch. */
