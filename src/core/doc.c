@@ -102,6 +102,18 @@ static void put_nodes(struct json *j, const struct batch *b, const char *const *
     json_put(j, "executionIds", ids);
 }
 
+static struct json *steps_json(const struct strv *titles)
+{
+    struct json *steps = json_array();
+
+    for (size_t i = 0; i < titles->n; i++) {
+        struct json *step = json_object();
+        json_put_str(step, "title", titles->v[i]);
+        json_add(steps, step);
+    }
+    return steps;
+}
+
 struct json *doc_batch(const struct batch *b, const char *const *nodes, size_t n_nodes)
 {
     struct json *j = json_object();
@@ -132,6 +144,8 @@ struct json *doc_batch(const struct batch *b, const char *const *nodes, size_t n
     json_put(j, "owner", owner_json(b));
     json_put(j, "warnings", strings(&b->warnings));
     json_put(j, "stats", stats_json(&b->stats));
+    if (b->n_steps)
+        json_put(j, "steps", steps_json(&b->step_titles));
     if (nodes)
         put_nodes(j, b, nodes, n_nodes);
     return j;
@@ -155,19 +169,28 @@ static void put_stream(struct json *j, const char *key, const char *data, size_t
     json_put_str(j, encoding, "base64");
 }
 
+static void put_streams(struct json *j, const struct doc_output *out)
+{
+    put_stream(j, "stdout", out->data[STREAM_STDOUT], out->len[STREAM_STDOUT]);
+    put_stream(j, "stderr", out->data[STREAM_STDERR], out->len[STREAM_STDERR]);
+}
+
+static void put_exit(struct json *j, int exit_code, const char *signal)
+{
+    if (exit_code >= 0)
+        json_put_int(j, "exitCode", exit_code);
+    else
+        json_put_null(j, "exitCode");
+    json_put_str(j, "signal", signal);
+}
+
 static struct json *result_json(const struct execution *x, const struct doc_output *out)
 {
     struct json *j = json_object();
 
-    if (x->exit_code >= 0)
-        json_put_int(j, "exitCode", x->exit_code);
-    else
-        json_put_null(j, "exitCode");
-    json_put_str(j, "signal", x->signal);
-    if (out) {
-        put_stream(j, "stdout", out->data[STREAM_STDOUT], out->len[STREAM_STDOUT]);
-        put_stream(j, "stderr", out->data[STREAM_STDERR], out->len[STREAM_STDERR]);
-    }
+    put_exit(j, x->exit_code, x->signal);
+    if (out)
+        put_streams(j, out);
     json_put_bool(j, "truncated", x->truncated[0] || x->truncated[1]);
     return j;
 }
@@ -201,11 +224,35 @@ struct json *doc_execution(const char *batch_id, const struct execution *x,
         json_put_null(j, "port");
     json_put_str(j, "user", x->user);
     json_put_str(j, "remoteProcess", remote_process_name(x->remote));
+    if (x->step)
+        json_put_int(j, "step", x->step);
     if (x->bytes_done || x->bytes_total) {
         json_put_int(j, "bytesDone", (int64_t) x->bytes_done);
         json_put_int(j, "bytesTotal", (int64_t) x->bytes_total);
     }
     json_put(j, "result", ended ? result_json(x, out) : NULL);
+    return j;
+}
+
+struct json *doc_step(const struct step_run *s, const char *title, const struct doc_output *out)
+{
+    struct json *j = json_object();
+
+    json_put_int(j, "step", s->step);
+    json_put_str(j, "title", title);
+    json_put_str(j, "status", exec_status_name(s->status));
+    json_put_str(j, "reason", s->reason == REASON_NONE ? NULL : reason_name(s->reason));
+    json_put_str(j, "error", s->error);
+    if (s->note)
+        json_put_str(j, "note", s->note);
+    json_put_time(j, "startedAt", s->started_ms);
+    json_put_time(j, "completedAt", s->completed_ms);
+    put_duration(j, "duration", exec_is_final(s->status) ? s->duration_ms : -1);
+    json_put_str(j, "remoteProcess", remote_process_name(s->remote));
+    put_exit(j, s->exit_code, s->signal);
+    json_put_bool(j, "truncated", s->truncated[0] || s->truncated[1]);
+    if (out)
+        put_streams(j, out);
     return j;
 }
 

@@ -109,8 +109,49 @@ static void put_json(struct document *d, struct json *j)
     out_add(&d->out, text, n);
 }
 
+static int put_streams(struct document *d, const int64_t out_id[2], struct err *e)
+{
+    int rc = out_json_stream(&d->out, d->reader, "stdout", out_id[0], e);
+    return rc == 0 ? out_json_stream(&d->out, d->reader, "stderr", out_id[1], e) : rc;
+}
+
+static int put_step(struct document *d, const struct step_run *s, struct err *e)
+{
+    const struct strv *titles = &d->batch.step_titles;
+    struct json *j = doc_step(s, s->step <= titles->n ? titles->v[s->step - 1] : NULL, NULL);
+    size_t n;
+    const char *text = json_text(j, &n);
+    out_add(&d->out, text, n - 1);
+    int rc = put_streams(d, s->out_id, e);
+    out_adds(&d->out, "}");
+    json_free(j);
+    return rc;
+}
+
+/* ,"steps":[...] of a plan. They are read here, not with the rows: all of 10,000 nodes may be two
+ * million. So those of a node that still runs may be further than its row. */
+static int put_steps(struct document *d, const struct execution *x, struct err *e)
+{
+    struct step_run *steps;
+    size_t n;
+    if (!d->batch.n_steps)
+        return 0;
+    int rc = reader_steps(d->reader, d->number, x->position, &steps, &n, e);
+    if (rc != 0)
+        return rc;
+    out_adds(&d->out, ",\"steps\":[");
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (i > 0)
+            out_adds(&d->out, ",");
+        rc = put_step(d, &steps[i], e);
+    }
+    out_adds(&d->out, "]");
+    step_runs_free(steps, n);
+    return rc;
+}
+
 /* The execution's object, with the streams put in before its last two braces: `result` is its last
- * member. */
+ * member; and a plan's steps after it. */
 static int put_execution(struct document *d, const struct execution *x, struct err *e)
 {
     struct json *j = doc_execution(d->batch.id, x, NULL);
@@ -119,13 +160,14 @@ static int put_execution(struct document *d, const struct execution *x, struct e
     int rc = 0;
     if (exec_is_final(x->status) && n > 2 && memcmp(text + n - 2, "}}", 2) == 0) {
         out_add(&d->out, text, n - 2);
-        rc = out_json_stream(&d->out, d->reader, "stdout", x->out_id[0], e);
-        if (rc == 0)
-            rc = out_json_stream(&d->out, d->reader, "stderr", x->out_id[1], e);
-        out_adds(&d->out, "}}");
+        rc = put_streams(d, x->out_id, e);
+        out_adds(&d->out, "}");
     } else {
-        out_add(&d->out, text, n);
+        out_add(&d->out, text, n - 1);
     }
+    if (rc == 0)
+        rc = put_steps(d, x, e);
+    out_adds(&d->out, "}");
     json_free(j);
     return rc;
 }
@@ -134,13 +176,20 @@ int execution_write(struct reader *r, const char *batch_id, const struct executi
                     struct err *e)
 {
     struct document d = {.reader = r, .number = x->batch};
-    snprintf(d.batch.id, sizeof d.batch.id, "%s", batch_id);
+    int rc = 0;
+    if (x->step) /* its plan's titles */
+        rc = reader_batch(r, x->batch, &d.batch, e);
+    else
+        snprintf(d.batch.id, sizeof d.batch.id, "%s", batch_id);
+    if (rc != 0)
+        return rc;
     out_init(&d.out, fd);
-    int rc = put_execution(&d, x, e);
+    rc = put_execution(&d, x, e);
     out_adds(&d.out, "\n");
     if (rc == 0)
         rc = out_flush(&d.out, e);
     out_free(&d.out);
+    batch_clear(&d.batch);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 #include "output_key.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/err.h"
 #include "muster/core/nodeset.h"
 
 #include <string.h>
@@ -161,16 +162,24 @@ static int size_cmp(const void *a, const void *b)
     return (x->index > y->index) - (x->index < y->index);
 }
 
-static int take_page(struct reader *r, struct grouping *g, size_t offset, size_t limit,
-                     struct output_class **out, size_t *n)
+/* Caller frees. */
+static struct size_order *ordered(const struct grouping *g)
 {
-    CLEANUP_FREE struct size_order *order = x_array(NULL, g->n + 1, sizeof *order);
-    int rc = SQLITE_OK;
+    struct size_order *order = x_array(NULL, g->n + 1, sizeof *order);
 
     for (size_t i = 0; i < g->n; i++)
         order[i] = (struct size_order){g->classes[i].count, i,
                                        g->classes[i].status == EXEC_FAILED};
     qsort(order, g->n, sizeof *order, size_cmp);
+    return order;
+}
+
+static int take_page(struct reader *r, struct grouping *g, size_t offset, size_t limit,
+                     struct output_class **out, size_t *n)
+{
+    CLEANUP_FREE struct size_order *order = ordered(g);
+    int rc = SQLITE_OK;
+
     if (offset >= g->n || !limit)
         return rc;
     if (limit > g->n - offset)
@@ -187,12 +196,59 @@ static int take_page(struct reader *r, struct grouping *g, size_t offset, size_t
     return rc;
 }
 
+static int grouping_read(struct reader *r, const struct span *s, struct grouping *g)
+{
+    size_t size = 16;
+
+    while (size < (size_t) s->stats.total * 2)
+        size *= 2;
+    g->table = x_calloc(size, sizeof *g->table);
+    g->mask = size - 1;
+    return group_rows(r, s->number, g);
+}
+
+static void grouping_clear(struct grouping *g)
+{
+    for (size_t i = 0; i < g->n; i++)
+        free(g->classes[i].error);
+    for (size_t i = 0; i < g->n_members; i++)
+        free(g->members[i].node);
+    free(g->classes);
+    free(g->members);
+    free(g->table);
+}
+
+int reader_nodes_by_class(struct reader *r, int64_t number, size_t n, struct nodeset *out,
+                          struct err *e)
+{
+    struct grouping g = {0};
+    struct span s;
+
+    int rc = reader_begin_batch(r, number, &s, e);
+    if (rc < 0)
+        return rc;
+    rc = grouping_read(r, &s, &g);
+    reader_end(r);
+    rc = reader_rc(r, rc, e);
+    if (!rc && n >= 1 && n <= g.n) {
+        CLEANUP_FREE struct size_order *order = ordered(&g);
+        for (size_t i = 0; i < g.n_members; i++)
+            if (g.members[i].class_index == order[n - 1].index)
+                nodeset_add(out, g.members[i].node);
+    } else if (!rc) {
+        rc = err_set(e, ERR_VALIDATION,
+                     "Batch %lld has %zu class%s of equal results so far, counted from 1: there is no "
+                     "class%zu.", (long long) number, g.n, g.n == 1 ? "" : "es", n);
+    }
+    grouping_clear(&g);
+    return rc;
+}
+
 int reader_classes(struct reader *r, int64_t number, size_t offset, size_t limit,
                    struct output_class **out, size_t *n, size_t *total, struct err *e)
 {
     struct grouping g = {0};
     struct span s;
-    size_t size = 16;
 
     *out = NULL;
     *n = 0;
@@ -201,23 +257,13 @@ int reader_classes(struct reader *r, int64_t number, size_t offset, size_t limit
     int rc = reader_begin_batch(r, number, &s, e);
     if (rc < 0)
         return rc;
-    while (size < (size_t) s.stats.total * 2)
-        size *= 2;
-    g.table = x_calloc(size, sizeof *g.table);
-    g.mask = size - 1;
-    rc = group_rows(r, number, &g);
+    rc = grouping_read(r, &s, &g);
     if (rc == SQLITE_OK)
         rc = take_page(r, &g, offset, limit, out, n);
     reader_end(r);
     if (total)
         *total = g.n;
-    for (size_t i = 0; i < g.n; i++)
-        free(g.classes[i].error);
-    for (size_t i = 0; i < g.n_members; i++)
-        free(g.members[i].node);
-    free(g.classes);
-    free(g.members);
-    free(g.table);
+    grouping_clear(&g);
     if (rc != SQLITE_OK) {
         classes_free(X_STEAL(*out), *n);
         *n = 0;

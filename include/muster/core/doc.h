@@ -12,7 +12,8 @@ struct strbuf;
 
 /* {id, number, type, action, parameters, targets (folded), targetNodes?, targetGroups, status,
  * createdAt, startedAt, completedAt, duration, userId, label, single, rerunOf, cancelRequested,
- * owner, warnings, stats{total, queued, running, success, failed, reasons{...}}, executionIds}.
+ * owner, warnings, stats{total, queued, running, success, failed, reasons{...}}, steps? [{title}],
+ * executionIds}. steps are a plan's.
  * executionIds are left out (and targetNodes) when nodes is NULL; nodes are the names in target
  * order. */
 struct json *doc_batch(const struct batch *b, const char *const *nodes, size_t n_nodes);
@@ -25,11 +26,12 @@ struct doc_output {
  * duration, attempts, transport, host, port, user, remoteProcess, result}. result is null until the
  * end, else {exitCode, signal, stdout, stderr, truncated}; a stream that is not UTF-8 is base64 with
  * stdoutEncoding or stderrEncoding "base64". out NULL: result without the streams.
- * note is there when the transport is not the usual one; bytesDone and bytesTotal are a copy's. */
+ * note is there when the transport is not the usual one, step when one of a plan has begun; bytesDone
+ * and bytesTotal are a copy's. */
 struct json *doc_execution(const char *batch_id, const struct execution *x,
                            const struct doc_output *out);
 /* {step, title, status, reason, error, startedAt, completedAt, duration, remoteProcess, exitCode, signal,
- * stdout, stderr, truncated}: a member of an execution's `steps`. */
+ * truncated, stdout, stderr}: a member of an execution's `steps`. Streams, note and out as above. */
 struct json *doc_step(const struct step_run *s, const char *title, const struct doc_output *out);
 /* {error: {code, message, details}}; details null or an array of lines. */
 struct json *doc_error(const struct err *e);
