@@ -2,6 +2,8 @@
 /* Target expressions: splitting, the operands, and the algebra between them. */
 #include "muster/core/target.h"
 
+#include "target_match.h"
+
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/base/io.h"
@@ -15,8 +17,9 @@
 #include <unistd.h>
 
 #define FILE_MAX ((size_t) 16 << 20) /* LIMIT: bytes of a file or of standard input */
-#define DEPTH_MAX 8                  /* LIMIT: files that name files */
+#define DEPTH_MAX 8                  /* LIMIT: files that name files, and saved ones saved ones */
 #define BLANKS " \t\r\n"
+#define SAVED "saved:"
 
 struct eval {
     const struct target_env *env;
@@ -25,7 +28,15 @@ struct eval {
     struct nodeset *direct;  /* names that were written, in order, whatever became of them */
     struct nodeset *unknown; /* names that no inventory knows */
     struct strv unknown_groups;
+    const struct saving *saved; /* the saved ones that we are in */
     int depth;
+    bool muted; /* what is named now is taken away: it is neither written first, nor a group given */
+};
+
+/* A saved expression that is being evaluated. */
+struct saving {
+    const char *name;
+    const struct saving *outer;
 };
 
 static int eval_expr(struct eval *v, const char *s, struct nodeset *acc);
@@ -43,29 +54,6 @@ void target_set_clear(struct target_set *t)
     target_set_init(t);
 }
 
-bool target_glob(const char *pattern, const char *name)
-{
-    const char *star = NULL, *retry = NULL;
-
-    while (*name) {
-        if (*pattern == '*') {
-            star = ++pattern;
-            retry = name;
-        } else if (*pattern == '?' || *pattern == *name) {
-            pattern++;
-            name++;
-        } else if (star) {
-            pattern = star;
-            name = ++retry;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*')
-        pattern++;
-    return !*pattern;
-}
-
 void target_all(const struct target_env *env, struct target_set *out)
 {
     target_set_clear(out);
@@ -80,7 +68,7 @@ void target_all(const struct target_env *env, struct target_set *out)
 static void add_direct(struct eval *v, char op, struct nodeset *set, const char *name)
 {
     nodeset_add(set, name);
-    if (op != '!')
+    if (op != '!' && !v->muted)
         nodeset_add(v->direct, name);
 }
 
@@ -198,7 +186,7 @@ static int eval_results(struct eval *v, char op, const char *name, struct nodese
         /* A node that is gone from the inventory need not be known to be taken away. */
         if (is_known(v, node))
             nodeset_add(set, node);
-        else if (op != '!')
+        else if (op != '!' && !v->muted)
             nodeset_add(v->unknown, node);
     }
     nodeset_free(found);
@@ -226,9 +214,60 @@ static int eval_group(struct eval *v, char op, const char *name, struct nodeset 
     }
     for (size_t i = 0; i < group->n_all; i++)
         nodeset_add(set, f->nodes[group->all[i]].name);
-    if (op != '!' && !strv_has(&v->out->groups, name))
+    if (op != '!' && !v->muted && !strv_has(&v->out->groups, name))
         strv_push(&v->out->groups, name);
     return 0;
+}
+
+static int refuse_loop(struct eval *v, const char *name)
+{
+    struct strbuf way;
+    int rc;
+
+    strbuf_init(&way, 0);
+    strbuf_addf(&way, "@saved:%s", name);
+    for (const struct saving *at = v->saved; at; at = at->outer) {
+        strbuf_addf(&way, " in @saved:%s", at->name);
+        if (!strcmp(at->name, name))
+            break;
+    }
+    rc = err_set(v->e, ERR_VALIDATION, "saved targets that name themselves: %s", way.s);
+    strbuf_free(&way);
+    return rc;
+}
+
+static int eval_saved(struct eval *v, char op, const char *name, struct nodeset *set)
+{
+    struct saving here = {name, v->saved};
+    bool muted = v->muted;
+    char *expr = NULL;
+    int rc;
+
+    if (!*name)
+        return err_set(v->e, ERR_VALIDATION, "@" SAVED ": write it as @" SAVED "NAME");
+    if (!v->env->saved)
+        return err_set(v->e, ERR_VALIDATION, "@" SAVED "%s: saved targets cannot be had here", name);
+    for (const struct saving *at = v->saved; at; at = at->outer) {
+        if (!strcmp(at->name, name))
+            return refuse_loop(v, name);
+    }
+    if (v->depth == DEPTH_MAX)
+        return err_set(v->e, ERR_VALIDATION, "@" SAVED "%s: saved targets that name others, more than "
+                       "%d deep", name, DEPTH_MAX);
+    rc = v->env->saved(v->env->ctx, name, &expr, v->e);
+    if (rc)
+        return rc;
+    v->saved = &here;
+    v->muted = muted || op == '!';
+    v->depth++;
+    rc = eval_expr(v, expr, set);
+    if (rc)
+        err_prefix(v->e, "@" SAVED "%s: ", name);
+    v->depth--;
+    v->muted = muted;
+    v->saved = here.outer;
+    free(expr);
+    return rc;
 }
 
 /* Evaluates each line into set; `place` names the file for errors. */
@@ -309,12 +348,31 @@ static int eval_stdin(struct eval *v, struct nodeset *set)
     return rc;
 }
 
+static int eval_var(struct eval *v, char op, const char *text, struct nodeset *set)
+{
+    struct nodeset *found = nodeset_new();
+    bool narrows = op == '!' || op == '&'; /* then it may look at every node */
+    int rc = var_term_eval(v->env, text, narrows, found, v->e);
+
+    for (size_t i = 0; !rc && i < nodeset_count(found); i++)
+        add_direct(v, op, set, nodeset_at(found, i));
+    nodeset_free(found);
+    return rc;
+}
+
 static int eval_operand(struct eval *v, char op, const char *text, struct nodeset *set)
 {
     if (!*text)
         return err_set(v->e, ERR_VALIDATION, "a name is missing before or after one of , ! & ^");
-    if (*text == '@')
-        return eval_group(v, op, text + 1, set);
+    if (*text == '@') {
+        const char *name = text + 1;
+
+        if (!strncmp(name, SAVED, strlen(SAVED)) && !fleet_group(v->env->fleet, name))
+            return eval_saved(v, op, name + strlen(SAVED), set);
+        return eval_group(v, op, name, set);
+    }
+    if (var_term_here(text))
+        return eval_var(v, op, text, set);
     if (*text == '/')
         return eval_regex(v, op, text, set);
     if (strpbrk(text, BLANKS))
@@ -323,12 +381,14 @@ static int eval_operand(struct eval *v, char op, const char *text, struct nodese
     return eval_names(v, op, text, set);
 }
 
-/* Where the operand at s ends: at an operator outside of brackets and regexes. NULL and an error
- * when a regex does not end. */
+/* Where the operand at s ends: at an operator outside of brackets, regexes and quotes. NULL and an
+ * error when one of them does not end. */
 static const char *operand_end(struct eval *v, const char *s)
 {
     bool inside = false;
 
+    if (var_term_here(s))
+        return var_term_end(s, v->e);
     if (*s == '/') {
         const char *start = s;
 
@@ -401,6 +461,9 @@ static int apply_operand(struct eval *v, char op, const char *text, struct nodes
     else
         nodeset_xor(acc, set);
     nodeset_free(set);
+    /* A group that is narrowed is no longer given whole. */
+    if (!v->muted && (op == '&' || op == '^' || (op == '!' && var_term_here(text))))
+        strv_clear(&v->out->groups);
     return rc;
 }
 

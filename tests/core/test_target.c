@@ -13,6 +13,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/strmap.h"
 #include "muster/core/fleet.h"
+#include "muster/core/json.h"
 #include "muster/core/nodeset.h"
 #include "muster/core/target.h"
 
@@ -204,9 +205,12 @@ static void test_groups(void **state)
     assert_string_equal(x->set.groups.v[0], "front");
     /* direct names first, as written, then the group's members */
     check(x, "@front,db2,web03", "db2 web03 web01 web02 web04");
-    check(x, "@front,@web,@front!@front&web05", "web05");
+    check(x, "@front,@web,@front!web05", "web01 web02 web03 web04 web06 web07 web08 web09 web10 "
+             "web11 web12 web13 web14 web15 web16 web17 web18 web19 web20");
     assert_int_equal(x->set.groups.n, 2);
     assert_string_equal(x->set.groups.v[1], "web");
+    check(x, "@front,@web,@front!@front&web05", "web05");
+    assert_int_equal(x->set.groups.n, 0); /* narrowed: it is given whole no longer */
     check(x, "web05,@web!@front!web[06-20]", "web05");
 }
 
@@ -343,6 +347,181 @@ static void test_standard_input(void **state)
     free(path);
 }
 
+static void set_var(struct fleet *f, const char *node, const char *name, const char *value)
+{
+    struct fleet_node *n = (struct fleet_node *) (uintptr_t) fleet_node(f, node);
+
+    assert_non_null(n);
+    n->vars = x_array(n->vars, n->n_vars + 1, sizeof *n->vars);
+    n->vars[n->n_vars++] = (struct fleet_var) {x_strdup(name), x_strdup(value)};
+}
+
+/* What muster has learned; ctx holds the last document, as the service does. */
+static const struct json *facts(void *ctx, const char *node)
+{
+    static const struct {
+        const char *node, *text;
+    } rows[] = {
+        {"db2", "{\"os\":{\"name\":\"Ubuntu\",\"release\":{\"major\":\"22\"}},\"cores\":4,"
+                "\"virtual\":true,\"load\":0.5,\"nothing\":null}"},
+        {"db3", "{\"os\":{\"name\":\"Debian\",\"release\":{\"major\":\"12\"}},\"cores\":16,"
+                "\"dc\":\"moon\",\"disks\":[{\"size\":10},{\"size\":20}],\"virtual\":false}"},
+        {"web01", "{\"os\":\"plain\"}"},
+    };
+    struct json **held = ctx;
+
+    json_free(*held);
+    *held = NULL;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (!strcmp(rows[i].node, node))
+            *held = json_parse(rows[i].text, strlen(rows[i].text), NULL);
+    }
+    return *held;
+}
+
+static void add_vars(struct fixture *x)
+{
+    set_var(x->fleet, "db1", "dc", "fra");
+    set_var(x->fleet, "db2", "dc", "AMS");
+    set_var(x->fleet, "bastion", "dc", "fra");
+    set_var(x->fleet, "db1", "roles", "[\"primary\",\"backup\"]");
+    set_var(x->fleet, "db2", "roles", "[\"replica\"]");
+    set_var(x->fleet, "db1", "rack", "{\"row\":{\"name\":\"B\"},\"unit.no\":7}");
+    set_var(x->fleet, "db1", "about", "[not json, web02");
+    set_var(x->fleet, "db3", "empty", "");
+    set_var(x->fleet, "web02", "facts.os.name", "Debian");
+    set_var(x->fleet, "web02", "facts.os.release.major", "11");
+    set_var(x->fleet, "db3", "facts.os.name", "older");
+}
+
+static void test_variables(void **state)
+{
+    struct fixture *x = *state;
+
+    add_vars(x);
+    check(x, "dc=fra", "db1"); /* bastion is not explicit */
+    check(x, "dc=ams,dc=FRA", "db2 db1");
+    check(x, "db[1-3]&dc=*a*", "db1 db2");
+    check(x, "dc=?*!dc=f*", "db2");
+    check(x, "db[1-3]!dc=fra", "db2 db3"); /* a difference with a term */
+    check(x, "db[1-3]&dc!=fra", "db2 db3"); /* a node without it does not equal */
+    check(x, "bastion,db1&dc!=ams", "bastion db1");
+    check(x, "bastion,db1&dc=fra", "bastion db1"); /* narrowing looks at every node */
+    check(x, "bastion,localhost!dc=fra", "localhost");
+    check(x, "@front!dc!=fra", "");
+    check(x, " dc= fra , web01", "db1 web01");
+    check(x, "dc=\"fra\"", "db1");
+    check(x, "about='[not json, web02' ,web01", "db1 web01");
+    check(x, "empty=\"\"", "db3");
+    check(x, "roles=backup", "db1");
+    check(x, "roles=*,web01", "db1 db2 web01");
+    check(x, "db*&roles!=replica", "db1 db3");
+    check(x, "roles.0=replica", "db2");
+    check(x, "rack.row=b", "db1");
+    check(x, "rack.unit.no=7", "db1");
+    check(x, "dc~^(a|f), web01", "db1 db2 web01");
+    check(x, "dc~^ams|^fra", "db1 db2");
+    check(x, "dc~^[^f,]+$", "db2");
+    check(x, "dc~^.{1,3}$^db1", "db2"); /* either but not both */
+    check(x, "dc~'^fra'", "db1");
+    check(x, "@web&dc!=x&web0[1-2]", "web01 web02");
+    assert_int_equal(x->set.groups.n, 0);
+}
+
+static void test_facts(void **state)
+{
+    struct fixture *x = *state;
+    struct json *held = NULL;
+
+    add_vars(x);
+    check(x, "os=debian", "web02"); /* of the inventory alone */
+    check(x, "os=older", "db3");
+    x->env.facts = facts;
+    x->env.ctx = &held;
+    check(x, "os=debian", "db3 web02");
+    check(x, "facts.os=older", ""); /* what was learned comes first */
+    check(x, "os~^(deb|ubu)", "db2 db3 web02");
+    check(x, "os=plain", "web01");
+    check(x, "os.release.major=1?", "db3 web02");
+    check(x, "facts.cores=16", "db3");
+    check(x, "virtual=true,load=0.5", "db2");
+    check(x, "disks.1.size=20", "db3");
+    check(x, "db*&dc=moon", "db3"); /* it has no such variable */
+    check(x, "dc=fra", "db1");
+    set_var(x->fleet, "db3", "dc", "fra");
+    check(x, "dc=moon", "");
+    check(x, "facts.dc=moon", "db3");
+    check_fails(x, "nothing=null", ERR_VALIDATION, "no node has");
+    json_free(held);
+}
+
+static void test_unknown_variables(void **state)
+{
+    struct fixture *x = *state;
+    struct json *held = NULL;
+
+    check_fails(x, "dc=fra", ERR_VALIDATION, "set no variable");
+    add_vars(x);
+    check_fails(x, "rolse=backup", ERR_VALIDATION, "did you mean roles?");
+    check_fails(x, "@web!rolse=backup", ERR_VALIDATION, "did you mean roles?");
+    check_fails(x, "kernelversion=6", ERR_VALIDATION, "there are dc, roles, rack");
+    check_fails(x, "rack.column=b", ERR_VALIDATION, "rack.column");
+    x->env.facts = facts;
+    x->env.ctx = &held;
+    check_fails(x, "os.relaese=12", ERR_VALIDATION, "did you mean os.release?");
+    json_free(held);
+    check_fails(x, "dc=", ERR_VALIDATION, "value is missing");
+    check_fails(x, "dc=,db1", ERR_VALIDATION, "value is missing");
+    check_fails(x, "dc='fra", ERR_VALIDATION, "closing '");
+    check_fails(x, "dc='fra' x", ERR_VALIDATION, "\"x\"");
+    check_fails(x, "dc~(", ERR_VALIDATION, "dc~(");
+    check_fails(x, "dc~[a", ERR_VALIDATION, "dc~[a");
+    check_fails(x, "web01!=db1", ERR_VALIDATION, "web01");
+}
+
+static int saved(void *ctx, const char *name, char **out, struct err *e)
+{
+    static const struct {
+        const char *name, *targets;
+    } rows[] = {
+        {"canary", "web0[1-2],db1"}, {"more", "@saved:canary,@front"}, {"self", "web01,@saved:self"},
+        {"here", "@saved:there"},    {"there", "@saved:here"},         {"bad", "web01,nix"},
+        {"d1", "@saved:d2"},         {"d2", "@saved:d3"},              {"d3", "@saved:d4"},
+        {"d4", "@saved:d5"},         {"d5", "@saved:d6"},              {"d6", "@saved:d7"},
+        {"d7", "@saved:d8"},         {"d8", "@saved:d9"},              {"d9", "web01"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        if (!strcmp(rows[i].name, name)) {
+            *out = x_strdup(rows[i].targets);
+            return 0;
+        }
+    }
+    return err_set(e, ERR_NOT_FOUND, "nothing is saved as %s", name);
+}
+
+static void test_saved(void **state)
+{
+    struct fixture *x = *state;
+
+    check_fails(x, "@saved:canary", ERR_VALIDATION, "cannot be had");
+    x->env.saved = saved;
+    check(x, "@saved:canary", "web01 web02 db1");
+    check(x, "@front!@saved:canary", "web03 web04");
+    assert_string_equal(x->set.groups.v[0], "front");
+    check(x, "@saved:more!db1", "web01 web02 web03 web04");
+    assert_string_equal(x->set.groups.v[0], "front");
+    check(x, "@web!@saved:more&web0?", "web05 web06 web07 web08 web09");
+    assert_int_equal(x->set.groups.n, 0);
+    check_fails(x, "@saved:nix", ERR_NOT_FOUND, "nix");
+    check_fails(x, "@saved:", ERR_VALIDATION, "NAME");
+    check_fails(x, "@saved:self", ERR_VALIDATION, "@saved:self in @saved:self");
+    check_fails(x, "@saved:here", ERR_VALIDATION, "@saved:here in @saved:there in @saved:here");
+    check_fails(x, "@saved:bad", ERR_INVALID_NODES, "nix");
+    check_fails(x, "@saved:d1", ERR_VALIDATION, "deep");
+    check(x, "@saved:d2", "web01");
+}
+
 static void test_glob(void **state)
 {
     assert_true(target_glob("*", ""));
@@ -436,6 +615,10 @@ int main(void)
         TEST(test_syntax),
         TEST(test_files),
         TEST(test_standard_input),
+        TEST(test_variables),
+        TEST(test_facts),
+        TEST(test_unknown_variables),
+        TEST(test_saved),
         TEST(test_glob),
         TEST(test_only_known_nodes),
         TEST(test_large_fleet),

@@ -5,10 +5,15 @@
  * line, # comments) only as a whole comma term; results of earlier batches `@last:failed`,
  * `@42:timeout`, `@42:rc=3`, `@42:class2` (of its results, the largest is 1), `@42` (all its nodes);
  * saved ones `@saved:NAME`; nodes by variables and facts: `dc=fra`, `dc!=fra`, `os=deb*` (a glob),
- * `os~^deb` (a regex), over all explicit nodes (as -a), so that `@web&os=debian` narrows a group.
- * A fact may be named facts.NAME where a variable has the same name; NAME may go into objects with
- * dots (os.release.major), and an object is compared by its member `name`. Letters' case in a value
- * does not count. Where one of these stands, "!" followed by "=" is no difference. Commas inside brackets and regexes do not split.
+ * `os~^deb` (a regex, POSIX extended), over all explicit nodes (as -a), so that `@web&os=debian`
+ * narrows a group; after & and ! over every node. A variable comes before a fact of its name, which
+ * facts.NAME means; what muster has learned comes before an inventory's facts. NAME may go into
+ * objects and lists with dots (os.release.major, disks.0.size); an object is compared by its member
+ * `name`, a list fits when one of its members does. Letters' case in a value does not count. A node
+ * without the variable is neither = nor ~, so it is !=; a name that no node has is an error.
+ * A value ends at , ! & or ^ unless it stands in quotes; in a regex also in brackets, and a ^ at its
+ * beginning or after | is its own. NAME!=VALUE is no difference; NAME!OTHER is one.
+ * Commas inside brackets and regexes do not split.
  * Evaluated against a fleet; results come through a callback, so this stays pure but for reading
  * `^file` and `-`. */
 #ifndef MUSTER_CORE_TARGET_H
@@ -27,13 +32,13 @@ struct nodeset;
 struct target_env {
     const struct fleet *fleet; /* must outlive the call */
     /* Adds the nodes of an earlier batch: batch is "last", a number or an id; what is NULL (all),
-     * "failed", "success", a reason, or "rc=N". 0 or an error (-ERR_NOT_FOUND, -ERR_VALIDATION).
+     * "failed", "success", a reason, "rc=N" or "classN". 0 or an error (-ERR_NOT_FOUND, -ERR_VALIDATION).
      * NULL: results are not to be had, and naming them is an error. */
     int (*results)(void *ctx, const char *batch, const char *what, struct nodeset *out,
                    struct err *e);
     /* Gives the expression that is saved under a name (caller frees). 0 or -ERR_NOT_FOUND. NULL: none. */
     int (*saved)(void *ctx, const char *name, char **out, struct err *e);
-    /* The facts of a node: borrowed JSON, valid during target_eval(); NULL: none are known. NULL: only
+    /* The facts of a node: borrowed JSON, valid until the next call; NULL: none are known. NULL: only
      * variables are looked at. */
     const struct json *(*facts)(void *ctx, const char *node);
     void *ctx;
@@ -43,7 +48,8 @@ struct target_env {
 
 struct target_set {
     struct nodeset *nodes;   /* direct names in written order, then the groups' members */
-    struct strv groups;      /* groups that were named, each once, without '@' */
+    struct strv groups;      /* groups that were named, each once, without '@'; none of those that
+                              * & or ^, or ! with a variable, has narrowed */
     struct strv warnings;    /* unknown groups, one sentence each */
     bool used_stdin;
 };
