@@ -133,6 +133,46 @@ static void test_execution(void **state)
     execution_clear(&x);
 }
 
+/* A plan: titles in the batch, the step in the execution, each step a document of its own. */
+static void test_plan(void **state)
+{
+    struct batch b = make_batch();
+    struct execution x = make_execution();
+    struct doc_output out = {{"{}", NULL}, {2, 0}};
+    struct step_run s = {.step = 2, .status = EXEC_FAILED, .reason = REASON_EXIT,
+                         .error = x_strdup("exit status 3"), .started_ms = AT,
+                         .completed_ms = AT + 250, .duration_ms = 249, .exit_code = 3,
+                         .truncated = {false, true}};
+    struct json *j;
+
+    b.type = ACTION_TYPE_PLAN;
+    strv_push(&b.step_titles, "stop");
+    strv_push(&b.step_titles, "start \"it\"");
+    b.n_steps = 2;
+    j = doc_batch(&b, NULL, 0);
+    assert_int_equal(json_len(json_get(j, "steps")), 2);
+    assert_string_equal(json_str(json_get(json_at(json_get(j, "steps"), 1), "title")),
+                        "start \"it\"");
+    json_free(j);
+    j = doc_execution("B", &x, NULL);
+    assert_null(json_get(j, "step"));
+    json_free(j);
+    x.step = 2;
+    j = doc_execution("B", &x, NULL);
+    assert_int_equal(json_int(json_get(j, "step")), 2);
+    json_free(j);
+    check_text(doc_step(&s, b.step_titles.v[1], &out),
+               "{\"step\":2,\"title\":\"start \\\"it\\\"\",\"status\":\"failed\","
+               "\"reason\":\"exit\",\"error\":\"exit status 3\","
+               "\"startedAt\":\"2026-01-31T12:00:00.000Z\","
+               "\"completedAt\":\"2026-01-31T12:00:00.250Z\",\"duration\":249,"
+               "\"remoteProcess\":\"none\",\"exitCode\":3,\"signal\":null,\"truncated\":true,"
+               "\"stdout\":\"{}\",\"stderr\":\"\"}");
+    free(s.error);
+    execution_clear(&x);
+    batch_clear(&b);
+}
+
 static void test_execution_before_its_end(void **state)
 {
     struct execution x = make_execution();
@@ -326,6 +366,7 @@ int main(void)
         cmocka_unit_test(test_batch),
         cmocka_unit_test(test_running_batch),
         cmocka_unit_test(test_execution),
+        cmocka_unit_test(test_plan),
         cmocka_unit_test(test_execution_before_its_end),
         cmocka_unit_test(test_output_comes_back),
         cmocka_unit_test(test_error),
