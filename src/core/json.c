@@ -500,6 +500,11 @@ struct json *json_get(const struct json *obj, const char *key)
     return out(value);
 }
 
+bool json_has(const struct json *obj, const char *key)
+{
+    return json_type(obj) == JSON_OBJECT && json_object_object_get_ex(in(obj), key, NULL);
+}
+
 const char *json_str(const struct json *j)
 {
     return json_type(j) == JSON_STRING ? json_object_get_string(in(j)) : NULL;

@@ -104,28 +104,6 @@ static int check_given(const char *name, struct json *value, void *ctx)
     return 0;
 }
 
-struct search {
-    const char *name;
-    bool found;
-};
-
-static int same_name(const char *key, struct json *value, void *ctx)
-{
-    struct search *s = ctx;
-
-    (void) value;
-    s->found = !strcmp(key, s->name);
-    return s->found;
-}
-
-static bool is_given(const struct json *values, const char *name)
-{
-    struct search s = {name, false};
-
-    json_each(values, same_name, &s);
-    return s.found;
-}
-
 void params_check(const struct params *p, const struct json *values, const struct strv *given_later,
                   struct param_faults *out)
 {
@@ -136,7 +114,7 @@ void params_check(const struct params *p, const struct json *values, const struc
     for (size_t i = 0; i < p->n; i++) {
         const struct param *param = &p->v[i];
 
-        if (!param->required || is_given(values, param->name) ||
+        if (!param->required || json_has(values, param->name) ||
             (given_later && strv_has(given_later, param->name)))
             continue;
         char *want = ptype_expects(param->type);

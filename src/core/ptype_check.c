@@ -326,20 +326,6 @@ static int count_member(const char *key, struct json *value, void *ctx)
     return 0;
 }
 
-struct wanted {
-    const char *key;
-    bool found;
-};
-
-static int find_member(const char *key, struct json *value, void *ctx)
-{
-    struct wanted *w = ctx;
-
-    (void) value;
-    w->found = !strcmp(key, w->key);
-    return w->found;
-}
-
 static bool check_members(const struct ptype *t, const struct json *v, struct check *c)
 {
     struct members m = {t, c};
@@ -351,10 +337,7 @@ static bool check_members(const struct ptype *t, const struct json *v, struct ch
     if (json_each(v, check_member, &m))
         return false;
     for (size_t i = 0; t->kind == PT_STRUCT && i < t->words.n; i++) {
-        struct wanted w = {t->words.v[i], false};
-
-        json_each(v, find_member, &w);
-        if (!w.found && !t->key_optional[i] && !ptype_optional(t->args[i]))
+        if (!json_has(v, t->words.v[i]) && !t->key_optional[i] && !ptype_optional(t->args[i]))
             return fail(c, x_asprintf("the key '%s' is missing", t->words.v[i]));
     }
     return true;

@@ -115,6 +115,7 @@ static struct yaml_node *copy_tree(struct reader *r, const struct yaml_node *fro
     node->line = from->line;
     node->col = from->col;
     node->plain = from->plain;
+    node->style = from->style;
     for (size_t i = 0; i < from->n; i++) {
         struct yaml_node *key = NULL, *value;
 
@@ -144,6 +145,21 @@ static bool next_event(struct reader *r, yaml_event_t *ev)
     return false;
 }
 
+static enum yaml_style style_of(yaml_scalar_style_t style)
+{
+    switch (style) {
+    case YAML_SINGLE_QUOTED_SCALAR_STYLE:
+        return YAML_STYLE_SINGLE;
+    case YAML_DOUBLE_QUOTED_SCALAR_STYLE:
+        return YAML_STYLE_DOUBLE;
+    case YAML_LITERAL_SCALAR_STYLE:
+    case YAML_FOLDED_SCALAR_STYLE:
+        return YAML_STYLE_BLOCK;
+    default:
+        return YAML_STYLE_PLAIN;
+    }
+}
+
 static struct yaml_node *read_scalar(struct reader *r, const yaml_event_t *ev)
 {
     const char *s = (const char *) ev->data.scalar.value;
@@ -157,6 +173,7 @@ static struct yaml_node *read_scalar(struct reader *r, const yaml_event_t *ev)
     if (!node)
         return NULL;
     node->plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    node->style = style_of(ev->data.scalar.style);
     return node;
 }
 

@@ -42,6 +42,7 @@ enum json_type { JSON_NULL, JSON_BOOL, JSON_INT, JSON_NUMBER, JSON_STRING, JSON_
                  JSON_OBJECT };
 enum json_type json_type(const struct json *j); /* NULL: JSON_NULL */
 struct json *json_get(const struct json *obj, const char *key); /* borrowed, or NULL */
+bool json_has(const struct json *obj, const char *key); /* also where it is null */
 const char *json_str(const struct json *j);  /* NULL when it is not a string */
 int64_t json_int(const struct json *j);      /* 0 when it is not a number */
 double json_double(const struct json *j);    /* 0 when it is not a number */

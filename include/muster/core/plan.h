@@ -2,11 +2,15 @@
 /* A plan in Bolt's YAML form: parameters, steps, return. Pure.
  * https://puppet.com/docs/bolt/latest/writing_yaml_plans.html
  *
- * Strings follow Bolt: a plain scalar that begins with $ is a reference, "double quotes" (and plain
- * text) fill in $name and ${name['key']}, 'single quotes' are literal, a | block is code and refused.
+ * Strings follow Bolt: a plain scalar that begins with $ is a reference, "double quotes" fill in $name
+ * and ${name['key']} (\$ is a $), 'single quotes' are literal, a | block is code and refused. Plain text
+ * that begins otherwise is literal with Bolt; here what it names of the plan's is filled in, and all
+ * other $NAME stay for the shell of the node.
  * References are $parameter, $step (its result: the object that a task printed, or {stdout, stderr,
  * exit_code}) and ['key'] or [0] behind them; nothing else is an expression here. In a command, what
- * comes from a step's result is quoted as one word, for it was said by a node; parameters go as they are. */
+ * comes from a step's result is quoted as one word, for it was said by a node, and refused where that
+ * would not hold (in quotes, `..`, a comment, behind <<); parameters go as they are. What a node said
+ * chooses no targets, no task, and no file of this machine. */
 #ifndef MUSTER_CORE_PLAN_H
 #define MUSTER_CORE_PLAN_H
 
@@ -46,8 +50,9 @@ struct plan_step {
     struct plan_value *destination; /* UPLOAD, DOWNLOAD */
     struct plan_value *parameters;  /* TASK: an object, or NULL */
     struct plan_value *arguments;   /* SCRIPT: a list, or NULL */
+    struct plan_value *env;   /* COMMAND, SCRIPT: env_vars, an object, or NULL */
     bool catch_errors;        /* the node goes on when it fails */
-    char *run_as;             /* _run_as, or NULL */
+    char *run_as;             /* run_as or _run_as, or NULL */
     unsigned line;            /* in its file */
 };
 enum plan_on_failure { PLAN_CONTINUE, PLAN_STOP }; /* other nodes go on (the default); or the batch stops */
@@ -59,6 +64,7 @@ struct plan {
     size_t n_steps;        /* 1 to PLAN_STEPS_MAX */
     struct plan_value *ret; /* `return`, or NULL */
     enum plan_on_failure on_failure;
+    bool is_private;
     char *path;
 };
 #define PLAN_STEPS_MAX 200 /* LIMIT */
@@ -69,16 +75,20 @@ int plan_parse(const char *name, const char *path, const char *text, size_t n, s
                struct err *e);
 void plan_clear(struct plan *p);
 
-/* The values that references mean: `values` has the parameters and the results so far, by name. */
+/* The values that references mean. `targets` stands among the parameters in any plan. */
 struct plan_scope {
     const struct json *params;
     const struct json *results; /* of steps: what nodes said */
     bool quote_results;         /* for a command line */
 };
-/* NULL and e (-ERR_VALIDATION: a name or key that is not there). Caller frees. */
-struct json *plan_value_json(const struct plan_value *v, const struct plan_scope *scope, struct err *e);
+/* 0, or -ERR_VALIDATION: a result or key that is not there. *out NULL is undef; caller frees. */
+int plan_value_json(const struct plan_value *v, const struct plan_scope *scope, struct json **out,
+                    struct err *e);
+/* NULL and e. undef is "", what is no text is compact JSON, targets are names with commas. Caller frees. */
 char *plan_value_text(const struct plan_value *v, const struct plan_scope *scope, struct err *e);
 /* Whether it refers to a step's result, so that it differs from node to node. */
-bool plan_value_by_node(const struct plan *p, const struct plan_value *v);
+bool plan_value_by_node(const struct plan_value *v); /* NULL: false */
+/* Whether it refers to this parameter or step. NULL: false */
+bool plan_value_names(const struct plan_value *v, const char *name);
 
 #endif

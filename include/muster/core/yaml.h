@@ -11,10 +11,14 @@ struct err;
 
 enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
 
+/* How a scalar was written. */
+enum yaml_style { YAML_STYLE_PLAIN, YAML_STYLE_SINGLE, YAML_STYLE_DOUBLE, YAML_STYLE_BLOCK };
+
 struct yaml_node {
     enum yaml_kind kind;
     unsigned line, col; /* from 1 */
     char *scalar;       /* YAML_SCALAR */
+    enum yaml_style style; /* BLOCK: behind | or > */
     bool plain;         /* the scalar was written without quotes: `true`, `null` are meant */
     struct yaml_node **items; /* values of a sequence or a mapping */
     struct yaml_node **keys;  /* YAML_MAPPING: n keys; scalars only */
