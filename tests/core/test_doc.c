@@ -166,7 +166,7 @@ static void test_plan(void **state)
                "\"reason\":\"exit\",\"error\":\"exit status 3\","
                "\"startedAt\":\"2026-01-31T12:00:00.000Z\","
                "\"completedAt\":\"2026-01-31T12:00:00.250Z\",\"duration\":249,"
-               "\"remoteProcess\":\"none\",\"exitCode\":3,\"signal\":null,\"truncated\":true,"
+               "\"remoteProcess\":null,\"exitCode\":3,\"signal\":null,\"truncated\":true,"
                "\"stdout\":\"{}\",\"stderr\":\"\"}");
     free(s.error);
     execution_clear(&x);
