@@ -45,6 +45,11 @@ def wait_until(condition, what):
         time.sleep(0.02)
 
 
+def heed_hangups():
+    """A shell cannot trap what was ignored when it began, as under nohup(1)."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Fleet(unittest.TestCase):
     """The script alone."""
 
@@ -55,7 +60,8 @@ class Fleet(unittest.TestCase):
 
     def start(self):
         process = subprocess.Popen([fleet, "run", self.dir], stdin=subprocess.PIPE,
-                                   stdout=subprocess.PIPE, start_new_session=True)
+                                   stdout=subprocess.PIPE, start_new_session=True,
+                                   preexec_fn=heed_hangups)
         self.addCleanup(lambda: (process.stdin.close(), process.wait(), process.stdout.close()))
         self.assertEqual(b"ready\n", process.stdout.readline())
         return process
