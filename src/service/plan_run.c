@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A plan made ready: its parameters checked, the nodes of each step, and what they are sent. All that can
+ * be told before anything runs is told here, and all of it at once. */
+#include "plans.h"
+
+#include "service.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/base/io.h"
+#include "muster/base/secret.h"
+#include "muster/base/strbuf.h"
+#include "muster/core/fleet.h"
+#include "muster/core/json.h"
+#include "muster/core/nodeset.h"
+#include "muster/core/target.h"
+
+#include <string.h>
+#include <unistd.h>
+
+void plan_run_free(struct plan_run *p)
+{
+    if (!p)
+        return;
+    for (size_t i = 0; p->parts && i < p->plan.n_steps; i++) {
+        struct plan_part *part = &p->parts[i];
+        free(part->on);
+        free(part->command);
+        strv_clear(&part->env);
+        if (part->stdin_fd)
+            close(part->stdin_fd);
+        copy_request_clear(&part->copy);
+        copy_files_unref(part->files);
+        task_run_clear(&part->task);
+    }
+    free(p->parts);
+    work_wipe(p->values);
+    strv_clear(&p->secret_names);
+    strv_clear(&p->nodes);
+    plan_clear(&p->plan);
+    free(p);
+}
+
+const char **plan_run_titles(const struct plan_run *p)
+{
+    const char **titles = x_array(NULL, p->plan.n_steps + 1, sizeof *titles);
+    for (size_t i = 0; i < p->plan.n_steps; i++)
+        titles[i] = p->plan.steps[i].title;
+    return titles;
+}
+
+size_t plan_run_next(const struct plan_run *p, size_t node, size_t from)
+{
+    while (from < p->plan.n_steps && !p->parts[from].on[node])
+        from++;
+    return from;
+}
+
+char *plan_run_step(const struct plan_run *p, size_t step)
+{
+    const struct plan_step *st = &p->plan.steps[step];
+    return x_asprintf("step %zu (%s)", step + 1, st->name ? st->name : st->title);
+}
+
+/* --- all faults at once --- */
+
+struct faults {
+    struct strbuf b;
+    size_t n;
+    int code; /* of the first */
+};
+
+static void fault(struct faults *f, const struct plan_run *p, size_t step, struct err *why)
+{
+    CLEANUP_FREE char *where = plan_run_step(p, step);
+    if (!f->n++)
+        f->code = why->code;
+    strbuf_addf(&f->b, "%s%s: %s", f->b.len ? "\n" : "", where, why->msg);
+    err_clear(why);
+}
+
+static int faults_err(struct faults *f, const struct plan_run *p, struct err *e)
+{
+    int rc = 0;
+    if (f->n) {
+        CLEANUP_FREE char *first = x_strndup(f->b.s, strcspn(f->b.s, "\n"));
+        CLEANUP_FREE char *more = f->n > 1 ? x_asprintf(" (and %zu more)", f->n - 1) : x_strdup("");
+        rc = err_set(e, f->code, "plan %s: %s%s", p->plan.name, first, more);
+        err_details(e, strbuf_steal(&f->b));
+    }
+    strbuf_free(&f->b);
+    return rc;
+}
+
+/* --- parameters --- */
+
+static int put_known(const char *key, struct json *value, void *ctx)
+{
+    struct json *o = ctx;
+    if (strcmp(key, "targets") != 0)
+        json_put(o, key, json_copy(value));
+    return 0;
+}
+
+/* `targets` may be given to any plan; else it is what -w names. */
+static int take_values(struct plan_run *p, const struct work_request *w, const struct strv *targets,
+                       struct err *e)
+{
+    struct json *given = work_values(w), *check = json_object();
+    const struct params *params = &p->plan.params;
+    struct param_faults faults;
+    if (!json_get(given, "targets") && targets->n) {
+        struct json *names = json_array();
+        for (size_t i = 0; i < targets->n; i++)
+            json_add_str(names, targets->v[i]);
+        json_put(given, "targets", names);
+    }
+    p->values = given;
+    strv_copy(&p->secret_names, &w->secret_names);
+    const struct json *named = params_find(params, "targets") ? json_get(given, "targets") : NULL;
+    json_each(given, put_known, check);
+    if (named)
+        json_put(check, "targets", json_copy(named));
+    params_check(params, check, &w->secret_names, &faults);
+    CLEANUP_FREE char *what = x_asprintf("plan %s", p->plan.name);
+    int rc = param_faults_err(&faults, what, e);
+    param_faults_clear(&faults);
+    work_wipe(check);
+    params_defaults(params, p->values);
+    return rc;
+}
+
+/* --- targets --- */
+
+static void join_names(struct strbuf *b, const struct json *v)
+{
+    for (size_t i = 0; json_type(v) == JSON_ARRAY && i < json_len(v); i++)
+        join_names(b, json_at(v, i));
+    if (json_str(v) && *json_str(v))
+        strbuf_addf(b, "%s%s", b->len ? "," : "", json_str(v));
+}
+
+static int step_nodes(struct service *s, const struct batch_request *r, const struct plan_run *p,
+                      size_t step, struct nodeset **out, struct err *e)
+{
+    const struct plan_value *v = p->plan.steps[step].targets;
+    const struct plan_scope scope = {p->values, NULL, false};
+    struct json *value = NULL;
+    struct target_set set;
+    struct strbuf expr;
+    int rc = v ? plan_value_json(v, &scope, &value, e) : 0;
+    if (rc != 0)
+        return rc;
+    strbuf_init(&expr, 0);
+    join_names(&expr, v ? value : json_get(p->values, "targets"));
+    json_free(value);
+    if (!expr.len) {
+        strbuf_free(&expr);
+        return err_set(e, ERR_VALIDATION, "no target: %s", v ? "its `targets` name no node"
+                                                             : "give -w TARGETS");
+    }
+    const struct target_request t = {.targets = expr.s, .any_host = r->any_host};
+    rc = service_targets(s, &t, &set, e);
+    strbuf_free(&expr);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < nodeset_count(set.nodes) && rc == 0; i++)
+        if (!r->any_host && !s->config.any_host && !fleet_node(s->fleet, nodeset_at(set.nodes, i)))
+            rc = err_set(e, ERR_INVALID_NODES, "unknown node: %s (muster nodes -a lists them; "
+                         "--any-host takes any name)", nodeset_at(set.nodes, i));
+    if (rc == 0)
+        *out = X_STEAL(set.nodes);
+    target_set_clear(&set);
+    return rc;
+}
+
+/* The nodes of all steps in the order they are named; of a rerun only those it was given. */
+static void unite(const struct batch_request *r, struct plan_run *p, struct nodeset **sets)
+{
+    struct nodeset *all = nodeset_new(), *only = nodeset_new();
+    bool rerun = r->rerun_of && r->n_node_ids;
+    for (size_t i = 0; i < r->n_node_ids; i++)
+        nodeset_add(only, r->node_ids[i]);
+    if (rerun)
+        nodeset_union(all, only);
+    for (size_t i = 0; i < p->plan.n_steps && !rerun; i++)
+        nodeset_union(all, sets[i]);
+    size_t n = nodeset_count(all);
+    for (size_t j = 0; j < n; j++)
+        strv_push(&p->nodes, nodeset_at(all, j));
+    for (size_t i = 0; i < p->plan.n_steps; i++) {
+        p->parts[i].on = x_calloc(n + 1, sizeof(bool));
+        for (size_t j = 0; j < n; j++)
+            p->parts[i].on[j] = nodeset_has(sets[i], p->nodes.v[j]);
+    }
+    nodeset_free(all);
+    nodeset_free(only);
+}
+
+static int find_nodes(struct service *s, const struct batch_request *r, struct plan_run *p,
+                      struct err *e)
+{
+    struct faults f = {0};
+    struct nodeset **sets = x_calloc(p->plan.n_steps, sizeof(struct nodeset *));
+    strbuf_init(&f.b, 0);
+    for (size_t i = 0; i < p->plan.n_steps; i++) {
+        CLEANUP_ERR struct err why = ERR_INIT;
+        if (step_nodes(s, r, p, i, &sets[i], &why) != 0)
+            fault(&f, p, i, &why);
+    }
+    int rc = faults_err(&f, p, e);
+    if (rc == 0)
+        unite(r, p, sets);
+    for (size_t i = 0; i < p->plan.n_steps; i++)
+        nodeset_free(sets[i]);
+    free(sets);
+    if (rc == 0 && p->nodes.n > BATCH_TARGETS_MAX)
+        rc = err_set(e, ERR_VALIDATION, "%zu targets: at most %d a batch are possible", p->nodes.n,
+                     BATCH_TARGETS_MAX);
+    return rc;
+}
+
+/* --- what the steps run --- */
+
+/* A file as typed, or MODULE/FILE of a module's files. Caller frees. */
+static char *file_of(struct service *s, const char *typed)
+{
+    CLEANUP_FREE char *path = io_expand_tilde(typed);
+    const char *slash = strchr(typed, '/');
+    char *found = access(path, F_OK) == 0 ? x_strdup(path) : NULL;
+    if (!found && slash && slash != typed && !strstr(typed, "..")) {
+        const struct task none = {0};
+        CLEANUP_FREE char *name = x_asprintf("%.*s/files%s", (int) (slash - typed), typed, slash);
+        found = task_file_path(s, &none, name);
+    }
+    return found ? found : x_strdup(path);
+}
+
+static bool secret_in(const struct plan_run *p, const struct plan_value *v)
+{
+    for (size_t i = 0; i < p->secret_names.n; i++)
+        if (plan_value_names(v, p->secret_names.v[i]))
+            return true;
+    for (size_t i = 0; i < p->plan.params.n; i++)
+        if (p->plan.params.v[i].sensitive && plan_value_names(v, p->plan.params.v[i].name))
+            return true;
+    return false;
+}
+
+/* What is shown, stored or put on a command line takes no sensitive parameter. */
+static int check_secrets(const struct plan_run *p, const struct plan_step *st, struct err *e)
+{
+    const struct plan_value *const seen[] = {st->what, st->targets, st->destination, st->arguments,
+                                             st->env};
+    for (size_t i = 0; i < ARRAY_LEN(seen); i++)
+        if (secret_in(p, seen[i]))
+            return err_set(e, ERR_VALIDATION, "a sensitive parameter cannot stand here, where it would be "
+                           "seen: only the parameters of a task take it");
+    return 0;
+}
+
+static char *fixed_text(const struct plan_run *p, const struct plan_value *v, const char *what,
+                        struct err *e)
+{
+    const struct plan_scope scope = {p->values, NULL, false};
+    if (plan_value_by_node(v)) {
+        err_set(e, ERR_VALIDATION, "%s cannot depend on the result of a step", what);
+        return NULL;
+    }
+    return plan_value_text(v, &scope, e);
+}
+
+static int check_rules(struct service *s, const char *line, struct batch_review *v, struct err *e)
+{
+    const char *deny = config_rules_match(&s->config.deny, line);
+    if (deny)
+        return err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this command (deny: %s)",
+                       deny);
+    v->confirm |= config_rules_match(&s->config.confirm, line) != NULL;
+    return 0;
+}
+
+static void part_nodes(const struct plan_run *p, const struct plan_part *part, struct strv *out)
+{
+    for (size_t i = 0; i < p->nodes.n; i++)
+        if (part->on[i])
+            strv_push(out, p->nodes.v[i]);
+}
+
+/* The implementation of each node of the batch; those that the step is not for have the first. */
+static int pick_impls(struct service *s, const struct plan_run *p, struct plan_part *part,
+                      struct err *e)
+{
+    struct strv nodes = STRV_INIT;
+    part_nodes(p, part, &nodes);
+    int rc = task_run_pick(s, &part->task, &nodes, e);
+    strv_clear(&nodes);
+    if (rc != 0)
+        return rc;
+    size_t *all = x_calloc(p->nodes.n + 1, sizeof *all), at = 0;
+    for (size_t i = 0; i < p->nodes.n; i++)
+        all[i] = part->on[i] ? part->task.impl[at++] : part->task.n ? part->task.impl[0] : 0;
+    free(part->task.impl);
+    part->task.impl = all;
+    part->task.n = p->nodes.n;
+    return 0;
+}
+
+static int ready_task(struct service *s, const struct plan_run *p, struct plan_part *part,
+                      struct err *e)
+{
+    CLEANUP_FREE char *name = fixed_text(p, part->step->what, "the name of the task", e);
+    int rc = name ? service_task(s, name, &part->task.task, e) : -ERR_VALIDATION;
+    if (rc == 0 && part->task.task.remote)
+        rc = err_set(e, ERR_VALIDATION, "task %s is a \"remote\" one, which runs on another machine for its "
+                     "targets: these cannot be run here", name);
+    return rc == 0 ? pick_impls(s, p, part, e) : rc;
+}
+
+/* A script goes as a task of one file that reads nothing. */
+static int ready_script(struct service *s, const struct plan_run *p, struct plan_part *part,
+                        struct err *e)
+{
+    CLEANUP_FREE char *typed = fixed_text(p, part->step->what, "the script", e);
+    if (!typed)
+        return -ERR_VALIDATION;
+    CLEANUP_FREE char *path = file_of(s, typed);
+    if (access(path, R_OK) != 0)
+        return err_set(e, ERR_VALIDATION, "there is no script %s that can be read", typed);
+    struct task *t = &part->task.task;
+    const char *slash = strrchr(path, '/');
+    t->name = x_strdup(typed);
+    t->input = TASK_INPUT_ENVIRONMENT;
+    t->params.any = true;
+    t->path = x_strdup(path);
+    t->impls = x_calloc(1, sizeof *t->impls);
+    t->n_impls = 1;
+    t->impls[0] = (struct task_impl){.name = x_strdup(slash ? slash + 1 : path),
+                                     .path = x_strdup(path), .input = -1};
+    return pick_impls(s, p, part, e);
+}
+
+static int ready_copy(struct service *s, const struct plan_run *p, struct plan_part *part,
+                      struct err *e)
+{
+    bool pull = part->step->kind == PLAN_STEP_DOWNLOAD;
+    CLEANUP_FREE char *from = fixed_text(p, part->step->what, "what is copied", e);
+    CLEANUP_FREE char *to = from ? fixed_text(p, part->step->destination, "the destination", e) : NULL;
+    if (!to)
+        return -ERR_VALIDATION;
+    CLEANUP_FREE char *here = pull ? io_expand_tilde(to) : file_of(s, from);
+    const char *const local[] = {here};
+    int rc = copy_request_make(&part->copy, pull, local, 1, pull ? from : to, e);
+    return rc == 0 ? copy_check(&part->copy, e) : rc;
+}
+
+static int ready(struct service *s, const struct plan_run *p, struct plan_part *part,
+                 struct batch_review *v, struct err *e)
+{
+    const struct plan_step *st = part->step;
+    int rc = check_secrets(p, st, e);
+    if (rc == 0 && st->kind == PLAN_STEP_TASK)
+        rc = ready_task(s, p, part, e);
+    else if (rc == 0 && st->kind == PLAN_STEP_SCRIPT)
+        rc = ready_script(s, p, part, e);
+    else if (rc == 0 && (st->kind == PLAN_STEP_UPLOAD || st->kind == PLAN_STEP_DOWNLOAD))
+        rc = ready_copy(s, p, part, e);
+    if (rc != 0 || part->by_node || plan_part_is_local(part))
+        return rc;
+    /* What does not depend on results is made once here, to see that it can be. */
+    struct plan_line line;
+    if (st->kind == PLAN_STEP_SCRIPT)
+        part->task.command = x_strdup("script");
+    rc = plan_line_make(p, (size_t) (part - p->parts), NULL, &line, e);
+    if (rc == 0 && st->kind == PLAN_STEP_COMMAND)
+        rc = check_rules(s, line.command, v, e);
+    if (st->kind == PLAN_STEP_SCRIPT)
+        free(X_STEAL(part->task.command));
+    if (rc == 0)
+        plan_line_clear(&line);
+    return rc;
+}
+
+/* Whether a step after this one, or the end, refers to its result. */
+static bool is_referred(const struct plan *p, size_t step)
+{
+    const char *name = p->steps[step].name;
+    for (size_t i = step + 1; name && i < p->n_steps; i++) {
+        const struct plan_step *st = &p->steps[i];
+        if (plan_value_names(st->what, name) || plan_value_names(st->parameters, name) ||
+            plan_value_names(st->arguments, name) || plan_value_names(st->env, name) ||
+            plan_value_names(st->destination, name) || plan_value_names(st->targets, name))
+            return true;
+    }
+    return name && plan_value_names(p->ret, name);
+}
+
+static void look_at_results(struct plan_run *p)
+{
+    p->parts = x_calloc(p->plan.n_steps, sizeof *p->parts);
+    for (size_t i = 0; i < p->plan.n_steps; i++) {
+        struct plan_part *part = &p->parts[i];
+        const struct plan_step *st = part->step = &p->plan.steps[i];
+        part->by_node = plan_value_by_node(st->what) || plan_value_by_node(st->parameters) ||
+                        plan_value_by_node(st->arguments) || plan_value_by_node(st->env);
+        part->keep = is_referred(&p->plan, i);
+        p->has_results |= part->keep;
+    }
+}
+
+static int ready_all(struct service *s, struct plan_run *p, struct batch_review *v, struct err *e)
+{
+    struct faults f = {0};
+    strbuf_init(&f.b, 0);
+    for (size_t i = 0; i < p->plan.n_steps; i++) {
+        CLEANUP_ERR struct err why = ERR_INIT;
+        if (ready(s, p, &p->parts[i], v, &why) != 0)
+            fault(&f, p, i, &why);
+    }
+    return faults_err(&f, p, e);
+}
+
+int plan_run_make(struct service *s, const struct batch_request *r, struct batch_review *v,
+                  struct plan_run **out, struct err *e)
+{
+    struct plan_run *p = x_calloc(1, sizeof *p);
+    int rc = service_plan(s, r->work->name, &p->plan, e);
+    if (rc == 0 && (r->stdin_path || r->stdin_fd || r->pty))
+        rc = err_set(e, ERR_VALIDATION, "a plan takes no input and no terminal");
+    if (rc == 0 && r->work->on_failure >= 0)
+        p->plan.on_failure = (enum plan_on_failure) r->work->on_failure;
+    if (rc == 0) {
+        look_at_results(p);
+        rc = take_values(p, r->work, &v->nodes, e);
+    }
+    if (rc == 0 && secret_in(p, p->plan.ret))
+        rc = err_set(e, ERR_VALIDATION, "plan %s: `return` would show a sensitive parameter",
+                     p->plan.name);
+    if (rc == 0)
+        rc = find_nodes(s, r, p, e);
+    if (rc == 0)
+        rc = ready_all(s, p, v, e);
+    if (rc == 0) {
+        strv_copy(&v->nodes, &p->nodes);
+        *out = p;
+        return 0;
+    }
+    plan_run_free(p);
+    return rc;
+}
+
+int plan_run_build(struct service *s, struct plan_run *p, struct err *e)
+{
+    struct work_request none;
+    int rc = 0;
+    work_request_init(&none);
+    for (size_t i = 0; i < p->plan.n_steps && rc == 0; i++) {
+        struct plan_part *part = &p->parts[i];
+        enum plan_step_kind kind = part->step->kind;
+        if (kind == PLAN_STEP_TASK || kind == PLAN_STEP_SCRIPT) {
+            rc = task_run_build(s, &part->task, &none, e);
+        } else if (part->copy.remote) {
+            rc = part->copy.pull ? copies_prepare(s->copies, &part->copy, e) : 0;
+            if (rc == 0)
+                rc = copy_prepare(&part->copy, &part->command, &part->stdin_fd, &part->files, e);
+        }
+    }
+    return rc;
+}

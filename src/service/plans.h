@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plans: made ready on the main thread (plan_run.c, plan_step.c), led from step to step on each node
+ * (plans.c), and taken up again where they failed (rerun_plan.c). */
+#ifndef MUSTER_SRC_SERVICE_PLANS_H
+#define MUSTER_SRC_SERVICE_PLANS_H
+
+#include "copy.h"
+#include "work.h"
+
+#include "muster/core/settings.h"
+#include "muster/exec/engine.h"
+
+struct batch_request;
+struct batch_review;
+struct err;
+struct event;
+struct json;
+struct plan_batch;
+struct plans;
+struct service;
+struct stage_plan;
+
+#define PLAN_RESULT_MAX ((size_t) 64 << 10) /* LIMIT: of each stream, for steps that refer to it */
+
+/* --- a plan that is ready (plan_run.c) --- */
+
+/* A step, with what does not differ from node to node. */
+struct plan_part {
+    const struct plan_step *step; /* of plan_run.plan */
+    bool *on;         /* the nodes that it is for, in order */
+    bool by_node;     /* what it runs depends on results */
+    bool keep;        /* a later step refers to its result */
+    char *command;    /* NULL: of a command line that depends on results, or nothing runs */
+    struct strv env;  /* env_vars; empty when they depend on results */
+    int stdin_fd;     /* 0: none */
+    struct copy_request copy;
+    struct copy_files *files;
+    struct task_run task; /* of a task, and of a script, which goes the same way */
+};
+struct plan_run {
+    struct plan plan;
+    struct json *values; /* of parameters, the sensitive ones too */
+    struct strv secret_names;
+    struct strv nodes;
+    struct plan_part *parts;
+    bool has_results;    /* something refers to one */
+};
+/* Finds, parses and checks it all: parameters, targets of each step, what steps run, rules. Puts the
+ * nodes, warnings and whether a rule asks into v, whose nodes are the batch's targets ($targets). */
+int plan_run_make(struct service *s, const struct batch_request *r, struct batch_review *v,
+                  struct plan_run **out, struct err *e);
+/* What the nodes are sent. -ERR_VALIDATION. */
+int plan_run_build(struct service *s, struct plan_run *p, struct err *e);
+void plan_run_free(struct plan_run *p); /* NULL allowed */
+/* The titles of its steps; borrowed strings, the list is the caller's. */
+const char **plan_run_titles(const struct plan_run *p);
+/* The next step of a node from this one on (from 0); plan.n_steps: none. */
+size_t plan_run_next(const struct plan_run *p, size_t node, size_t from);
+/* "step 2 (install)"; caller frees. */
+char *plan_run_step(const struct plan_run *p, size_t step);
+
+/* --- one step of one node (plan_step.c); any thread --- */
+
+/* What a step runs: strings and references of its own, or borrowed from the part. */
+struct plan_line {
+    char *command;
+    struct strv env;
+    struct secret *input; /* a reference, or NULL */
+};
+/* 0, or -ERR_VALIDATION: a result that is not there, or does not fit. */
+int plan_line_make(const struct plan_run *p, size_t step, const struct json *results,
+                   struct plan_line *out, struct err *e);
+void plan_line_clear(struct plan_line *l);
+bool plan_part_is_local(const struct plan_part *p); /* runs on no node: message, eval */
+/* The text that it puts out; *value (or NULL) is what is kept under its name. NULL and e. */
+char *plan_step_text(const struct plan_run *p, size_t step, const struct json *results,
+                     struct json **value, struct err *e);
+/* What a step that ran gives those after it. */
+struct json *plan_step_result(const struct plan_part *p, const char *const data[2],
+                              const size_t len[2], int exit_code);
+
+/* --- running them (plans.c) --- */
+
+struct plans *plans_new(struct service *s);
+void plans_free(struct plans *g); /* NULL allowed */
+/* Takes the run over and submits it. The main thread; room for all nodes was reserved. */
+void plans_start(struct plans *g, int64_t number, struct plan_run *run,
+                 const struct batch_request *r, const struct stage_plan *stages,
+                 const unsigned *keys, unsigned fanout);
+/* Before the writer: says what of a plan an event is about. As event_sink.emit. */
+bool plans_emit(struct plans *g, struct event *ev);
+/* The writer's thread. claimed: false, it is none of a plan. */
+bool plans_claimed(struct plans *g, int64_t batch, uint32_t position, bool granted);
+void plans_finished(struct plans *g, const struct event *ev);
+/* After engine_cancel, or engine_abort of all. Any thread. */
+void plans_cancelled(struct plans *g, int64_t batch);
+void plans_left(struct plans *g);
+
+#endif
