@@ -4,7 +4,9 @@
 
 #include "copy.h"
 #include "create.h"
+#include "expand.h"
 #include "input.h"
+#include "plans.h"
 #include "stages.h"
 
 #include "muster/base/alloc.h"
@@ -47,6 +49,7 @@ void batch_review_clear(struct batch_review *r)
     strv_clear(&r->protected_groups);
     free(r->folded);
     free(r->stages);
+    plan_run_free(r->plan);
     memset(r, 0, sizeof *r);
 }
 
@@ -183,17 +186,24 @@ static int expand(struct service *s, const struct batch_request *r, struct batch
     if (rc == 0) {
         add_groups(f, r, nodes, v);
         size_t n = nodeset_count(nodes);
-        if (n == 0)
+        if (n == 0 && r->type != ACTION_TYPE_PLAN)
             rc = err_set(e, ERR_VALIDATION, v->warnings.n ? "no target: %s" : "no target: pick at "
                          "least one node or group%s", v->warnings.n ? v->warnings.v[0] : "");
         else if (n > BATCH_TARGETS_MAX)
             rc = err_set(e, ERR_VALIDATION, "%zu targets: at most %d a batch are possible", n,
                          BATCH_TARGETS_MAX);
     }
+    for (size_t i = 0; rc == 0 && i < nodeset_count(nodes); i++)
+        strv_push(&v->nodes, nodeset_at(nodes, i));
+    if (rc == 0 && r->type == ACTION_TYPE_PLAN) {
+        /* Its steps may name nodes besides. */
+        rc = r->work ? plan_run_make(s, r, v, &v->plan, e)
+                     : err_set(e, ERR_VALIDATION, "no plan: name one (--plan)");
+        for (size_t i = 0; rc == 0 && i < v->nodes.n; i++)
+            nodeset_add(nodes, v->nodes.v[i]);
+    }
     if (rc == 0) {
         find_protected(f, nodes, v);
-        for (size_t i = 0; i < nodeset_count(nodes); i++)
-            strv_push(&v->nodes, nodeset_at(nodes, i));
         struct strbuf b;
         strbuf_init(&b, 0);
         nodeset_fold(&b, nodes, 0);
@@ -262,7 +272,7 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
         batch_review_clear(out);
         return rc;
     }
-    out->confirm = config_rules_match(&s->config.confirm, r->action) != NULL;
+    out->confirm |= config_rules_match(&s->config.confirm, r->action) != NULL;
     out->fanout = r->fanout ? r->fanout : s->fanout;
     return 0;
 }
@@ -275,9 +285,13 @@ static int write_batch(struct service *s, const struct batch_request *r,
     struct writer *w = service_writer(s, e);
     if (!w)
         return -ERR_STORE;
-    CLEANUP_FREE char *parameters = parameters_encode(r);
+    CLEANUP_FREE char *parameters =
+        expand_remember(parameters_encode(r), s->fleet, &v->nodes, &v->groups);
+    CLEANUP_FREE const char **titles = v->plan ? plan_run_titles(v->plan) : NULL;
     const struct batch_new b = {
         .type = r->type,
+        .step_titles = titles,
+        .n_steps = v->plan ? v->plan->plan.n_steps : 0,
         .action = r->action,
         .parameters = parameters,
         .target_groups = (const char *const *) v->groups.v,
@@ -397,6 +411,15 @@ static void submit(struct service *s, const struct batch_request *r, const struc
     free(jobs);
 }
 
+static void submit_plan(struct service *s, const struct batch_request *r, struct batch_review *v,
+                        const struct stage_plan *plan, const struct batch_ref *ref)
+{
+    CLEANUP_FREE unsigned *keys = stage_plan_keys(&r->stages, &v->nodes, s->fleet);
+    if (plan->n > 1 || plan->max_fail >= 0)
+        stages_add(s->stages, ref->number, &r->stages, plan, &v->nodes);
+    plans_start(s->plans, ref->number, X_STEAL(v->plan), r, plan, keys, v->fanout);
+}
+
 static int confirmed(const struct batch_request *r, const struct batch_review *v, struct err *e)
 {
     if (r->expect_count && r->expect_count != v->nodes.n)
@@ -414,13 +437,18 @@ static int confirmed(const struct batch_request *r, const struct batch_review *v
 }
 
 static int write_and_submit(struct service *s, const struct batch_request *r,
-                            const struct batch_review *v, struct batch_ref *ref, struct err *e)
+                            struct batch_review *v, struct batch_ref *ref, struct err *e)
 {
     struct program p;
     struct stage_plan plan;
     int rc = stage_plan_make(&r->stages, &v->nodes, s->fleet, &plan, e);
     if (rc == 0)
         rc = program_make(s, r, &p, e);
+    if (rc == 0 && v->plan) {
+        rc = plan_run_build(s, v->plan, e);
+        if (rc != 0)
+            program_clear(&p);
+    }
     if (rc != 0)
         return rc;
     rc = engine_reserve(s->engine, v->nodes.n, e);
@@ -432,7 +460,10 @@ static int write_and_submit(struct service *s, const struct batch_request *r,
     if (rc == 0) {
         if (r->on_written)
             r->on_written(r->on_written_ctx, ref->number, v->nodes.n);
-        submit(s, r, v, &plan, ref, &p);
+        if (v->plan)
+            submit_plan(s, r, v, &plan, ref);
+        else
+            submit(s, r, v, &plan, ref, &p);
     }
     program_clear(&p);
     return rc;

@@ -2,6 +2,7 @@
 /* Running a batch again: its action and options from the store, on the nodes that are asked for. */
 #include "copy.h"
 #include "create.h"
+#include "expand.h"
 #include "service.h"
 
 #include "muster/base/alloc.h"
@@ -18,6 +19,7 @@
 struct rerun_hold {
     struct batch batch;
     struct nodeset *nodes;
+    struct strv warnings;
     const char **ids;
     const char **groups;
     struct strv ssh_options, env;
@@ -32,6 +34,7 @@ void rerun_hold_free(struct rerun_hold *h)
         return;
     batch_clear(&h->batch);
     nodeset_free(h->nodes);
+    strv_clear(&h->warnings);
     strv_clear(&h->ssh_options);
     strv_clear(&h->env);
     copy_request_clear(&h->copy);
@@ -226,8 +229,26 @@ static const char *which_text(enum rerun_which which, enum reason reason)
     return NULL;
 }
 
-static int fill(struct reader *r, int64_t number, const char *what, struct batch_request *out,
-                struct rerun_hold *h, struct err *e)
+/* From the nodes of the old batch to those that run now. */
+static int choose(struct service *s, const struct rerun_options *o, bool all,
+                  const struct batch_request *out, struct rerun_hold *h, struct err *e)
+{
+    const struct fleet *f = service_fleet(s, e);
+    if (!f)
+        return -ERR_VALIDATION;
+    bool expand = o && o->expand;
+    if (expand && !all)
+        return err_set(e, ERR_VALIDATION, "--expand goes with --all only: what failed or was skipped is "
+                       "known of the nodes that there were");
+    int rc = expand ? expand_groups(f, &h->batch, h->nodes, &h->warnings, e) : 0;
+    if (rc == 0 && !out->any_host && !s->config.any_host)
+        rc = expand_drop_gone(f, h->nodes, &h->warnings, e);
+    return rc;
+}
+
+static int fill(struct service *s, struct reader *r, int64_t number, const char *what,
+                const struct rerun_options *o, struct batch_request *out, struct rerun_hold *h,
+                struct err *e)
 {
     int rc = reader_batch(r, number, &h->batch, e);
     if (rc != 0)
@@ -239,13 +260,16 @@ static int fill(struct reader *r, int64_t number, const char *what, struct batch
     rc = reader_nodes_by_result(r, number, what, h->nodes, e);
     if (rc != 0)
         return rc;
-    size_t n = nodeset_count(h->nodes);
-    if (n == 0)
+    if (nodeset_count(h->nodes) == 0)
         return err_set(e, ERR_VALIDATION, "batch #%lld has no %s node: nothing to run again",
                        (long long) number, what ? what : "such");
     rc = parameters_decode(h->batch.parameters, out, h, e);
+    if (rc == 0)
+        rc = choose(s, o, !what, out, h, e);
     if (rc != 0)
         return rc;
+    size_t n = nodeset_count(h->nodes);
+    out->warnings = h->warnings.n ? &h->warnings : NULL;
     h->ids = x_array(NULL, n, sizeof *h->ids);
     for (size_t i = 0; i < n; i++)
         h->ids[i] = nodeset_at(h->nodes, i);
@@ -277,7 +301,7 @@ int batch_rerun_request(struct service *s, int64_t number, enum rerun_which whic
         return -ERR_STORE;
     struct rerun_hold *h = x_calloc(1, sizeof *h);
     h->nodes = nodeset_new();
-    int rc = fill(r, number, which_text(which, reason), out, h, e);
+    int rc = fill(s, r, number, which_text(which, reason), o, out, h, e);
     reader_close(r);
     if (rc != 0) {
         rerun_hold_free(h);
