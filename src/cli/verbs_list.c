@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The verbs that list: history, node, nodes. */
-#include "cli.h"
+#include "known.h"
 #include "table.h"
 
 #include "muster/base/alloc.h"
@@ -331,6 +331,12 @@ static int node_document(const struct cli *c, const struct fleet *f, const struc
     if (rc != 0)
         return rc;
     struct json *facts = n ? node_json(f, n) : json_object();
+    rc = known_put(r, n ? n->name : name, facts, e);
+    if (rc != 0) {
+        json_free(facts);
+        node_runs_free(v, got);
+        return rc;
+    }
     printf("{\"node\":%s,\"executions\":[", json_text(facts, NULL));
     json_free(facts);
     rc = node_runs_json(r, name, v, got, want, limit == 0, e);
@@ -357,6 +363,10 @@ static int node(struct cli *c, struct service *s, struct reader *r, struct err *
     if (rc == 0) {
         if (n)
             node_facts(f, n);
+        rc = known_print_facts(r, n ? n->name : name, e);
+        if (rc == 0)
+            rc = known_print_notes(r, n ? n->name : name, 0, e);
+        putchar('\n');
         node_table(v, got);
         if (got < total)
             fprintf(stderr, "%zu of %zu runs (--page N, --page-size N show more)\n", got, total);
@@ -473,6 +483,18 @@ static void nodes_json(const struct fleet *f, const struct nodeset *only)
         printf("%s%s", i ? "," : "", json_text(o, NULL));
         json_free(o);
     }
+    if (only) {
+        struct strbuf b;
+        struct json *o = json_object();
+        strbuf_init(&b, 0);
+        nodeset_fold(&b, only, 0);
+        json_put_str(o, "folded", b.s);
+        json_put_int(o, "count", (int64_t) nodeset_count(only));
+        printf("],%s\n", json_text(o, NULL) + 1);
+        json_free(o);
+        strbuf_free(&b);
+        return;
+    }
     printf("]}\n");
 }
 
@@ -497,8 +519,23 @@ static void print_names(const struct cli *c, const struct nodeset *nodes)
     strbuf_free(&b);
 }
 
+static int save(struct cli *c, struct service *s, const char *expr, struct err *e)
+{
+    if (!expr || c->set[OPT_GROUP] || c->set[OPT_ALL] || c->set[OPT_EXCLUDE] ||
+        c->set[OPT_EXCLUDE_GROUP] || c->set[OPT_ANY_HOST])
+        return err_set(e, ERR_VALIDATION, "--save keeps an expression: write it all as one, as in "
+                       "muster nodes '@web!web03' --save %s", c->text[OPT_SAVE]);
+    return service_save_targets(s, c->text[OPT_SAVE], expr, e);
+}
+
 static int nodes(struct cli *c, struct service *s, struct err *e)
 {
+    if (c->set[OPT_FORGET])
+        return service_save_targets(s, c->text[OPT_FORGET], NULL, e);
+    if (c->set[OPT_SAVED])
+        return known_saved(c, s, e);
+    if (c->set[OPT_SAVE] && !c->args.n)
+        return save(c, s, NULL, e);
     bool some = c->args.n || c->set[OPT_GROUP] || c->set[OPT_ALL] || c->set[OPT_EXCLUDE] ||
                 c->set[OPT_EXCLUDE_GROUP];
     struct target_set t;
@@ -513,7 +550,10 @@ static int nodes(struct cli *c, struct service *s, struct err *e)
                                          .exclude_groups = c->list[OPT_EXCLUDE_GROUP],
                                          .all = c->set[OPT_ALL],
                                          .any_host = c->set[OPT_ANY_HOST]};
-        rc = service_targets(s, &q, &t, e);
+        if (c->set[OPT_SAVE])
+            rc = save(c, s, expr, e);
+        if (rc == 0)
+            rc = service_targets(s, &q, &t, e);
     }
     const struct fleet *f = rc == 0 ? service_fleet(s, e) : NULL;
     if (!f)
@@ -523,6 +563,9 @@ static int nodes(struct cli *c, struct service *s, struct err *e)
         nodes_json(f, some ? t.nodes : NULL);
     } else if (some) {
         print_names(c, t.nodes);
+        if (isatty(STDOUT_FILENO))
+            fprintf(stderr, "%zu node%s\n", nodeset_count(t.nodes),
+                    nodeset_count(t.nodes) == 1 ? "" : "s");
     } else {
         if (!c->set[OPT_SOURCES]) {
             print_groups(f);
