@@ -38,7 +38,7 @@ static char *error_of(struct fixture *f, int64_t n, uint32_t position)
 }
 
 #define THREE                                                                                  \
-    "steps:\n- name: one\n  command: >-\n    printf '%s' "it's; \\`id\\` \\\"(\"\n  targets: $targets\n" \
+    "steps:\n- name: one\n  command: \"printf %s '`x` ; ( it'\\\"'\\\"s\"\n  targets: $targets\n" \
     "- name: two\n  command: '[ $MUSTER_NODE != n02 ]'\n  targets: $targets\n"                  \
     "- name: three\n  command: \"echo got ${one['stdout']}\"\n  targets: $targets\n"
 
