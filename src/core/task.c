@@ -194,6 +194,9 @@ static void read_metadata(struct reader *r, const struct json *root)
         json_each(params, read_param, r);
     read_files(r, root, "", &r->t->files);
     read_impls(r, root);
+    r->t->retry_for = read_text(r, json_get(root, "muster"), "retry_for");
+    if (r->t->retry_for && !params_find(&r->t->params, r->t->retry_for))
+        fault(r, "muster: retry_for: there is no parameter %s", r->t->retry_for);
 }
 
 int task_parse(const char *text, size_t n, struct task *out, struct err *e)
@@ -236,6 +239,7 @@ void task_clear(struct task *t)
     free(t->impls);
     free(t->name);
     free(t->description);
+    free(t->retry_for);
     free(t->path);
     free(t->dir);
     params_clear(&t->params);

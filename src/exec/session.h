@@ -63,7 +63,7 @@ struct session {
     struct input input;
     char *fallback_why;    /* NULL: the transport is the node's own */
 
-    int64_t begun, started_at, connect_ms, command_ms;
+    int64_t first, begun, started_at, connect_ms, command_ms; /* first: of all tries */
     int64_t waited_ms; /* for helpers: no part of connect_ms */
     unsigned attempts;
     uint64_t jitter; /* state of its random numbers */

@@ -81,6 +81,7 @@ char *session_wrapped_command(struct session *s, const char *host, const char *u
                      .host = host,
                      .user = user,
                      .env = &batch->env,
+                     .own_env = s->job->env,
                      .chdir = batch->chdir};
     char *rest;
 

@@ -38,6 +38,10 @@ struct task {
     size_t n_impls;
     struct strv files;
     bool supports_noop, is_private, remote;
+    /* "muster": {"retry_for": PARAMETER}, of a task that waits and may run twice: for so many seconds it
+     * is begun again where a node cannot be reached or it ends with 75 (engine_batch.retry_for_ms).
+     * NULL: once. */
+    char *retry_for;
     char *path;     /* of the metadata, or of the script when there is none; NULL: not from a disk */
     char *dir;      /* the module's folder, in whose parent `files` are looked for; NULL: a plain folder */
 };

@@ -1,0 +1,281 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs, updates, removes or looks up one package with the machine's own package manager.
+
+set -u
+
+# -- the same in each of these tasks: one JSON object out of shell words -----------------------
+members=
+
+# Any bytes as a JSON string: control characters are escaped, what is no UTF-8 becomes U+FFFD.
+json_string() {
+    case $1 in
+    *[!a-zA-Z0-9\ ._/:,@%+=-]*) ;;
+    *)
+        printf '"%s"' "$1"
+        return
+        ;;
+    esac
+    JSON_TEXT=$1 LC_ALL=C awk '
+    function follows(from, to, n, k) {
+        if (from < ord[substr(s, i + 1, 1)] + 1 && ord[substr(s, i + 1, 1)] <= to) {
+            for (k = 2; k <= n; k++)
+                if (ord[substr(s, i + k, 1)] < 128 || ord[substr(s, i + k, 1)] > 191)
+                    return 0
+            return n
+        }
+        return 0
+    }
+    BEGIN {
+        for (i = 1; i < 256; i++)
+            ord[sprintf("%c", i)] = i
+        s = ENVIRON["JSON_TEXT"]
+        len = length(s)
+        out = "\""
+        for (i = 1; i <= len; i++) {
+            ch = substr(s, i, 1)
+            o = ord[ch]
+            if (ch == "\\" || ch == "\"") {
+                out = out "\\" ch
+            } else if (o < 32 || o == 127) {
+                out = out sprintf("\\u%04x", o)
+            } else if (o < 128) {
+                out = out ch
+            } else {
+                n = 0
+                if (o >= 194 && o <= 223)
+                    n = follows(128, 191, 1)
+                else if (o >= 224 && o <= 239)
+                    n = follows(o == 224 ? 160 : 128, o == 237 ? 159 : 191, 2)
+                else if (o >= 240 && o <= 244)
+                    n = follows(o == 240 ? 144 : 128, o == 244 ? 143 : 191, 3)
+                out = out (n ? substr(s, i, n + 1) : "\\ufffd")
+                i += n
+            }
+        }
+        printf "%s\"", out
+    }'
+}
+
+raw() { # NAME JSON
+    members="$members${members:+,}\"$1\":$2"
+}
+
+text() { # NAME WORDS
+    raw "$1" "$(json_string "$2")"
+}
+
+maybe() { # NAME WORDS: null when there are none
+    if [ -n "$2" ]; then text "$1" "$2"; else raw "$1" null; fi
+}
+
+number() { # NAME DIGITS: null for anything else
+    case $2 in
+    '' | *[!0-9]*) raw "$1" null ;;
+    *) raw "$1" "$2" ;;
+    esac
+}
+
+answer() {
+    printf '{%s}\n' "$members"
+    exit 0
+}
+
+# Ends with _error; what was gathered so far is its details.
+fail() { # KIND MESSAGE [EXIT CODE]
+    printf '{"_error":{"msg":%s,"kind":%s,"details":{%s}}}\n' \
+        "$(json_string "$2")" "$(json_string "$1")" "$members"
+    exit "${3:-1}"
+}
+# -- end of the common part --------------------------------------------------------------------
+
+name=${PT_name:-}
+action=${PT_action:-status}
+version=${PT_version:-}
+wait_s=${PT_lock_timeout:-120}
+provider=${PT_provider:-}
+refresh=${PT_refresh:-false}
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l LC_ALL=C
+
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# Whatever reads these as options or patterns would do another thing than was asked for.
+case $name in
+'' | [!a-zA-Z0-9]* | *[!a-zA-Z0-9+._:@~-]*)
+    text name "$name"
+    fail package/name "this is no name of a package: $name"
+    ;;
+esac
+case $version in
+*[!a-zA-Z0-9+._:~^-]*)
+    text version "$version"
+    fail package/version "this is no version: $version"
+    ;;
+esac
+case $wait_s in
+'' | *[!0-9]*) fail package/lock-timeout "lock_timeout is to be a number of seconds" ;;
+esac
+case $action in
+present | absent | latest | status) ;;
+*) fail package/action "action is to be present, absent, latest or status, not $action" ;;
+esac
+
+if [ -z "$provider" ]; then
+    for program in apt-get dnf yum zypper apk pacman; do
+        if have "$program"; then
+            provider=${program%-get}
+            break
+        fi
+    done
+fi
+text name "$name"
+text action "$action"
+case $provider in
+apt) query=dpkg-query tool=apt-get ;;
+dnf | yum | zypper) query=rpm tool=$provider ;;
+apk | pacman) query=$provider tool=$provider ;;
+'') fail package/no-manager "no apt, dnf, yum, zypper, apk or pacman is on this machine" ;;
+*) fail package/no-manager "provider is to be apt, dnf, yum, zypper, apk or pacman, not $provider" ;;
+esac
+text provider "$provider"
+have "$query" || fail package/no-manager "$query is not on this machine"
+
+installed() { # prints the version; nothing: it is not installed
+    case $provider in
+    apt)
+        dpkg-query -W -f '${Status} ${Version}\n' -- "$name" 2>/dev/null |
+            sed -n 's/^[a-z]* ok installed //p' | head -n 1
+        ;;
+    dnf | yum | zypper)
+        found=$(rpm -q --qf '%{VERSION}-%{RELEASE}\n' -- "$name" 2>/dev/null) || return 0
+        printf '%s\n' "$found" | tail -n 1
+        ;;
+    apk) apk info -e -v "$name" 2>/dev/null | sed -n "s/^$name-\([0-9].*\)\$/\1/p" | head -n 1 ;;
+    pacman) pacman -Q -- "$name" 2>/dev/null | awk 'NR == 1 { print $2 }' ;;
+    esac
+}
+
+old=$(installed)
+maybe old_version "$old"
+
+finish() { # CHANGED
+    new=$(installed)
+    maybe version "$new"
+    if [ -n "$new" ]; then text status installed; else text status absent; fi
+    raw changed "$1"
+    answer
+}
+
+[ "$action" = status ] && finish false
+
+has_version() { # INSTALLED: it is the one that is wanted, with its release or without
+    case $1 in
+    "$version" | "$version"-*) return 0 ;;
+    *) return 1 ;;
+    esac
+}
+
+case $action in
+present) [ -n "$old" ] && { [ -z "$version" ] || has_version "$old"; } && finish false ;;
+absent) [ -z "$old" ] && finish false ;;
+esac
+[ "$action" = latest ] && [ -n "$version" ] &&
+    fail package/version "action=latest takes no version; action=present does"
+[ "$provider" = pacman ] && [ -n "$version" ] && [ "$action" = present ] &&
+    fail package/version "pacman installs no other version than the repositories'"
+have "$tool" || fail package/no-manager "$tool is not on this machine"
+[ "$(id -u)" = 0 ] || fail package/not-root "packages are changed by root: run it with --sudo"
+
+output=$(mktemp) || fail package/no-room "mktemp failed"
+trap 'rm -f "$output"' EXIT
+trap 'exit 143' TERM INT HUP
+began=$(date +%s)
+
+# Runs the manager, again and again while another one holds its lock.
+manage() {
+    while :; do
+        "$@" </dev/null >"$output" 2>&1
+        code=$?
+        [ "$code" = 0 ] && return 0
+        grep -q -E 'Could not get lock|Unable to (acquire|lock)|unable to lock|is locked by|System management is locked|waiting for lock' \
+            "$output" || return "$code"
+        left=$((wait_s - ($(date +%s) - began)))
+        if [ "$left" -le 0 ]; then
+            locked=true
+            return "$code"
+        fi
+        sleep 1
+    done
+}
+
+must() {
+    locked=false
+    manage "$@" && return 0
+    number exit_code "$code"
+    text output "$(tail -c 4000 "$output")"
+    "$locked" && fail package/locked \
+        "another program held the lock of $provider for $wait_s seconds; lock_timeout gives it more"
+    said=$(grep -v '^[[:space:]]*$' "$output" | grep -E '^(E:|Error|ERROR|error)' | head -n 1)
+    [ -n "$said" ] || said=$(grep -v '^[[:space:]]*$' "$output" | tail -n 1)
+    fail package/failed "$tool ended with $code: $said"
+}
+
+apt() {
+    must apt-get -y -q -o "DPkg::Lock::Timeout=$wait_s" -o Dpkg::Options::=--force-confold \
+        -o Dpkg::Options::=--force-confdef "$@"
+}
+
+if [ "$refresh" = true ]; then
+    case $provider in
+    apt) apt update ;;
+    dnf | yum) must "$provider" -q -y makecache ;;
+    zypper) must zypper --non-interactive refresh ;;
+    apk) must apk update ;;
+    pacman) must pacman -Sy --noconfirm ;;
+    esac
+fi
+
+case $provider:$action in
+apt:present) apt install ${version:+--allow-downgrades} -- "$name${version:+=$version}" ;;
+apt:latest) apt install -- "$name" ;;
+apt:absent) apt remove -- "$name" ;;
+dnf:present | yum:present)
+    must "$provider" -q -y install "$name${version:+-$version}"
+    [ -n "$version" ] && ! has_version "$(installed)" &&
+        must "$provider" -q -y downgrade "$name-$version"
+    ;;
+dnf:latest | yum:latest)
+    if [ -n "$old" ]; then verb=update; else verb=install; fi
+    must "$provider" -q -y "$verb" "$name"
+    ;;
+dnf:absent | yum:absent) must "$provider" -q -y remove "$name" ;;
+zypper:present)
+    must zypper --non-interactive install ${version:+--oldpackage} "$name${version:+=$version}"
+    ;;
+zypper:latest)
+    if [ -n "$old" ]; then verb=update; else verb=install; fi
+    must zypper --non-interactive "$verb" "$name"
+    ;;
+zypper:absent) must zypper --non-interactive remove "$name" ;;
+apk:present) must apk add --wait "$wait_s" "$name${version:+=$version}" ;;
+apk:latest) must apk add --wait "$wait_s" --upgrade "$name" ;;
+apk:absent) must apk del --wait "$wait_s" "$name" ;;
+pacman:present | pacman:latest) must pacman -S --noconfirm --needed "$name" ;;
+pacman:absent) must pacman -R --noconfirm "$name" ;;
+esac
+
+new=$(installed)
+case $action in
+absent) [ -z "$new" ] || fail package/failed "$tool says that it removed $name, and it is still there" ;;
+*)
+    [ -n "$new" ] || fail package/failed "$tool says that it installed $name, and it is not there"
+    [ -z "$version" ] || has_version "$new" ||
+        fail package/failed "$name is at $new, and not at $version"
+    ;;
+esac
+if [ "$old" = "$new" ]; then finish false; else finish true; fi
