@@ -267,6 +267,13 @@ static const struct {
     {V_NODES, OPT_SOURCES, OPT_JSON},
     {V_NODES, OPT_FOLD_NODES, OPT_JSON},
     {V_RESULTS, OPT_NODE, OPT_FOLD},
+    {V_RESULTS, OPT_STEP, OPT_DIFF},
+    {V_RUN, OPT_TASK, OPT_PLAN},
+    {V_RUN, OPT_TASK, OPT_ON_FAILURE},
+    {V_RUN, OPT_TASK, OPT_STDIN},
+    {V_RUN, OPT_PLAN, OPT_STDIN},
+    {V_RUN, OPT_TASK, OPT_PTY},
+    {V_RUN, OPT_PLAN, OPT_PTY},
     {V_RESULTS, OPT_NODE, OPT_DIFF},
     {V_RESULTS, OPT_DIFF, OPT_FOLD},
     {V_RESULTS, OPT_DIFF, OPT_NO_LABEL},
@@ -337,12 +344,14 @@ static int check_trial(const struct cli *c, struct err *e)
 /* Standard input has one reader; that `-` is among the targets is seen where they are evaluated. */
 static int check_stdin(const struct cli *c, struct err *e)
 {
-    const char *readers[3];
+    const char *readers[4];
     size_t n = 0;
     if (c->set[OPT_REQUEST] && strcmp(c->text[OPT_REQUEST], "-") == 0)
         readers[n++] = "--request -";
     if (c->set[OPT_STDIN] && strcmp(c->text[OPT_STDIN], "-") == 0)
         readers[n++] = "--stdin -";
+    if (c->set[OPT_PARAMS] && strcmp(c->text[OPT_PARAMS], "-") == 0)
+        readers[n++] = "--params -";
     if (c->set[OPT_PASSWORD_FD] && c->number[OPT_PASSWORD_FD] == 0)
         readers[n++] = "--password-fd 0";
     else if (c->set[OPT_SUDO_PASSWORD_FD] && c->number[OPT_SUDO_PASSWORD_FD] == 0)
@@ -352,6 +361,19 @@ static int check_stdin(const struct cli *c, struct err *e)
     return err_set(e, ERR_VALIDATION, "%s and %s: standard input has one reader", readers[0], readers[1]);
 }
 
+/* What only a task or a plan has a use for. */
+static int check_work(const struct cli *c, struct err *e)
+{
+    static const enum option_id ids[] = {OPT_PARAMS, OPT_ASK_PARAM, OPT_ON_FAILURE, OPT_TASK_PATH};
+    /* What a request runs is seen when it has been read. */
+    bool unknown = c->verb != VERB_RUN || c->set[OPT_REQUEST];
+    for (size_t i = 0; !unknown && i < ARRAY_LEN(ids); i++)
+        if (c->set[ids[i]] && !c->set[OPT_TASK] && !c->set[OPT_PLAN])
+            return err_set(e, ERR_VALIDATION, "--%s: that is for --task and --plan",
+                           option_row(ids[i])->name);
+    return 0;
+}
+
 int args_check(const struct cli *c, struct err *e)
 {
     int rc = check_become(c, e);
@@ -359,6 +381,8 @@ int args_check(const struct cli *c, struct err *e)
         rc = check_stdin(c, e);
     if (rc == 0)
         rc = check_trial(c, e);
+    if (rc == 0)
+        rc = check_work(c, e);
     if (rc != 0)
         return rc;
     for (size_t i = 0; i < ARRAY_LEN(exclusive); i++) {
@@ -385,6 +409,15 @@ static int check_sudo_word(const struct cli *c, char *const *words, int n, struc
     return 0;
 }
 
+/* How many words stand behind the first --: getopt_long(3) puts words that stood before it there too. */
+static int behind_dashes(int argc, char *const *argv)
+{
+    int i = 1;
+    while (i < argc && strcmp(argv[i], "--") != 0)
+        i++;
+    return i < argc ? argc - i - 1 : 0;
+}
+
 int args_parse(struct cli *c, int argc, char **argv, struct err *e)
 {
     c->verb = VERB_SCREEN;
@@ -399,11 +432,20 @@ int args_parse(struct cli *c, int argc, char **argv, struct err *e)
     c->verb = v;
     /* A command line that follows is the user's, with options of its own. */
     bool stop = v == VERB_RUN;
+    int behind = behind_dashes(argc - first, argv + first);
     int rc, rest = parse_options(c, argc - first, argv + first, stop, e);
+    /* What a task or a plan is given has none. */
+    bool more = v == VERB_RUN && (c->set[OPT_TASK] || c->set[OPT_PLAN]);
+    if (rest > 0 && more && argc - first - rest > behind) {
+        first += rest - 1;
+        rest = parse_options(c, argc - first, argv + first, false, e);
+    }
     if (rest < 0)
         return rest;
     for (int i = first + rest; i < argc; i++)
         strv_push(&c->args, argv[i]);
+    c->dashes = strcmp(argv[first + rest - 1], "--") == 0;
+    c->n_before = c->args.n - (c->dashes && !stop ? (size_t) behind : 0);
     rc = check_sudo_word(c, argv + first + rest - 1, argc - first - rest + 1, e);
     return rc == 0 ? args_check(c, e) : rc;
 }

@@ -70,6 +70,7 @@ struct service *cli_service(struct cli *c, struct err *e)
     const struct service_options o = {
         .db_path = c->text[OPT_DB],
         .inventories = c->set[OPT_INVENTORY] ? &c->list[OPT_INVENTORY] : NULL,
+        .task_path = c->set[OPT_TASK_PATH] ? &c->list[OPT_TASK_PATH] : NULL,
         .ssh_config = c->text[OPT_SSH_CONFIG],
         .engine_fanout = (unsigned) c->number[OPT_FANOUT],
         .max_queue = (unsigned) c->number[OPT_MAX_QUEUE],
@@ -120,6 +121,18 @@ static int report(const struct cli *c, struct err *e)
     }
     CLEANUP_FREE char *clean = text_clean(e->msg);
     fprintf(stderr, "muster%s%s: %s\n", *verb_name(c->verb) ? " " : "", verb_name(c->verb), clean);
+    /* One alone, and the unknown nodes, are in the text already. */
+    if (e->details && e->code == ERR_VALIDATION && strchr(e->details, '\n')) {
+        struct strbuf b;
+        strbuf_init(&b, 0);
+        text_sanitise(&b, e->details, strlen(e->details), TEXT_KEEP_NL);
+        for (const char *line = b.s; *line;) {
+            size_t n = strcspn(line, "\n");
+            fprintf(stderr, "  %.*s\n", (int) n, line);
+            line += n + (line[n] == '\n');
+        }
+        strbuf_free(&b);
+    }
     return err_exit_status(e->code);
 }
 

@@ -64,6 +64,8 @@ struct cli {
     int64_t number[OPT_COUNT];    /* NUMBER, TIME (ms), SIZE (bytes) */
     struct strv list[OPT_COUNT];
     struct strv args;             /* what is no option */
+    size_t n_before;              /* of args: those before a --; all, where there is none */
+    bool dashes;                  /* there was one */
 };
 
 /* Fills c from the words after the program's name. 0 or -ERR_VALIDATION. */

@@ -4,6 +4,7 @@
 #include "follow.h"
 
 #include "live.h"
+#include "print_steps.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -81,13 +82,13 @@ static void show_line(struct follow *f)
     unsigned done = st->success + st->failed;
     strbuf_addf(&b, "#%lld %u/%u %u%%  ok %u  failed %u  running %u  waiting %u  %s",
                 (long long) f->number, done, st->total,
-                f->batch.type == ACTION_TYPE_TASK ? reader_copy_progress(f->reader, &f->batch)
-                                                  : batch_progress(st), st->success,
+                f->batch.is_copy ? reader_copy_progress(f->reader, &f->batch)
+                                   : batch_progress(st), st->success,
                 st->failed, st->running, st->queued,
                 text_duration(batch_duration_ms(&f->batch, wall_ms(clock_system())), time));
     uint64_t sent, total;
     char bytes[64];
-    if (f->batch.type == ACTION_TYPE_TASK &&
+    if (f->batch.is_copy &&
         reader_bytes(f->reader, f->number, &sent, &total, NULL) == 0 && sent)
         strbuf_addf(&b, "  %s", bytes_progress(sent, total, bytes));
     canary_line(&f->canary, f->batch.paused, &b);
@@ -411,6 +412,8 @@ static int finish(struct follow *f, struct err *e)
         rc = batch_export(f->service, f->number, EXPORT_CSV, NULL, NULL, STDOUT_FILENO, e);
     else if (f->format == FOLLOW_HUMAN && f->cli->set[OPT_FOLD])
         rc = print_classes(&f->printer, e);
+    if (rc == 0 && f->have_batch)
+        rc = print_step_stats(&f->printer, &f->batch, e);
     if (rc == 0 && f->have_batch)
         rc = print_reasons(&f->printer, &f->batch, e);
     if (rc != 0)

@@ -8,6 +8,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/nodeset.h"
+#include "muster/core/task.h"
 #include "muster/store/reader.h"
 
 #include <errno.h>
@@ -22,6 +23,13 @@ void printer_init(struct printer *p, struct reader *r, int64_t number, bool labe
                           .label = label,
                           .out_tty = isatty(STDOUT_FILENO),
                           .err_tty = isatty(STDERR_FILENO)};
+    CLEANUP_ERR struct err e = ERR_INIT;
+    struct batch b;
+    if (reader_batch(r, number, &b, &e) != 0)
+        return; /* whoever reads it next says so */
+    p->answers = b.type != ACTION_TYPE_COMMAND && !b.is_copy;
+    strv_copy(&p->steps, &b.step_titles);
+    batch_clear(&b);
 }
 
 int printer_close(struct printer *p, int rc, struct err *e)
@@ -31,6 +39,7 @@ int printer_close(struct printer *p, int rc, struct err *e)
                      p->lost.msg, (long long) p->number);
     }
     err_clear(&p->lost);
+    strv_clear(&p->steps);
     return rc;
 }
 
@@ -95,11 +104,46 @@ static bool lines_piece(void *ctx, const void *data, size_t n)
     return !(l->fd == STDOUT_FILENO && l->p->gone);
 }
 
-static int print_stream(struct printer *p, int fd, const char *label, int64_t id, struct err *e)
+static bool collect(void *ctx, const void *data, size_t n)
+{
+    struct strbuf *b = ctx;
+    strbuf_add(b, data, n);
+    return b->len <= TASK_OUTPUT_MAX;
+}
+
+/* The lines of a task's answer, or NULL: it is none. A step of a plan may be a command, whose JSON is its
+ * own: only Bolt's members tell the two apart. */
+static char *answer(struct printer *p, int64_t id, bool told, struct err *e)
+{
+    struct strbuf raw;
+    struct task_output o;
+    char *text = NULL;
+    strbuf_init(&raw, 0);
+    if (reader_output(p->reader, id, 0, TASK_OUTPUT_MAX + 1, collect, &raw, e) == 0 &&
+        raw.len <= TASK_OUTPUT_MAX && task_output_parse(raw.s, raw.len, &o)) {
+        bool said = o.error && !told;
+        if (!p->steps.n || o.text || o.error)
+            text = x_asprintf("%s%s%s%s%s", o.text ? o.text : "",
+                              o.text && *o.text && o.rest && o.text[strlen(o.text) - 1] != '\n' ? "\n"
+                                                                                              : "",
+                              o.rest ? o.rest : "", said ? "error: " : "", said ? o.error : "");
+        task_output_clear(&o);
+    }
+    strbuf_free(&raw);
+    return text;
+}
+
+int print_stream(struct printer *p, int fd, const char *label, int64_t id, bool told, struct err *e)
 {
     struct lines l = {.p = p, .fd = fd, .label = label};
     strbuf_init(&l.buf, 0);
-    int rc = reader_output(p->reader, id, 0, UINT64_MAX, lines_piece, &l, e);
+    CLEANUP_FREE char *text =
+        p->answers && fd == STDOUT_FILENO && id ? answer(p, id, told, e) : NULL;
+    int rc = 0;
+    if (text)
+        lines_piece(&l, text, strlen(text));
+    else
+        rc = reader_output(p->reader, id, 0, UINT64_MAX, lines_piece, &l, e);
     if (l.in_line)
         strbuf_addch(&l.buf, '\n'); /* the next node starts on a line of its own */
     lines_flush(&l);
@@ -151,9 +195,9 @@ int print_execution(struct printer *p, const struct execution *x, struct err *e)
 {
     CLEANUP_FREE char *name = text_clean(x->node);
     const char *label = p->label ? name : NULL;
-    int rc = print_stream(p, STDOUT_FILENO, label, x->out_id[0], e);
+    int rc = print_stream(p, STDOUT_FILENO, label, x->out_id[0], x->error, e);
     if (rc == 0)
-        rc = print_stream(p, STDERR_FILENO, label, x->out_id[1], e);
+        rc = print_stream(p, STDERR_FILENO, label, x->out_id[1], false, e);
     if (rc != 0)
         return rc;
     print_truncated(p, x);
@@ -162,6 +206,8 @@ int print_execution(struct printer *p, const struct execution *x, struct err *e)
     if (x->status == EXEC_FAILED && !never) {
         struct strbuf b;
         strbuf_init(&b, 0);
+        if (x->step && x->step <= p->steps.n)
+            strbuf_addf(&b, "step %u (%s): ", x->step, p->steps.v[x->step - 1]);
         describe_failure(&b, x);
         note(p, x->node, b.s);
         strbuf_free(&b);
@@ -199,12 +245,12 @@ int print_class(struct printer *p, const struct output_class *c, struct err *e)
     if (has_out || !has_err) {
         if (p->label)
             class_header(p, STDOUT_FILENO, c);
-        rc = print_stream(p, STDOUT_FILENO, NULL, c->out_id[0], e);
+        rc = print_stream(p, STDOUT_FILENO, NULL, c->out_id[0], c->error, e);
     }
     if (rc == 0 && has_err) {
         if (p->label)
             class_header(p, STDERR_FILENO, c);
-        rc = print_stream(p, STDERR_FILENO, NULL, c->out_id[1], e);
+        rc = print_stream(p, STDERR_FILENO, NULL, c->out_id[1], false, e);
         if (c->error) {
             CLEANUP_FREE char *clean = text_clean(c->error);
             CLEANUP_FREE char *line = x_asprintf("muster: %s\n", clean);

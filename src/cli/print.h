@@ -5,6 +5,7 @@
 #define MUSTER_SRC_CLI_PRINT_H
 
 #include "muster/base/err.h"
+#include "muster/base/vec.h"
 #include "muster/core/batch.h"
 
 #include <stdbool.h>
@@ -18,6 +19,8 @@ struct printer {
     int64_t number;
     bool label;    /* "node: " before each line */
     bool out_tty, err_tty;
+    bool answers;  /* of a task or a plan: JSON on stdout is shown as what it says */
+    struct strv steps; /* of a plan: their titles */
     bool gone;     /* standard output takes no more */
     struct err lost; /* why, unless its reader has just left early (`| head`) */
 };
@@ -25,6 +28,8 @@ void printer_init(struct printer *p, struct reader *r, int64_t number, bool labe
 /* Returns rc, or the error of standard output where rc is none. Call it once, at the end. */
 int printer_close(struct printer *p, int rc, struct err *e);
 
+/* One stream with the node's label (or NULL) before each line. told: what went wrong is printed beside it. */
+int print_stream(struct printer *p, int fd, const char *label, int64_t id, bool told, struct err *e);
 /* One ended execution: stdout to standard output, stderr to standard error, then a line with what
  * went wrong, where something did. */
 int print_execution(struct printer *p, const struct execution *x, struct err *e);

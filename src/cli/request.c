@@ -4,6 +4,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/io.h"
+#include "muster/base/secret.h"
 #include "muster/base/strbuf.h"
 #include "muster/core/json.h"
 
@@ -176,17 +177,24 @@ static int read_names(const char *key, const struct json *v, struct strv *out, s
     return 0;
 }
 
-static int read_type(const struct json *v, struct batch_request *r, struct err *e)
+static int read_type(const struct json *v, struct request_document *d, struct err *e)
 {
     const char *name = json_str(v);
-    int t = name ? action_type_parse(name) : -1;
-    if (t == ACTION_TYPE_TASK)
-        return err_set(e, ERR_VALIDATION, "\"type\": a task is run by its own verb (push, pull); here it "
-                       "must be \"%s\"", action_type_name(ACTION_TYPE_COMMAND));
-    if (t < 0)
-        return err_set(e, ERR_VALIDATION, "\"type\" must be \"%s\"",
-                       action_type_name(ACTION_TYPE_COMMAND));
-    r->type = t;
+    d->type = name ? action_type_parse(name) : -1;
+    if (d->type >= 0)
+        return 0;
+    return err_set(e, ERR_VALIDATION, "\"type\" must be \"%s\", \"%s\" or \"%s\"",
+                   action_type_name(ACTION_TYPE_COMMAND), action_type_name(ACTION_TYPE_TASK),
+                   action_type_name(ACTION_TYPE_PLAN));
+}
+
+static int read_parameters(struct json *v, struct request_document *d, struct err *e)
+{
+    if (json_type(v) == JSON_NULL)
+        return 0;
+    if (json_type(v) != JSON_OBJECT)
+        return err_set(e, ERR_VALIDATION, "\"parameters\" must be an object");
+    d->parameters = v;
     return 0;
 }
 
@@ -216,7 +224,8 @@ static bool command_line_only(enum option_id id)
     static const enum option_id ids[] = {OPT_REQUEST, OPT_HELP, OPT_DB, OPT_INVENTORY,
                                          OPT_READ_ONLY, OPT_VERBOSE, OPT_ASK_PASSWORD,
                                          OPT_PASSWORD_FD, OPT_ASK_SUDO_PASSWORD,
-                                         OPT_SUDO_PASSWORD_FD};
+                                         OPT_SUDO_PASSWORD_FD,
+                                         OPT_PARAMS};
     for (size_t i = 0; i < ARRAY_LEN(ids); i++)
         if (id == ids[i])
             return true;
@@ -229,7 +238,7 @@ static int read_flag(struct reading *g, const char *key, const struct json *v)
     if (!o)
         return err_set(g->e, ERR_VALIDATION,
                        "unknown member \"%s\": a request has targetNodeIds, targetGroupIds, type, "
-                       "action, parameters and the options of run by their long names", key);
+                       "action, parameters, onFailure and the options of run by their long names", key);
     if (command_line_only(o->id))
         return err_set(g->e, ERR_VALIDATION, "\"%s\" is for the command line only: give it there "
                        "as --%s", key, key);
@@ -254,20 +263,43 @@ static int read_member(const char *key, struct json *v, void *ctx)
     if (strcmp(key, "targetGroupIds") == 0)
         return read_names(key, v, &d->groups, g->e);
     if (strcmp(key, "type") == 0)
-        return read_type(v, &d->request, g->e);
+        return read_type(v, d, g->e);
     if (strcmp(key, "action") == 0) {
         if (!json_str(v))
-            return err_set(g->e, ERR_VALIDATION, "\"action\" must be a string: the command line");
+            return err_set(g->e, ERR_VALIDATION, "\"action\" must be a string: the command line, or "
+                           "the name of the task or plan");
         free(d->action);
         d->action = x_strdup(json_str(v));
         return 0;
     }
-    if (strcmp(key, "parameters") == 0) {
-        bool empty = json_type(v) == JSON_NULL ||
-                     (json_type(v) == JSON_OBJECT && strcmp(json_text(v, NULL), "{}") == 0);
-        return empty ? 0 : err_set(g->e, ERR_VALIDATION, "\"parameters\": a command has none");
-    }
+    if (strcmp(key, "parameters") == 0)
+        return read_parameters(v, d, g->e);
+    if (strcmp(key, "onFailure") == 0)
+        key = option_row(OPT_ON_FAILURE)->name;
     return read_flag(g, key, v);
+}
+
+/* A task and a plan are named by `type` and `action`, or by the flag's name. */
+static int check_action(struct cli *c, struct request_document *d, struct err *e)
+{
+    bool by_flag = c->set[OPT_TASK] || c->set[OPT_PLAN];
+    if (by_flag && (d->action || d->type == ACTION_TYPE_COMMAND))
+        return err_set(e, ERR_VALIDATION, "\"%s\" and \"%s\": one of them, please",
+                       d->action ? "action" : "type", c->set[OPT_TASK] ? "task" : "plan");
+    if (by_flag && d->type >= 0 && !c->set[d->type == ACTION_TYPE_TASK ? OPT_TASK : OPT_PLAN])
+        return err_set(e, ERR_VALIDATION, "\"type\" is \"%s\", but the request names a %s",
+                       action_type_name(d->type), c->set[OPT_TASK] ? "task" : "plan");
+    if (by_flag)
+        return 0;
+    if (!d->action)
+        return err_set(e, ERR_VALIDATION, "\"action\" is missing: the command line to run%s",
+                       d->type > ACTION_TYPE_COMMAND ? ", or the name of the task or plan" : "");
+    if (d->type > ACTION_TYPE_COMMAND)
+        return args_set(c, option_row(d->type == ACTION_TYPE_TASK ? OPT_TASK : OPT_PLAN),
+                        "\"action\"", d->action, e);
+    if (d->parameters && strcmp(json_text(d->parameters, NULL), "{}") != 0)
+        return err_set(e, ERR_VALIDATION, "\"parameters\": a command has none");
+    return 0;
 }
 
 static int parse(struct cli *c, const char *path, const struct strbuf *text,
@@ -278,22 +310,23 @@ static int parse(struct cli *c, const char *path, const struct strbuf *text,
         err_prefix(e, "%s: ", path);
         return -ERR_VALIDATION;
     }
+    d->whole = j;
     struct reading g = {.cli = c, .d = d, .e = e};
     memcpy(g.given, c->set, sizeof g.given);
     int rc = json_type(j) == JSON_OBJECT
                  ? json_each(j, read_member, &g)
                  : err_set(e, ERR_VALIDATION, "a request is a JSON object");
-    if (rc == 0 && !d->action)
-        rc = err_set(e, ERR_VALIDATION, "\"action\" is missing: the command line to run");
+    if (rc == 0)
+        rc = check_action(c, d, e);
     if (rc != 0)
         err_prefix(e, "%s: ", path);
-    json_free(j);
     return rc;
 }
 
 int request_read(struct cli *c, const char *path, struct request_document *d, struct err *e)
 {
     batch_request_init(&d->request);
+    d->type = -1;
     struct strbuf text;
     strbuf_init(&text, DOCUMENT_MAX);
     bool from_stdin = strcmp(path, "-") == 0;
@@ -301,6 +334,7 @@ int request_read(struct cli *c, const char *path, struct request_document *d, st
                         : io_read_file(path, DOCUMENT_MAX, &text, e);
     if (rc == 0)
         rc = parse(c, from_stdin ? "standard input" : path, &text, d, e);
+    secret_wipe(text.s, text.len); /* sensitive parameters may be in it */
     strbuf_free(&text);
     if (rc == 0)
         rc = request_options(c, &d->request, e);
@@ -314,4 +348,5 @@ void request_document_clear(struct request_document *d)
     strv_clear(&d->nodes);
     strv_clear(&d->groups);
     free(d->action);
+    json_free(d->whole);
 }

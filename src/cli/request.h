@@ -17,12 +17,21 @@ int request_extras(struct cli *c, struct batch_request *r, struct err *e);
  * or -code. */
 int run_copy(struct cli *c, const struct copy_request *copy, struct err *e);
 
+/* Review, questions, and then the batch. w: of a task or a plan, or NULL. */
+struct secrets;
+struct work;
+int run_launch(struct cli *c, struct service *s, struct secrets *x, struct work *w,
+               struct batch_request *r, struct err *e);
+
 struct request_document {
     struct batch_request request; /* without the targets */
     struct strv nodes, groups;    /* targetNodeIds, targetGroupIds */
     char *action;
+    int type;              /* enum action_type, -1: not said */
+    struct json *parameters; /* an object within whole, or NULL */
+    struct json *whole;
 };
-/* Reads the document at path ("-": standard input). Its flags are set in c as if they had been
+/* Reads the document at path ("-": standard input). The name of a task or plan becomes the flag's. Its flags are set in c as if they had been
  * given, those that name targets too; a flag that was given on the command line stands over the
  * document's. */
 int request_read(struct cli *c, const char *path, struct request_document *d, struct err *e);

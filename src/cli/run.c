@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* muster run and muster rerun: from flags to a request, the questions, and the batch. */
+/* muster run: from flags to a request, the questions, and the batch. */
+#include "dry_run.h"
 #include "follow.h"
 #include "request.h"
 #include "secrets.h"
+#include "work.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/io.h"
@@ -97,64 +99,6 @@ static int confirm(const struct cli *c, const struct batch_review *v, struct err
     return rc;
 }
 
-/* --- --dry-run --- */
-
-static struct json *json_list(const struct strv *v)
-{
-    struct json *a = json_array();
-    for (size_t i = 0; i < v->n; i++)
-        json_add_str(a, v->v[i]);
-    return a;
-}
-
-/* Who runs it, where a flag (or what a rerun had) says so. */
-static char *become_text(const struct cli *c, const struct batch_request *r)
-{
-    const struct settings *o = &r->over;
-    bool password = c->set[OPT_ASK_SUDO_PASSWORD] || c->set[OPT_SUDO_PASSWORD_FD] ||
-                    r->wants_become_password;
-    if (!o->become && !o->become_user && !password)
-        return NULL;
-    if (o->become && strcmp(o->become, become_name(BECOME_NONE)) == 0)
-        return x_strdup("none: the login user runs it");
-    return x_asprintf("%s, as %s%s", o->become ? o->become : "sudo (or the node's own way)",
-                      o->become_user ? o->become_user : "root (or the node's own)",
-                      password ? ", with a password" : "");
-}
-
-static int dry_run(const struct cli *c, const struct batch_request *r,
-                   const struct batch_review *v)
-{
-    if (cli_json(c)) {
-        struct json *o = json_object();
-        json_put_bool(o, "dryRun", true);
-        json_put_str(o, "action", r->action);
-        json_put_int(o, "targetCount", (int64_t) v->nodes.n);
-        json_put(o, "expandedNodeIds", json_list(&v->nodes));
-        json_put(o, "targetGroups", json_list(&v->groups));
-        json_put(o, "protectedGroups", json_list(&v->protected_groups));
-        json_put_int(o, "fanout", v->fanout);
-        json_put_str(o, "stages", v->stages);
-        json_put(o, "warnings", json_list(&v->warnings));
-        puts(json_text(o, NULL));
-        json_free(o);
-        return 0;
-    }
-    CLEANUP_FREE char *nodes = text_clean(v->folded);
-    CLEANUP_FREE char *action = text_clean(r->action);
-    printf("would run on %zu node%s: %s\nfanout %u\ncommand: %s\n", v->nodes.n,
-           v->nodes.n == 1 ? "" : "s", nodes, v->fanout, action);
-    CLEANUP_FREE char *stages = text_clean(v->stages);
-    if (*stages)
-        printf("stages: %s\n", stages);
-    CLEANUP_FREE char *become = become_text(c, r);
-    if (become)
-        printf("become: %s\n", become);
-    for (size_t i = 0; i < v->protected_groups.n; i++)
-        printf("protected: @%s (wants --expect %zu)\n", v->protected_groups.v[i], v->nodes.n);
-    return 0;
-}
-
 /* --- creating and following --- */
 
 static void announce(void *ctx, int64_t number, size_t targets)
@@ -233,9 +177,12 @@ static int detach(struct cli *c, struct service *s, struct batch_request *r, str
 }
 
 /* What is asked for and read once the run is agreed to. */
-static int get_inputs(struct cli *c, struct secrets *x, struct batch_request *r, struct err *e)
+static int get_inputs(struct cli *c, struct secrets *x, struct work *w, struct batch_request *r,
+                      struct err *e)
 {
     int rc = secrets_ask(c, x, r, e);
+    if (rc == 0 && w)
+        rc = work_ask(w, e);
     if (rc != 0 || !c->set[OPT_STDIN] || r->stdin_path)
         return rc;
     int fd = service_stdin_spool(STDIN_FILENO, e);
@@ -243,9 +190,8 @@ static int get_inputs(struct cli *c, struct secrets *x, struct batch_request *r,
     return fd > 0 ? 0 : fd;
 }
 
-/* Review, questions, and then the batch. */
-static int launch(struct cli *c, struct service *s, struct secrets *x, struct batch_request *r,
-                  struct err *e)
+int run_launch(struct cli *c, struct service *s, struct secrets *x, struct work *w,
+               struct batch_request *r, struct err *e)
 {
     struct batch_review v;
     int rc = service_review(s, r, &v, e);
@@ -257,14 +203,14 @@ static int launch(struct cli *c, struct service *s, struct secrets *x, struct ba
     else
         rc = confirm(c, &v, e);
     if (rc == 0 && c->set[OPT_DRY_RUN]) {
-        rc = dry_run(c, r, &v);
+        rc = dry_run(c, r, &v, w);
         batch_review_clear(&v);
         return rc;
     }
     r->expect_count = v.nodes.n;
     batch_review_clear(&v);
     if (rc == 0)
-        rc = get_inputs(c, x, r, e);
+        rc = get_inputs(c, x, w, r, e);
     if (rc != 0)
         return rc;
     r->confirmed = true;
@@ -288,6 +234,7 @@ static bool reads_stdin(const struct cli *c)
 {
     return (c->set[OPT_REQUEST] && strcmp(c->text[OPT_REQUEST], "-") == 0) ||
            (c->set[OPT_STDIN] && strcmp(c->text[OPT_STDIN], "-") == 0) ||
+           (c->set[OPT_PARAMS] && strcmp(c->text[OPT_PARAMS], "-") == 0) ||
            (c->set[OPT_PASSWORD_FD] && c->number[OPT_PASSWORD_FD] == 0) ||
            (c->set[OPT_SUDO_PASSWORD_FD] && c->number[OPT_SUDO_PASSWORD_FD] == 0);
 }
@@ -320,10 +267,21 @@ static const char **name_list(const struct strv *v)
     return out;
 }
 
+static bool names_targets(const struct cli *c, const struct request_document *d)
+{
+    return c->set[OPT_TARGETS] || c->set[OPT_GROUP] || c->set[OPT_ALL] ||
+           (d && (d->nodes.n || d->groups.n));
+}
+
 /* From here on the targets stand fast: what is reviewed is what runs. */
-static int run_on_targets(struct cli *c, struct service *s, struct secrets *x,
+static int run_on_targets(struct cli *c, struct service *s, struct secrets *x, struct work *w,
                           const struct request_document *d, struct batch_request *r, struct err *e)
 {
+    /* A plan may name its targets itself, which the review sees to. */
+    if (w && w->is_plan && !names_targets(c, d)) {
+        r->expanded = true;
+        return run_launch(c, s, x, w, r, e);
+    }
     struct target_set t;
     int rc = eval_targets(c, s, d, &t, e);
     if (rc != 0)
@@ -339,7 +297,7 @@ static int run_on_targets(struct cli *c, struct service *s, struct secrets *x,
     r->n_group_ids = t.groups.n;
     r->expanded = true;
     r->warnings = &t.warnings;
-    rc = launch(c, s, x, r, e);
+    rc = run_launch(c, s, x, w, r, e);
     strv_clear(&nodes);
     target_set_clear(&t);
     return rc;
@@ -356,9 +314,47 @@ static int run_flags(struct cli *c, struct service *s, struct secrets *x, struct
     r.action = command;
     int rc = request_options(c, &r, e);
     if (rc == 0)
-        rc = run_on_targets(c, s, x, NULL, &r, e);
+        rc = run_on_targets(c, s, x, NULL, NULL, &r, e);
     batch_request_clear(&r);
     return rc;
+}
+
+/* A task or a plan, by flags or by the document. */
+static int run_work(struct cli *c, struct service *s, struct secrets *x,
+                    const struct request_document *d, struct batch_request *r, struct err *e)
+{
+    struct work w;
+    bool is_plan = c->set[OPT_PLAN];
+    int rc = work_open(&w, s, is_plan, c->text[is_plan ? OPT_PLAN : OPT_TASK], NULL, e);
+    if (rc == 0)
+        rc = work_fill(&w, c, d ? d->parameters : NULL, &c->args, e);
+    if (rc == 0) {
+        work_use(&w, r);
+        rc = run_on_targets(c, s, x, &w, d, r, e);
+    }
+    work_clear(&w);
+    return rc;
+}
+
+static int run_work_flags(struct cli *c, struct service *s, struct secrets *x, struct err *e)
+{
+    struct batch_request r;
+    batch_request_init(&r);
+    int rc = request_options(c, &r, e);
+    if (rc == 0)
+        rc = run_work(c, s, x, NULL, &r, e);
+    batch_request_clear(&r);
+    return rc;
+}
+
+static int run(struct cli *c, struct service *s, struct secrets *x, struct request_document *d,
+               struct err *e)
+{
+    bool work = c->set[OPT_TASK] || c->set[OPT_PLAN];
+    if (c->set[OPT_REQUEST])
+        return work ? run_work(c, s, x, d, &d->request, e)
+                    : run_on_targets(c, s, x, NULL, d, &d->request, e);
+    return work ? run_work_flags(c, s, x, e) : run_flags(c, s, x, e);
 }
 
 /* Before the service is opened: the document may bring options that it is opened with. */
@@ -366,10 +362,15 @@ static int read_document(struct cli *c, struct request_document *d, struct err *
 {
     static const enum option_id others[] = {OPT_TARGETS, OPT_EXCLUDE, OPT_GROUP,
                                             OPT_EXCLUDE_GROUP, OPT_ALL};
+    static const enum option_id works[] = {OPT_TASK, OPT_PLAN};
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         if (c->set[others[i]])
             return err_set(e, ERR_VALIDATION, "--request names the targets itself: leave out --%s",
                            option_row(others[i])->name);
+    for (size_t i = 0; i < ARRAY_LEN(works); i++)
+        if (c->set[works[i]])
+            return err_set(e, ERR_VALIDATION, "--request names the %s itself: leave out --%s",
+                           option_row(works[i])->name, option_row(works[i])->name);
     if (c->args.n)
         return err_set(e, ERR_VALIDATION, "--request names the command itself: leave out %s",
                        c->args.v[0]);
@@ -386,8 +387,7 @@ int verb_run(struct cli *c, struct err *e)
         rc = read_document(c, &d, e);
     struct service *s = rc == 0 ? cli_service(c, e) : NULL;
     if (s)
-        rc = c->set[OPT_REQUEST] ? run_on_targets(c, s, &x, &d, &d.request, e)
-                                 : run_flags(c, s, &x, e);
+        rc = run(c, s, &x, &d, e);
     else if (rc == 0)
         rc = -(int) e->code;
     service_close(s);
@@ -409,78 +409,11 @@ int run_copy(struct cli *c, const struct copy_request *copy, struct err *e)
         rc = request_options(c, &r, e);
     struct service *s = rc == 0 ? cli_service(c, e) : NULL;
     if (s)
-        rc = run_on_targets(c, s, &x, NULL, &r, e);
+        rc = run_on_targets(c, s, &x, NULL, NULL, &r, e);
     else if (rc == 0)
         rc = -(int) e->code;
     service_close(s);
     batch_request_clear(&r);
-    secrets_clear(&x);
-    return rc;
-}
-
-/* --- rerun --- */
-
-static int which(const struct cli *c, enum rerun_which *out, enum reason *reason, struct err *e)
-{
-    int n = c->set[OPT_FAILED] + c->set[OPT_SKIPPED] + c->set[OPT_REASON] + c->set[OPT_RERUN_ALL];
-    if (n != 1)
-        return err_set(e, ERR_VALIDATION,
-                       "say which nodes: one of --failed, --skipped, --reason R or --all");
-    *out = c->set[OPT_FAILED]    ? RERUN_FAILED
-           : c->set[OPT_SKIPPED] ? RERUN_SKIPPED
-           : c->set[OPT_REASON]  ? RERUN_REASON
-                                 : RERUN_ALL;
-    if (c->set[OPT_REASON])
-        *reason = (enum reason) reason_parse(c->text[OPT_REASON]);
-    return 0;
-}
-
-static int rerun(struct cli *c, struct service *s, struct secrets *x, struct err *e)
-{
-    enum rerun_which w = RERUN_ALL;
-    enum reason reason = REASON_NONE;
-    int rc = which(c, &w, &reason, e);
-    if (rc != 0)
-        return rc;
-    struct reader *r = reader_open(service_db_path(s), e);
-    if (!r)
-        return -ERR_STORE;
-    int64_t number;
-    rc = cli_batch(c, r, &number, e);
-    reader_close(r);
-    if (rc != 0)
-        return rc;
-    struct batch_request req;
-    struct rerun_hold *hold;
-    rc = batch_rerun_request(s, number, w, reason, NULL, &req, &hold, e);
-    if (rc != 0)
-        return rc;
-    if (c->set[OPT_LABEL])
-        req.label = c->text[OPT_LABEL];
-    if (c->set[OPT_FANOUT])
-        req.fanout = (unsigned) c->number[OPT_FANOUT];
-    if (c->set[OPT_SSH_CONFIG])
-        req.ssh_config = c->text[OPT_SSH_CONFIG];
-    rc = request_extras(c, &req, e);
-    if (rc == 0)
-        rc = launch(c, s, x, &req, e);
-    batch_request_clear(&req);
-    rerun_hold_free(hold);
-    return rc;
-}
-
-int verb_rerun(struct cli *c, struct err *e)
-{
-    struct secrets x = {0};
-    int rc = cli_at_most(c, 1, e);
-    if (rc == 0)
-        rc = secrets_read(c, &x, e);
-    struct service *s = rc == 0 ? cli_service(c, e) : NULL;
-    if (s)
-        rc = rerun(c, s, &x, e);
-    else if (rc == 0)
-        rc = -(int) e->code;
-    service_close(s);
     secrets_clear(&x);
     return rc;
 }

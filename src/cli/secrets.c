@@ -7,6 +7,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/service/service.h"
+#include "muster/service/tasks.h"
 
 #include <errno.h>
 #include <string.h>
@@ -116,7 +117,8 @@ int secrets_ask(const struct cli *c, struct secrets *s, struct batch_request *r,
 
 void secrets_lock_again(struct batch_request *r)
 {
-    struct secret **all[] = {&r->password, &r->become_password};
+    struct secret *none = NULL;
+    struct secret **all[] = {&r->password, &r->become_password, r->work ? &r->work->secret : &none};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         struct secret *old = *all[i];
         if (!old)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The verbs about one batch: status, watch, results, cancel, export. */
 #include "follow.h"
+#include "print_steps.h"
 #include "table.h"
 
 #include "muster/base/alloc.h"
@@ -53,7 +54,8 @@ static void print_head(const struct batch *b)
     printf("batch #%lld  %s  %u%%  %s\n", (long long) b->number, batch_status_name(b->status),
            batch_progress(&b->stats),
            text_duration(batch_duration_ms(b, wall_ms(clock_system())), time));
-    printf("command  %s\ntargets  %s\n", action, targets);
+    printf("%-8s %s\ntargets  %s\n", b->is_copy ? "command" : action_type_name(b->type), action,
+           targets);
     if (b->label) {
         CLEANUP_FREE char *label = text_clean(b->label);
         printf("label    %s\n", label);
@@ -75,7 +77,9 @@ static void print_head(const struct batch *b)
         printf("run by %s\n", b->owner_text ? b->owner_text : "another process");
 }
 
-static void status_row(struct table *t, const struct execution *x, int64_t now)
+/* steps: the titles of a plan's steps. */
+static void status_row(struct table *t, const struct execution *x, const struct strv *steps,
+                       int64_t now)
 {
     char time[24], code[16] = "";
     if (x->exit_code >= 0)
@@ -87,24 +91,27 @@ static void status_row(struct table *t, const struct execution *x, int64_t now)
     strbuf_adds(&why, x->error ? x->error : "");
     if (x->remote != REMOTE_NONE)
         strbuf_addf(&why, "%s(process: %s)", why.len ? " " : "", remote_process_name(x->remote));
-    const char *const cells[] = {x->node,
-                                 exec_status_name(x->status),
-                                 reason_name(x->reason),
-                                 code,
-                                 text_duration(known ? execution_duration_ms(x, now) : -1, time),
-                                 why.s};
+    const char *cells[7] = {x->node, exec_status_name(x->status), reason_name(x->reason), code,
+                            text_duration(known ? execution_duration_ms(x, now) : -1, time)};
+    CLEANUP_FREE char *step = x->step && x->step <= steps->n
+                                  ? x_asprintf("%u %s", x->step, steps->v[x->step - 1])
+                                  : NULL;
+    cells[5] = step;
+    cells[t->columns - 1] = why.s;
     table_row(t, cells);
     strbuf_free(&why);
 }
 
-static void print_rows(const struct execution *x, size_t n)
+static void print_rows(const struct execution *x, size_t n, const struct strv *steps)
 {
-    struct table t = {.columns = 6};
+    struct table t = {.columns = steps->n ? 7 : 6};
     static const char *const head[] = {"NODE", "STATUS", "REASON", "CODE", "TIME", "ERROR"};
-    table_row(&t, head);
+    static const char *const of_plan[] = {"NODE", "STATUS", "REASON", "CODE",
+                                          "TIME", "STEP",   "ERROR"};
+    table_row(&t, steps->n ? of_plan : head);
     int64_t now = wall_ms(clock_system());
     for (size_t i = 0; i < n; i++)
-        status_row(&t, &x[i], now);
+        status_row(&t, &x[i], steps, now);
     table_print(&t);
     table_free(&t);
 }
@@ -133,7 +140,7 @@ static int status(struct cli *c, struct session *s, struct err *e)
     reader_end_snapshot(s->reader);
     if (rc == 0) {
         print_head(&b);
-        print_rows(x, n);
+        print_rows(x, n, &b.step_titles);
     }
     executions_free(x, n);
     batch_clear(&b);
@@ -188,7 +195,7 @@ struct whole {
     struct execution *rows; /* or, folded, */
     struct output_class *classes;
     size_t n;
-    struct strbuf reasons;
+    struct strbuf last; /* the lines at the end */
 };
 
 static int read_whole(struct session *s, bool fold, struct whole *w, struct err *e)
@@ -198,25 +205,29 @@ static int read_whole(struct session *s, bool fold, struct whole *w, struct err 
     if (rc != 0)
         return rc;
     rc = reader_batch(s->reader, s->number, &w->batch, e);
-    if (rc == 0 && fold)
+    if (rc == 0 && w->batch.n_steps)
+        w->n = 0; /* its steps are read by themselves */
+    else if (rc == 0 && fold)
         rc = reader_classes(s->reader, s->number, 0, SIZE_MAX, &w->classes, &w->n, NULL, e);
     else if (rc == 0)
         rc = reader_executions(s->reader, s->number, &any, SORT_NAME, false, 0, SIZE_MAX,
                                &w->rows, &w->n, NULL, e);
     if (rc == 0)
-        rc = reasons_text(s->reader, &w->batch, &w->reasons, e);
+        rc = steps_text(s->reader, &w->batch, &w->last, e);
+    if (rc == 0)
+        rc = reasons_text(s->reader, &w->batch, &w->last, e);
     reader_end_snapshot(s->reader);
     return rc;
 }
 
 static int print_whole(struct printer *p, const struct whole *w, struct err *e)
 {
-    int rc = 0;
+    int rc = w->batch.n_steps ? print_steps(p, 0, true, NULL, e) : 0;
     for (size_t i = 0; i < w->n && rc == 0; i++)
         rc = w->classes ? print_class(p, &w->classes[i], e) : print_execution(p, &w->rows[i], e);
     if (rc != 0)
         return rc;
-    fputs(w->reasons.s, stderr);
+    fputs(w->last.s, stderr);
     if (w->batch.status == BATCH_RUNNING)
         fprintf(stderr, "batch #%lld still runs: %u of %u have ended\n",
                 (long long) w->batch.number, w->batch.stats.success + w->batch.stats.failed,
@@ -227,7 +238,7 @@ static int print_whole(struct printer *p, const struct whole *w, struct err *e)
 static int whole_batch(struct cli *c, struct session *s, struct printer *p, struct err *e)
 {
     struct whole w = {.n = 0};
-    strbuf_init(&w.reasons, 0);
+    strbuf_init(&w.last, 0);
     int rc = read_whole(s, c->set[OPT_FOLD], &w, e);
     if (rc == 0)
         rc = print_whole(p, &w, e);
@@ -235,18 +246,38 @@ static int whole_batch(struct cli *c, struct session *s, struct printer *p, stru
         classes_free(w.classes, w.n);
     else
         executions_free(w.rows, w.n);
-    strbuf_free(&w.reasons);
+    strbuf_free(&w.last);
     batch_clear(&w.batch);
     return rc;
+}
+
+/* Of a plan: all that was said step by step, or one step, or one node. */
+static int plan_results(struct cli *c, struct session *s, struct printer *p, struct err *e)
+{
+    unsigned step = (unsigned) c->number[OPT_STEP];
+    if (!p->steps.n)
+        return err_set(e, ERR_VALIDATION, "--step %u: batch #%lld is no plan, so it has no steps", step,
+                       (long long) s->number);
+    if (step > p->steps.n)
+        return err_set(e, ERR_VALIDATION, "--step %u: batch #%lld has steps 1 to %zu", step,
+                       (long long) s->number, p->steps.n);
+    if (c->set[OPT_DIFF])
+        return print_diff(p, e); /* of what the plan returned, or its last step */
+    if (!step && !c->set[OPT_NODE])
+        return whole_batch(c, s, p, e);
+    if (c->set[OPT_NODE])
+        p->label = false;
+    return print_steps(p, step, c->set[OPT_FOLD], c->text[OPT_NODE], e);
 }
 
 static int results(struct cli *c, struct session *s, struct err *e)
 {
     struct printer p;
     printer_init(&p, s->reader, s->number, !c->set[OPT_NO_LABEL]);
-    int rc = c->set[OPT_NODE]   ? one_node(c, s, &p, e)
-             : c->set[OPT_DIFF] ? print_diff(&p, e)
-                                : whole_batch(c, s, &p, e);
+    int rc = p.steps.n || c->set[OPT_STEP] ? plan_results(c, s, &p, e)
+             : c->set[OPT_NODE]            ? one_node(c, s, &p, e)
+             : c->set[OPT_DIFF]            ? print_diff(&p, e)
+                                           : whole_batch(c, s, &p, e);
     return printer_close(&p, rc, e);
 }
 

@@ -3,6 +3,7 @@
  * owner of the batch acts on it. */
 #include "service.h"
 
+#include "plans.h"
 #include "stages.h"
 
 #include "muster/base/alloc.h"
@@ -56,6 +57,7 @@ static int cancel_unwritten(struct service *s, int64_t number, struct cancel_ans
 {
     stages_cancelled(s->stages, number);
     size_t running = s->engine ? engine_cancel(s->engine, number) : 0;
+    plans_cancelled(s->plans, number);
     if (running == 0)
         return -ERR_STORE;
     X_GROW(s->unwritten, s->cap_unwritten, s->n_unwritten + 1);
@@ -103,6 +105,7 @@ int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, s
     if (res.owned_here && s->engine) {
         stages_cancelled(s->stages, number);
         engine_cancel(s->engine, number);
+        plans_cancelled(s->plans, number);
     }
     out->number = number;
     out->cancelled = res.ended ? 0 : res.queued + res.running;

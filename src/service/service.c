@@ -8,6 +8,7 @@
 #include "service.h"
 
 #include "copy.h"
+#include "plans.h"
 #include "stages.h"
 
 #include "muster/base/alloc.h"
@@ -38,19 +39,21 @@ static bool sink_emit(void *ctx, struct event *ev)
         atomic_fetch_add(&s->finish_emitted, 1);
     bool taken;
     bool went = copies_emit(s->copies, ev, &taken);
-    return taken ? went : writer_emit(s->writer, ev);
+    return taken ? went : plans_emit(s->plans, ev);
 }
 
 /* What the copies have done with an event goes on to the store. */
 static bool copies_to_writer(void *ctx, struct event *ev)
 {
     struct service *s = ctx;
-    return writer_emit(s->writer, ev);
+    return plans_emit(s->plans, ev);
 }
 
 static void on_claimed(void *ctx, int64_t batch, uint32_t position, bool granted)
 {
     struct service *s = ctx;
+    if (plans_claimed(s->plans, batch, position, granted))
+        return;
     pthread_mutex_lock(&s->engine_lock);
     if (s->engine)
         engine_claimed(s->engine, batch, position, granted);
@@ -61,7 +64,9 @@ static void on_finished(void *ctx, const struct event *ev)
 {
     struct service *s = ctx;
     /* First what follows from it: the service is not idle in between. */
-    stages_finished(s->stages, ev);
+    plans_finished(s->plans, ev);
+    if (!ev->step || ev->last)
+        stages_finished(s->stages, ev);
     atomic_fetch_add(&s->finish_committed, 1);
 }
 
@@ -80,6 +85,7 @@ static void on_cancel_requested(void *ctx, int64_t batch)
     if (s->engine)
         engine_cancel(s->engine, batch);
     pthread_mutex_unlock(&s->engine_lock);
+    plans_cancelled(s->plans, batch);
 }
 
 static void on_pause_requested(void *ctx, int64_t batch, bool on)
@@ -157,6 +163,8 @@ struct service *service_open(const struct service_options *o, struct err *e)
     s->db_path = o->db_path ? x_strdup(o->db_path) : store_default_path();
     if (o->inventories)
         strv_copy(&s->inventories, o->inventories);
+    if (o->task_path)
+        strv_copy(&s->task_path, o->task_path);
     s->ssh_config = x_strdup(o->ssh_config);
     s->program = x_strdup(o->program);
     s->refresh_inventories = o->refresh_inventories;
@@ -166,6 +174,7 @@ struct service *service_open(const struct service_options *o, struct err *e)
     s->ephemeral = o->ephemeral;
     s->copies = copies_new(copies_to_writer, s);
     s->stages = stages_new(s);
+    s->plans = plans_new(s);
     s->stale = true;
     return s;
 }
@@ -182,6 +191,7 @@ void service_close(struct service *s)
     copies_free(X_STEAL(s->copies), true);
     writer_close(s->writer); /* commits what it holds, settles what was left */
     stages_free(s->stages);
+    plans_free(s->plans);
     inventory_watch_free(s->watch);
     fleet_free(s->fleet);
     service_fleet_release(s);
@@ -190,6 +200,7 @@ void service_close(struct service *s)
     if (s->waker.fd >= 0)
         waker_close(&s->waker);
     strv_clear(&s->inventories);
+    strv_clear(&s->task_path);
     config_clear(&s->config);
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->engine_lock);
@@ -501,6 +512,7 @@ void service_abort(struct service *s)
         return;
     engine_stop_dispatch(s->engine);
     engine_abort(s->engine);
+    plans_left(s->plans);
 }
 
 void service_leave(struct service *s)

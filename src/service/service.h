@@ -17,6 +17,7 @@ struct engine;
 struct fleet;
 struct inventory_watch;
 struct reader;
+struct plans;
 struct stages;
 struct strbuf;
 struct writer;
@@ -24,7 +25,7 @@ struct writer;
 struct service {
     struct config config;
     char *db_path;
-    struct strv inventories;
+    struct strv inventories, task_path;
     char *ssh_config;
     unsigned fanout;    /* of the engine */
     unsigned max_queue;
@@ -51,6 +52,8 @@ struct service {
     struct asker *asker; /* of questions to the user; NULL: this face shows none */
 
     struct stages *stages; /* decides when more of a batch is started */
+
+    struct plans *plans; /* leads the nodes of plans from step to step */
 
     struct copies *copies; /* pulls take what their nodes send; NULL once we leave */
 

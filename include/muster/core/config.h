@@ -34,6 +34,8 @@ struct err;
     CONFIG(INVENTORY_TTL, inventory_ttl_ms, "inventory_ttl", TIME, 300000, 1000, 86400000,         \
            "how long what an inventory's program printed serves")                              \
     CONFIG(USER, user, "user", TEXT, 0, 0, 0, "login name where nothing else names one")       \
+    CONFIG(TASK_PATH, task_path, "task_path", TEXT, 0, 0, 0,                                   \
+           "folders of tasks, plans and modules, parted by colons")                            \
     CONFIG(ANY_HOST, any_host, "any_host", BOOL, 0, 0, 0,                                      \
            "take names that no inventory knows, as ssh would")                                 \
     CONFIG(READ_ONLY, read_only, "read_only", BOOL, 0, 0, 0, "refuse to run anything")         \

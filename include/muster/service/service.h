@@ -138,6 +138,7 @@ struct stage_request {
     const char *probe;     /* a command for this machine between two stages, or NULL */
 };
 
+struct plan_run;
 struct work_request; /* service/tasks.h */
 
 struct batch_request {
@@ -202,6 +203,7 @@ struct batch_review {
     unsigned fanout;
     char *stages;          /* "in waves of 1, 20, 200; ..", or NULL */
     bool asks;             /* a canary's question will come */
+    struct plan_run *plan; /* for batch_create: the plan, made ready */
 };
 /* Validates all (targets known, command not empty, limits, deny rules) and expands; writes nothing.
  * 0, -ERR_VALIDATION, -ERR_INVALID_NODES, -ERR_FORBIDDEN. */
