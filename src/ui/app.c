@@ -6,6 +6,7 @@
  * to 1 s while any batch runs and 2 s while none does. A key or a commit of this process sets that
  * back. Views load again only when something they show may have changed. */
 #include "app_private.h"
+#include "form_work.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -75,6 +76,7 @@ void app_free(struct app *a)
     field_free(&a->priv->question.field);
     for (size_t i = 0; i < FORM_COUNT; i++)
         field_free(&a->form.fields[i]);
+    form_work_free(a->form.work);
     for (size_t i = 0; i < a->priv->n_messages; i++)
         free(a->priv->messages[i]);
     selection_free(&a->sel);
@@ -84,6 +86,8 @@ void app_free(struct app *a)
     free(a->priv->trouble);
     free(a->priv->reader_error);
     free(a->priv->ask_path);
+    free(a->priv->note_node);
+    strv_clear(&a->priv->asked);
     free(a->priv->export_text);
     free(a->priv);
     free(a->fleet_error);
@@ -159,6 +163,8 @@ void app_stale_all(struct app *a)
     a->dirty = true;
 }
 
+#define FORM_PARAMS_BESIDE 1 /* parameters that the form has room for while other panes are shown */
+
 /* All fields of the form need more rows than its pane has beside others. */
 static void zoom_form(struct app *a, bool want)
 {
@@ -173,7 +179,8 @@ static void zoom_form(struct app *a, bool want)
 void app_focus(struct app *a, enum pane p)
 {
     a->focus = p;
-    zoom_form(a, p == PANE_ACTION && a->priv->form_open);
+    const struct form_work *w = form_work_of(&a->form);
+    zoom_form(a, p == PANE_ACTION && (a->priv->form_open || (w && w->n > FORM_PARAMS_BESIDE)));
     app_stale_all(a);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the screen asks of the service about whole batches: review, rerun, cancel, export, delete, and
+/* What the screen asks of the service about whole batches: review, cancel, export, delete, and
  * what becomes of them on quitting. */
 #include "app_private.h"
+#include "form_work.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -24,6 +25,7 @@ void app_pending_clear(struct app *a)
     if (!h)
         return;
     batch_request_clear(&h->request);
+    work_request_clear(&h->work);
     strv_clear(&h->nodes);
     strv_clear(&h->groups);
     strv_clear(&h->env);
@@ -39,15 +41,16 @@ void app_pending_clear(struct app *a)
     free(h);
 }
 
-static struct pending_hold *hold_new(struct app *a)
+struct pending_hold *app_hold_new(struct app *a)
 {
     app_pending_clear(a);
     a->priv->hold = x_calloc(1, sizeof *a->priv->hold);
     batch_request_init(&a->priv->hold->request);
+    work_request_init(&a->priv->hold->work);
     return a->priv->hold;
 }
 
-static void review(struct app *a)
+void app_review(struct app *a)
 {
     /* A screen shows output as it comes. */
     a->priv->hold->request.live = true;
@@ -57,26 +60,83 @@ static void review(struct app *a)
 
 /* --- from the form --- */
 
-static void nodeset_to_strv(const struct nodeset *s, struct strv *v)
+void app_nodeset_names(const struct nodeset *s, struct strv *v)
 {
     for (size_t i = 0; i < nodeset_count(s); i++)
         strv_push(v, nodeset_at(s, i));
 }
 
+/* A sensitive parameter of the form was asked for on the way to the review. */
+static void sensitive_given(struct app *a, struct secret *answer)
+{
+    struct form_work *w = form_work_of(&a->form);
+    size_t i = w ? form_work_unasked(w) : 0;
+
+    if (!w || i == w->n)
+        return;
+    if (!answer || !secret_len(answer)) {
+        app_toast(a, "it is required: nothing was run");
+        return;
+    }
+    w->v[i].secret = secret_ref(answer);
+    app_review_form(a);
+}
+
+/* False: something is missing or wrong in what is to run, which is shown at its field, or is asked
+ * for. */
+static bool work_is_ready(struct app *a)
+{
+    struct form_work *w = form_work_of(&a->form);
+    size_t first;
+
+    if (!w) {
+        app_toast(a, "no %s is picked: e shows what there is", action_type_name(a->form.type));
+        app_focus(a, PANE_ACTION);
+        return false;
+    }
+    w->told = true;
+    size_t n = form_work_faults(w, &first);
+    if (n > 0) {
+        CLEANUP_FREE char *label = form_work_label(w, first);
+        CLEANUP_FREE char *fault = form_work_fault(w, first);
+        app_focus(a, PANE_ACTION);
+        action_show_param(a->panes[PANE_ACTION], first);
+        app_toast(a, "%zu parameter%s wrong: %s %s", n, n == 1 ? " is" : "s are", label, fault);
+        return false;
+    }
+    size_t ask = form_work_unasked(w);
+    if (ask == w->n)
+        return true;
+    CLEANUP_FREE char *name = text_clean(form_work_param(w, ask)->name);
+    CLEANUP_FREE char *text = x_asprintf("%s: ", name);
+    app_ask_secret(a, text, sensitive_given);
+    return false;
+}
+
+static bool command_is_ready(struct app *a)
+{
+    const char *command = a->form.fields[FORM_COMMAND].text;
+
+    if (command[strspn(command, " \t\n")] != '\0')
+        return true;
+    app_toast(a, "no command: e edits it");
+    app_focus(a, PANE_ACTION);
+    return false;
+}
+
 void app_review_form(struct app *a)
 {
-    if (selection_count(&a->sel) == 0) {
+    bool command = a->form.type == ACTION_TYPE_COMMAND;
+
+    /* A plan may name its nodes itself. */
+    if (selection_count(&a->sel) == 0 && a->form.type != ACTION_TYPE_PLAN) {
         app_toast(a, "no target: pick nodes or groups with Space");
         app_focus(a, PANE_TARGETS);
         return;
     }
-    const char *command = a->form.fields[FORM_COMMAND].text;
-    if (command[strspn(command, " \t\n")] == '\0') {
-        app_toast(a, "no command: e edits it");
-        app_focus(a, PANE_ACTION);
+    if (!(command ? command_is_ready(a) : work_is_ready(a)))
         return;
-    }
-    struct pending_hold *h = hold_new(a);
+    struct pending_hold *h = app_hold_new(a);
     struct batch_request *r = &h->request;
     struct err e = ERR_INIT;
     if (form_request(&a->form, h, &e) != 0) {
@@ -86,60 +146,18 @@ void app_review_form(struct app *a)
         app_focus(a, PANE_ACTION);
         return;
     }
-    nodeset_to_strv(a->sel.nodes, &h->nodes);
-    nodeset_to_strv(a->sel.groups, &h->groups);
+    app_nodeset_names(a->sel.nodes, &h->nodes);
+    app_nodeset_names(a->sel.groups, &h->groups);
     r->node_ids = (const char *const *) h->nodes.v;
     r->n_node_ids = h->nodes.n;
     r->group_ids = (const char *const *) h->groups.v;
     r->n_group_ids = h->groups.n;
     r->expanded = true;
-    review(a);
-}
-
-/* --- rerun --- */
-
-/* The same on what is selected now. */
-static void retarget(struct app *a, struct pending_hold *h)
-{
-    struct batch_request *r = &h->request;
-
-    nodeset_to_strv(a->sel.nodes, &h->nodes);
-    nodeset_to_strv(a->sel.groups, &h->groups);
-    r->node_ids = (const char *const *) h->nodes.v;
-    r->n_node_ids = h->nodes.n;
-    r->group_ids = (const char *const *) h->groups.v;
-    r->n_group_ids = h->groups.n;
-    r->expanded = true;
-}
-
-static void rerun_chosen(struct app *a, char key)
-{
-    struct err e = ERR_INIT;
-    enum rerun_which which = key == 'f'   ? RERUN_FAILED
-                             : key == 's' ? RERUN_SKIPPED
-                                          : RERUN_ALL;
-
-    if (key == 0)
-        return;
-    if (key == 'o' && selection_count(&a->sel) == 0) {
-        app_toast(a, "no node is selected: 1, then Space picks");
-        return;
-    }
-    struct pending_hold *h = hold_new(a);
-    if (batch_rerun_request(a->service, a->priv->ask_number, which, REASON_NONE, NULL, &h->request,
-                            &h->rerun, &e) != 0) {
-        app_pending_clear(a);
-        app_toast_err(a, &e);
-        err_clear(&e);
-        return;
-    }
-    if (key == 'o')
-        retarget(a, h);
-    review(a);
+    app_review(a);
 }
 
 /* Reads the batch a question is about. False, with a toast, when it cannot be. */
-static bool read_asked(struct app *a, int64_t number, struct batch *b)
+bool app_read_asked(struct app *a, int64_t number, struct batch *b)
 {
     struct err e = ERR_INIT;
 
@@ -151,28 +169,10 @@ static bool read_asked(struct app *a, int64_t number, struct batch *b)
     return false;
 }
 
-static void choose_free(struct app *a, char *question, const struct choice *choice)
+void app_choose_free(struct app *a, char *question, const struct choice *choice)
 {
     app_choose(a, question, choice);
     free(question);
-}
-
-void app_review_rerun(struct app *a, int64_t number)
-{
-    static const struct choice choice = {
-        "afso", {"all", "failed", "skipped", "selected"}, "no", rerun_chosen, NULL};
-    struct batch b;
-
-    if (!read_asked(a, number, &b))
-        return;
-    unsigned skipped = b.stats.by_reason[REASON_SKIPPED];
-    size_t picked = selection_count(&a->sel);
-    char *on = picked ? x_asprintf(", o on the %zu selected", picked) : x_strdup("");
-    choose_free(a, x_asprintf("Rerun #%lld: a all %u, f failed %u, s skipped %u%s?",
-                              (long long) number, b.stats.total, b.stats.failed - skipped,
-                              skipped, on), &choice);
-    free(on);
-    batch_clear(&b);
 }
 
 /* --- cancel --- */
@@ -217,12 +217,12 @@ void app_cancel_batch(struct app *a, int64_t number)
     static const struct choice choice = {"y", {"yes"}, "no", cancel_chosen, cancel_moot};
     struct batch b;
 
-    if (!read_asked(a, number, &b))
+    if (!app_read_asked(a, number, &b))
         return;
     if (b.status != BATCH_RUNNING)
         app_toast(a, "#%lld has ended: there is nothing to cancel", (long long) number);
     else
-        choose_free(a, x_asprintf("Cancel #%lld (%u running, %u queued)? y/n",
+        app_choose_free(a, x_asprintf("Cancel #%lld (%u running, %u queued)? y/n",
                                   (long long) number, b.stats.running, b.stats.queued),
                     &choice);
     a->priv->asked_generation = a->data_generation;
@@ -241,7 +241,7 @@ void app_pause_batch(struct app *a, int64_t number)
         a->priv->later_stage = 0; /* it is asked again */
         return;
     }
-    if (!read_asked(a, number, &b))
+    if (!app_read_asked(a, number, &b))
         return;
     bool on = !b.paused;
     bool ended = b.status != BATCH_RUNNING;
@@ -343,7 +343,7 @@ static void path_given(struct app *a, const char *text)
     free(p->ask_path);
     p->ask_path = io_expand_tilde(text);
     if (access(p->ask_path, F_OK) == 0)
-        choose_free(a, x_asprintf("%s exists. Overwrite it? y/n", p->ask_path), &choice);
+        app_choose_free(a, x_asprintf("%s exists. Overwrite it? y/n", p->ask_path), &choice);
     else
         export_write(a);
 }
@@ -363,7 +363,7 @@ void app_export_filtered(struct app *a, int64_t number, const struct exec_filter
     struct app_private *p = a->priv;
     struct batch b;
 
-    if (!read_asked(a, number, &b))
+    if (!app_read_asked(a, number, &b))
         return;
     batch_clear(&b);
     free(p->export_text);
@@ -406,12 +406,12 @@ void app_delete_batch(struct app *a, int64_t number)
     static const struct choice choice = {"y", {"yes"}, "no", delete_chosen, NULL};
     struct batch b;
 
-    if (!read_asked(a, number, &b))
+    if (!app_read_asked(a, number, &b))
         return;
     if (b.status == BATCH_RUNNING)
         app_toast(a, "#%lld still runs: X cancels it, then it can be deleted", (long long) number);
     else
-        choose_free(a, x_asprintf("Delete #%lld (%u node%s)? y/n",
+        app_choose_free(a, x_asprintf("Delete #%lld (%u node%s)? y/n",
                                   (long long) number, b.stats.total,
                                   b.stats.total == 1 ? "" : "s"),
                     &choice);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The action form: one row a field, what is wrong with one, and the request that they make. */
 #include "app_private.h"
+#include "form_work.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -44,6 +45,12 @@ static bool is_amount(const char *text)
 {
     size_t n = strspn(text, "0123456789");
     return n && (!text[n] || strcmp(text + n, "%") == 0);
+}
+
+static bool is_percent(const char *text)
+{
+    size_t n = strspn(text, "0123456789");
+    return n && n <= 3 && (!text[n] || strcmp(text + n, "%") == 0) && atoi(text) <= 100;
 }
 
 static bool is_setting(enum setting_id id, const char *text)
@@ -90,7 +97,8 @@ const char *form_error(const struct form *f, enum form_id id)
         return NULL;
     switch (id) {
     case FORM_COMMAND:
-        return f->fields[id].len > COMMAND_MAX ? "over 120,000 bytes" : NULL;
+        return f->type == ACTION_TYPE_COMMAND && f->fields[id].len > COMMAND_MAX ? "over 120,000 bytes"
+                                                                                 : NULL;
     case FORM_FANOUT:
         return is_fanout(text) ? NULL : "1 to 10000";
     case FORM_CONNECT:
@@ -113,6 +121,8 @@ const char *form_error(const struct form *f, enum form_id id)
         return input_error(text);
     case FORM_CANARY:
         return is_fanout(text) ? NULL : "1 to 10000";
+    case FORM_CANARY_OK:
+        return is_percent(text) ? NULL : "0 to 100";
     case FORM_WAVES:
         return text[strspn(text, "0123456789%,")] ? "as 1,10%,50%" : NULL;
     case FORM_WAVE_PAUSE:
@@ -165,12 +175,37 @@ static void stages(const struct form *f, struct pending_hold *h)
     struct stage_request *q = &h->request.stages;
     if (set(f, FORM_CANARY))
         q->canary = (unsigned) strtoul(f->fields[FORM_CANARY].text, NULL, 10);
+    if (set(f, FORM_CANARY_OK))
+        q->canary_ok = atoi(f->fields[FORM_CANARY_OK].text);
     if (set(f, FORM_WAVE_PAUSE))
         text_parse_duration(f->fields[FORM_WAVE_PAUSE].text, &q->pause_ms);
     q->waves = h->waves = text_of(f, FORM_WAVES);
     q->probe = h->probe = text_of(f, FORM_PROBE);
     q->max_fail = h->max_fail = text_of(f, FORM_MAX_FAIL);
     q->serial_by = h->serial_by = text_of(f, FORM_SERIAL_BY);
+}
+
+/* What is to run. */
+static int action_request(const struct form *f, struct pending_hold *h, struct err *e)
+{
+    struct batch_request *r = &h->request;
+    const struct form_work *w = form_work_of(f);
+    r->type = f->type;
+    if (f->type == ACTION_TYPE_COMMAND) {
+        r->action = h->command = x_strdup(f->fields[FORM_COMMAND].text);
+        return 0;
+    }
+    if (!w)
+        return err_set(e, ERR_VALIDATION, "no %s is picked", action_type_name(f->type));
+    int rc = form_work_request(w, &h->work, e);
+    if (rc != 0)
+        return rc;
+    if (f->type == ACTION_TYPE_PLAN && set(f, FORM_ON_FAILURE))
+        h->work.on_failure = strcmp(f->fields[FORM_ON_FAILURE].text, "stop") == 0 ? PLAN_STOP
+                                                                                  : PLAN_CONTINUE;
+    r->action = h->command = work_text(&h->work, form_work_params(w));
+    r->work = &h->work;
+    return 0;
 }
 
 int form_request(const struct form *f, struct pending_hold *h, struct err *e)
@@ -199,18 +234,16 @@ int form_request(const struct form *f, struct pending_hold *h, struct err *e)
         text_parse_duration(f->fields[FORM_TIMEOUT].text, &r->over.command_timeout_ms);
     if (set(f, FORM_ENV) && read_env(f->fields[FORM_ENV].text, &h->env))
         r->env = &h->env;
-    h->command = x_strdup(f->fields[FORM_COMMAND].text);
     h->label = text_of(f, FORM_LABEL);
     h->chdir = text_of(f, FORM_CHDIR);
     h->stdin_path = set(f, FORM_STDIN) ? service_stdin_path(f->fields[FORM_STDIN].text) : NULL;
     stages(f, h);
-    r->type = ACTION_TYPE_COMMAND;
-    r->action = h->command;
+    r->rerun_of = f->rerun_of;
     r->label = h->label;
     r->chdir = h->chdir;
     r->stdin_path = h->stdin_path;
     r->pty = set(f, FORM_PTY);
     r->wants_password = set(f, FORM_ASK_LOGIN);
     r->wants_become_password = set(f, FORM_ASK_BECOME);
-    return rc;
+    return rc ? rc : action_request(f, h, e);
 }

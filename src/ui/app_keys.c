@@ -2,6 +2,7 @@
 /* From a key to what happens: the prompt, then the overlay on top or the focused pane, then the app's
  * own actions. */
 #include "app_private.h"
+#include "form_work.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -74,6 +75,8 @@ static void batch_action(struct app *a, enum action act)
         app_pause_batch(a, a->batch);
     else if (act == ACT_EXPORT)
         app_export_batch(a, a->batch);
+    else if (act == ACT_NOTE)
+        app_note(a, NULL, a->batch);
 }
 
 static void move_focus(struct app *a, enum action act)
@@ -91,6 +94,8 @@ static void move_focus(struct app *a, enum action act)
         /* Nobody runs the next one as root because the last one did. */
         for (size_t i = 0; i < ARRAY_LEN(privilege); i++)
             field_set(&a->form.fields[privilege[i]], "");
+        form_work_forget(a->form.work);
+        a->form.rerun_of = 0;
     } else {
         f = PANE_TARGETS + (int) act - ACT_PANE_TARGETS;
     }
@@ -122,6 +127,7 @@ static void app_act(struct app *a, enum action act)
     case ACT_CANCEL:
     case ACT_PAUSE:
     case ACT_EXPORT:
+    case ACT_NOTE:
         batch_action(a, act);
         break;
     case ACT_RELOAD:

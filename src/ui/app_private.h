@@ -7,8 +7,11 @@
 
 #include "muster/base/secret.h"
 #include "muster/service/service.h"
+#include "muster/service/tasks.h"
 #include "muster/store/reader.h"
 #include "muster/ui/app.h"
+
+struct nodeset;
 
 #define MESSAGES_MAX 200
 #define POLL_MS 100
@@ -16,8 +19,8 @@
 
 /* One key out of some. */
 struct choice {
-    const char *keys;     /* at most four; n, q and Esc leave it */
-    const char *words[4]; /* what each does, for the footer */
+    const char *keys;     /* at most six; n, q and Esc leave it */
+    const char *words[6]; /* what each does, for the footer */
     const char *esc;      /* and Esc */
     void (*chosen)(struct app *a, char key); /* key 0: closed */
     bool (*moot)(struct app *a); /* true: there is nothing to ask any more; NULL: never */
@@ -37,8 +40,12 @@ struct question {
     uint64_t user_question; /* one of the service's; 0: of the app's own */
 };
 
+/* What the picker lists. */
+enum pick_kind { PICK_TASK, PICK_PLAN, PICK_SAVED };
+
 /* What `pending` borrows from. */
 struct pending_hold {
+    struct work_request work;
     struct batch_request request;
     struct strv nodes, groups, env;
     char *command, *label, *chdir, *stdin_path;
@@ -85,6 +92,10 @@ struct app_private {
     struct rect pane_sizes[PANE_COUNT], overlay_sizes[OVERLAY_MAX]; /* as loaded for */
 
     struct pending_hold *hold;
+    enum pick_kind pick; /* what the picker shows */
+    char *note_node;     /* what a note is asked for; NULL: the batch `ask_number` */
+    struct strv asked;   /* the sensitive parameters of a rerun that are still to be asked for */
+    enum rerun_which rerun_which; /* what was chosen, of which more is asked */
     int64_t ask_number; /* the batch that the prompt is about */
     int64_t asked_generation; /* of the data when it was looked at for the prompt */
     char *ask_path;     /* of an export that would overwrite */
@@ -120,6 +131,25 @@ void app_catch_up(struct app *a, struct view *v);
 /* --- app_form.c --- */
 /* Fills the request but for its targets. 0 or -ERR_VALIDATION. */
 int form_request(const struct form *f, struct pending_hold *h, struct err *e);
+
+/* --- form_fill.c --- */
+/* The form and the selection say what the request does, so that it can be changed. */
+void form_fill(struct app *a, const struct batch_request *r, const char *label);
+
+/* --- view_action.c --- */
+/* The cursor goes to a parameter. */
+void action_show_param(struct view *v, size_t i);
+
+/* --- view_pick.c --- */
+void app_pick(struct app *a, enum pick_kind kind);
+
+/* --- app_batch.c --- */
+struct pending_hold *app_hold_new(struct app *a);
+void app_review(struct app *a); /* of what is held */
+/* Reads the batch a question is about. False, with a toast, when it cannot be. */
+bool app_read_asked(struct app *a, int64_t number, struct batch *b);
+void app_choose_free(struct app *a, char *question, const struct choice *choice);
+void app_nodeset_names(const struct nodeset *s, struct strv *v);
 
 /* --- view_review.c --- */
 /* The run was agreed to and its passwords are there: goes on, if the review is still open. */

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { COL_NODE, COL_STATE, COL_DURATION, COL_ATTEMPTS, COL_CODE, COL_WHY, COL_PROCESS, COL_COUNT };
+enum { COL_NODE, COL_STATE, COL_STEP, COL_DURATION, COL_ATTEMPTS, COL_CODE, COL_WHY, COL_PROCESS, COL_COUNT };
 
 #define NODE_MAX 32 /* columns of a node's name at most */
 #define HEAD_FROM 6 /* a list of fewer rows has no head: its rows tell themselves what they are */
@@ -269,6 +269,12 @@ static const char *beyond_code(const struct execution *x, const char *why)
     return why;
 }
 
+/* How many steps its nodes have; 0: it is no plan. */
+static unsigned steps_of(const struct exec_list *l, const struct app *a)
+{
+    return a->open.number == l->batch ? a->open.n_steps : 0;
+}
+
 static void draw_row(const struct column *cols, const struct app *a, struct surface *s,
                      struct rect row, const struct execution *x)
 {
@@ -279,6 +285,9 @@ static void draw_row(const struct column *cols, const struct app *a, struct surf
     snprintf(buf, sizeof buf, "%s %s", vu_exec_glyph(x->status, x->reason),
              vu_exec_word(x->status, x->reason));
     columns_cell(&cols[COL_STATE], s, row, role, buf);
+    if (x->step)
+        snprintf(buf, sizeof buf, "%u/%u", x->step, a->open.n_steps);
+    columns_cell(&cols[COL_STEP], s, row, ROLE_NORMAL, x->step ? buf : "-");
     columns_cell(&cols[COL_DURATION], s, row, ROLE_NORMAL,
                  vu_exec_time(x, wall_ms(a->clock), num));
     snprintf(buf, sizeof buf, "%u", x->attempts);
@@ -328,6 +337,7 @@ void exec_list_draw(const struct exec_list *l, const struct app *a, struct surfa
 {
     struct column cols[COL_COUNT] = {
         {"node", 10, name_width(l), false, 0, false, 0, 0}, {"state", 9, 9, false, 0, false, 0, 0},
+        {"step", 6, 7, false, 2, false, 0, 0},
         {"time", 7, 7, false, 3, true, 0, 0},        {"tries", 5, 5, false, 5, true, 0, 0},
         {"code", 6, 8, false, 4, false, 0, 0},       {"error", 12, 12, true, 2, false, 0, 0},
         {"process", 13, 13, false, 1, false, 0, 0}};
@@ -336,6 +346,8 @@ void exec_list_draw(const struct exec_list *l, const struct app *a, struct surfa
     struct rect area = {body.x, body.y + top, body.w, body.h - top};
     if (!top) /* a bare number would not tell itself */
         cols[COL_ATTEMPTS].min = cols[COL_ATTEMPTS].want = 0;
+    if (!steps_of(l, a))
+        cols[COL_STEP].min = cols[COL_STEP].want = 0;
     columns_layout(cols, with_remote ? COL_COUNT : COL_COUNT - 1, head.w);
     if (top)
         columns_head(cols, COL_COUNT, s, head);

@@ -23,7 +23,7 @@ static void wide(struct layout *l)
     int history = h / 4 > 7 ? h / 4 : 7;
     l->panes[PANE_TARGETS] = take(&left, h - history);
     l->panes[PANE_HISTORY] = left;
-    int action = h >= 30 ? 8 : 5;
+    int action = h >= 30 ? 9 : 6;
     l->panes[PANE_ACTION] = take(&right, action);
     l->panes[PANE_PROGRESS] = take(&right, (h - action) * 45 / 100);
     l->panes[PANE_RESULTS] = right;

@@ -16,7 +16,7 @@
 
 struct reader;
 
-#define PAGER_SEGMENTS 8
+#define PAGER_SEGMENTS 1280 /* of a plan: some for each of its steps */
 #define PAGER_ROWS_MAX 400
 #define PAGER_LINE_MAX ((uint64_t) 1 << 20) /* a longer line is shown as several */
 #define PAGER_WRAP_MAX ((uint64_t) 8 << 10) /* the same when lines are wrapped */

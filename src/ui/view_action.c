@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Action pane: the form of a command, with errors beside their fields, the history of commands,
- * and why a run is refused. */
+/* The Action pane: moving in the form and editing it, the history of commands, and why a run is
+ * refused. */
 #include "app_private.h"
-#include "vutil.h"
+#include "view_action.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -19,43 +19,58 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LABEL_W 9
 #define HISTORY_MAX 500
-#define ONE_COLUMN_ROWS 8
-
-struct action_view {
-    struct view v;
-    int at; /* the field under the cursor */
-    bool editing;
-    struct strv history; /* newest first */
-    size_t history_at;   /* what is shown, 1-based; 0: what was being typed */
-    char *typed;         /* that, while history is shown; or what it was before a search */
-    bool searching;
-    struct field query;
-    bool search_failed;
-    char *folded;
-    uint64_t folded_generation;
-};
 
 static struct action_view *self(struct view *v)
 {
     return (struct action_view *) v;
 }
 
-static struct field *field_at(struct app *a, int i)
+/* --- the rows --- */
+
+int action_params(const struct action_view *x)
 {
-    return &a->form.fields[i];
+    const struct form_work *w = form_work_of(&x->v.app->form);
+    return w ? (int) w->n : 0;
 }
 
-/* How many fields are shown. */
-static int shown(const struct action_view *x)
+int action_count(const struct action_view *x)
 {
-    return x->v.app->priv->form_open ? FORM_COUNT : FORM_MORE + 1;
+    bool open = x->v.app->priv->form_open, plan = x->v.app->form.type == ACTION_TYPE_PLAN;
+    int end = open ? FORM_COUNT - !plan : FORM_MORE + 1;
+    return 2 + action_params(x) + end - FORM_USER;
+}
+
+struct action_item action_item(const struct action_view *x, int row)
+{
+    int n = action_params(x);
+    if (row == 0)
+        return (struct action_item) {false, FORM_TYPE};
+    if (row == 1)
+        return (struct action_item) {
+            false, x->v.app->form.type == ACTION_TYPE_COMMAND ? FORM_COMMAND : FORM_WORK};
+    if (row < 2 + n)
+        return (struct action_item) {true, row - 2};
+    return (struct action_item) {false, FORM_USER + row - 2 - n};
+}
+
+struct field *action_field(struct action_view *x, int row)
+{
+    struct action_item it = action_item(x, row);
+    return it.is_param ? &form_work_of(&x->v.app->form)->v[it.id].field
+                       : &x->v.app->form.fields[it.id];
+}
+
+static bool is_form(const struct action_view *x, enum form_id id)
+{
+    struct action_item it = action_item(x, x->at);
+    return !it.is_param && it.id == (int) id;
 }
 
 static void action_init(struct view *v)
 {
     field_init(&self(v)->query);
+    self(v)->at = 1; /* what is to run */
 }
 
 static void action_fini(struct view *v)
@@ -72,6 +87,8 @@ static void action_load(struct view *v, int w, int h)
     struct action_view *x = self(v);
     const struct selection *sel = &v->app->sel;
     struct strbuf b;
+    if (x->at >= action_count(x))
+        x->at = action_count(x) - 1;
     if (x->folded && x->folded_generation == sel->generation)
         return;
     strbuf_init(&b, 0);
@@ -89,151 +106,43 @@ static bool blank(const char *s)
     return s[strspn(s, " \t\n")] == '\0';
 }
 
-/* Why x would not run it, or NULL. */
-static const char *refusal(struct app *a)
+/* What is missing of what is to run; NULL: nothing. */
+static const char *nothing_to_run(const struct form *f)
 {
+    if (f->type == ACTION_TYPE_COMMAND)
+        return blank(f->fields[FORM_COMMAND].text) ? "no command (e edits it)" : NULL;
+    if (form_work_of(f))
+        return NULL;
+    return f->type == ACTION_TYPE_TASK ? "no task (e picks one)" : "no plan (e picks one)";
+}
+
+static char *params_refusal(const struct form_work *w)
+{
+    size_t first, n = form_work_faults(w, &first);
+    if (n == 0)
+        return NULL;
+    CLEANUP_FREE char *fault = form_work_fault(w, first);
+    CLEANUP_FREE char *label = form_work_label(w, first);
+    CLEANUP_FREE char *text = x_asprintf("x cannot run yet: %s %s%s", label, fault,
+                                         n > 1 ? ", and others are wrong" : "");
+    return text_clean(text);
+}
+
+char *action_refusal(struct app *a)
+{
+    const char *what = nothing_to_run(&a->form);
+    const struct form_work *w = form_work_of(&a->form);
+    bool none = nodeset_count(a->sel.nodes) == 0 && a->form.type != ACTION_TYPE_PLAN;
     if (a->read_only)
-        return "read-only: nothing can be run";
-    if (nodeset_count(a->sel.nodes) == 0 && blank(a->form.fields[FORM_COMMAND].text))
-        return "x cannot run yet: no target (1, then Space) and no command (e edits it)";
-    if (nodeset_count(a->sel.nodes) == 0)
-        return "x cannot run yet: no target (1, then Space)";
-    if (blank(a->form.fields[FORM_COMMAND].text))
-        return "x cannot run yet: no command (e edits it)";
+        return x_strdup("read-only: nothing can be run");
+    if (none || what)
+        return x_asprintf("x cannot run yet: %s%s%s", none ? "no target (1, then Space)" : "",
+                          none && what ? " and " : "", what ? what : "");
     for (int i = 0; i < FORM_COUNT; i++)
         if (form_error(&a->form, i))
-            return i > FORM_MORE ? "x cannot run yet: a field under More is wrong"
-                                 : "x cannot run yet: a field above is wrong";
-    return NULL;
-}
-
-/* --- drawing --- */
-
-/* What an empty field means. */
-static void placeholder(const struct action_view *x, int i, char *buf, size_t n)
-{
-    const struct config *c = x->v.app->service ? service_config(x->v.app->service) : NULL;
-    char ms[32];
-    snprintf(buf, n, "%s", form_row(i)->empty);
-    if (i == FORM_FANOUT && c)
-        snprintf(buf, n, "(%u)", c->fanout);
-    else if (i == FORM_CONNECT && c)
-        snprintf(buf, n, "(%s)", text_duration(c->connect_timeout_ms, ms));
-    else if (i == FORM_TIMEOUT && c)
-        snprintf(buf, n, "(%s)", c->command_timeout_ms ? text_duration(c->command_timeout_ms, ms)
-                                                       : "none");
-}
-
-static void draw_search(struct action_view *x, struct surface *s, struct rect cell)
-{
-    const char *hint = x->search_failed ? "no command with " : "search ";
-    int w = surface_text(s, cell, cell.x, cell.y, x->search_failed ? ROLE_ERROR : ROLE_TITLE, hint);
-    int qw = (int) text_width(x->query.text) + 2;
-    if (qw > cell.w / 2)
-        qw = cell.w / 2;
-    field_draw(&x->query, s, cell, cell.x + w, cell.y, qw, true);
-    int used = w + qw + 1;
-    char *text = text_clean(x->v.app->form.fields[FORM_COMMAND].text);
-    if (cell.w > used)
-        surface_fit(s, cell, cell.x + used, cell.y, cell.w - used, ROLE_DIM, text, false);
-    free(text);
-}
-
-/* What the folded fields say, or that there are some. */
-static void draw_more(const struct action_view *x, struct surface *s, struct rect cell)
-{
-    CLEANUP_FREE char *text = form_more_text(&x->v.app->form);
-    const char *hint = x->v.app->priv->form_open ? "(Enter closes)" : form_row(FORM_MORE)->empty;
-    bool told = *text && !x->v.app->priv->form_open;
-    surface_fit(s, cell, cell.x, cell.y, cell.w, told ? ROLE_SELECTED : ROLE_DIM, told ? text : hint,
-                false);
-}
-
-static void draw_field(struct action_view *x, struct surface *s, struct rect cell, int i,
-                       bool focused)
-{
-    struct field *f = field_at(x->v.app, i);
-    const char *error = form_error(&x->v.app->form, i);
-    bool here = i == x->at, editing = here && x->editing && focused;
-    int x0 = cell.x + 1 + LABEL_W + 1, w = cell.x + cell.w - x0;
-    char hint[64];
-    surface_text(s, cell, cell.x, cell.y, ROLE_CURSOR, here ? ">" : " ");
-    surface_text(s, cell, cell.x + 1, cell.y, ROLE_TITLE, form_row(i)->label);
-    if (i == FORM_COMMAND && x->searching && focused) {
-        draw_search(x, s, (struct rect) {x0, cell.y, w, 1});
-        return;
-    }
-    if (form_row(i)->kind == FORM_KIND_FOLD) {
-        draw_more(x, s, (struct rect) {x0, cell.y, w, 1});
-        if (here)
-            vu_cursor_row(s, cell, cell.y, focused);
-        return;
-    }
-    if (error) {
-        int ew = (int) text_width(error), room = w - (int) text_width(f->text) - 3;
-        room = room > w * 2 / 3 ? room : w * 2 / 3;
-        ew = ew < room ? ew : room;
-        surface_fit(s, cell, x0 + w - ew, cell.y, ew, ROLE_ERROR, error, false);
-        w -= ew + 1;
-    }
-    if (f->len > 0 || editing) {
-        field_draw(f, s, cell, x0, cell.y, w, editing);
-    } else {
-        placeholder(x, i, hint, sizeof hint);
-        surface_fit(s, cell, x0, cell.y, w, ROLE_DIM, hint, false);
-    }
-    if (here && !x->editing)
-        vu_cursor_row(s, cell, cell.y, focused);
-}
-
-static void draw_targets(const struct action_view *x, struct surface *s, struct rect row)
-{
-    char n[32];
-    size_t count = nodeset_count(x->v.app->sel.nodes);
-    struct rect cell = {row.x + 1, row.y, row.w - 1, 1};
-    surface_text(s, cell, cell.x, cell.y, ROLE_TITLE, "Targets");
-    char *text = count ? x_asprintf("%s: %s", text_count(count, n), x->folded ? x->folded : "")
-                       : x_strdup("none yet (1, then Space picks)");
-    surface_fit(s, cell, cell.x + LABEL_W + 1, cell.y, cell.w - LABEL_W - 1,
-                count ? ROLE_SELECTED : ROLE_DIM, text, false);
-    free(text);
-}
-
-/* Which row of the form a field stands in: one a row, or two side by side. */
-static int row_of(int i, bool two)
-{
-    return !two || i == 0 ? i : 1 + (i - 1) / 2;
-}
-
-static void action_draw(struct view *v, struct surface *s, struct rect body, bool focused)
-{
-    struct action_view *x = self(v);
-    const char *why = refusal(v->app);
-    bool two = body.h < ONE_COLUMN_ROWS;
-    int count = shown(x), rows = row_of(count - 1, two) + 1;
-    body.w -= vu_gap(s, body);
-    int form_h = body.h - 1 < rows ? body.h - 1 : rows;
-    if (form_h < 1)
-        form_h = 1;
-    int at = row_of(x->at, two), skip = at >= form_h ? at - form_h + 1 : 0;
-    for (int i = 0; i < count; i++) {
-        int row = row_of(i, two) - skip;
-        struct rect cell = {body.x, body.y + row, body.w, 1};
-        if (row < 0 || row >= form_h)
-            continue;
-        if (two && i > 0) {
-            bool left = i % 2 == 1;
-            cell.x = left ? body.x : body.x + body.w / 2;
-            cell.w = left ? body.w / 2 - 1 : body.w - body.w / 2;
-        }
-        draw_field(x, s, cell, i, focused);
-    }
-    int y = body.y + form_h;
-    if (body.h - form_h >= 2)
-        draw_targets(x, s, (struct rect) {body.x, y++, body.w, 1});
-    if (y < body.y + body.h)
-        surface_fit(s, body, body.x + 1, y, body.w - 1, why ? ROLE_WARN : ROLE_OK,
-                    why ? why : "x shows what will run, and where, before it does", false);
+            return x_strdup(i > FORM_MORE ? "x cannot run yet: a field under More is wrong"
+                                          : "x cannot run yet: a field above is wrong");
+    return w ? params_refusal(w) : NULL;
 }
 
 static void action_caption(struct view *v, char *buf, size_t n)
@@ -310,7 +219,7 @@ static enum view_result search_key(struct action_view *x, const struct key *k)
 
 static bool history_key(struct action_view *x, const struct key *k)
 {
-    if (x->at != FORM_COMMAND)
+    if (!is_form(x, FORM_COMMAND))
         return false;
     if (k->code == KEY_CODE_UP || ctrl(k, 'p')) {
         show_history(x, true);
@@ -330,28 +239,102 @@ static bool history_key(struct action_view *x, const struct key *k)
 
 /* --- keys --- */
 
-/* Edits the field under the cursor; a switch is turned at once, the fold opened or closed. */
+static void sensitive_given(struct app *a, struct secret *answer)
+{
+    struct action_view *x = self(a->panes[PANE_ACTION]);
+    struct action_item it = action_item(x, x->at);
+    struct form_work *w = form_work_of(&a->form);
+    if (!answer || !w || !it.is_param)
+        return;
+    secret_unref(w->v[it.id].secret);
+    w->v[it.id].secret = secret_len(answer) ? secret_ref(answer) : NULL;
+}
+
+static void ask_sensitive(struct action_view *x, int i)
+{
+    struct app *a = x->v.app;
+    CLEANUP_FREE char *name = text_clean(form_work_param(form_work_of(&a->form), (size_t) i)->name);
+    CLEANUP_FREE char *text = x_asprintf("%s: ", name);
+    app_ask_secret(a, text, sensitive_given);
+}
+
+/* The next of the choices under the cursor. False: there are none. */
+static bool turn(struct action_view *x, int by)
+{
+    struct form *form = &x->v.app->form;
+    struct action_item it = action_item(x, x->at);
+    struct field *f = action_field(x, x->at);
+    static const char *const on_failure[] = {"", "stop", "continue"};
+    if (it.is_param)
+        return form_work_turn(form_work_of(form), (size_t) it.id, by);
+    switch (it.id) {
+    case FORM_TYPE:
+        form->type = (enum action_type) (((int) form->type + by + ACTION_TYPE_COUNT) %
+                                         ACTION_TYPE_COUNT);
+        app_focus(x->v.app, PANE_ACTION);
+        return true;
+    case FORM_ON_FAILURE: {
+        int at = strcmp(f->text, "stop") == 0 ? 1 : f->len ? 2 : 0;
+        field_set(f, on_failure[(at + by + 3) % 3]);
+        return true;
+    }
+    default:
+        if (form_row(it.id)->kind != FORM_KIND_SWITCH)
+            return false;
+        field_set(f, f->len ? "" : "yes");
+        return true;
+    }
+}
+
+/* Edits the field under the cursor; a choice is turned at once, the fold opened or closed. */
 static void start_editing(struct action_view *x)
 {
-    struct field *f = field_at(x->v.app, x->at);
-    if (form_row(x->at)->kind == FORM_KIND_SWITCH) {
-        field_set(f, f->len ? "" : "yes");
+    struct app *a = x->v.app;
+    struct action_item it = action_item(x, x->at);
+    const struct param *p = it.is_param ? form_work_param(form_work_of(&a->form), (size_t) it.id) : NULL;
+    if (turn(x, 1))
+        return;
+    if (p && p->sensitive) {
+        ask_sensitive(x, it.id);
         return;
     }
-    if (form_row(x->at)->kind == FORM_KIND_FOLD) {
-        x->v.app->priv->form_open = !x->v.app->priv->form_open;
-        app_focus(x->v.app, PANE_ACTION);
+    if (!it.is_param && it.id == FORM_WORK) {
+        app_pick(a, a->form.type == ACTION_TYPE_PLAN ? PICK_PLAN : PICK_TASK);
         return;
     }
+    if (!it.is_param && it.id == FORM_MORE) {
+        a->priv->form_open = !a->priv->form_open;
+        app_focus(a, PANE_ACTION);
+        return;
+    }
+    struct field *f = action_field(x, x->at);
     x->editing = true;
     f->cursor = f->len;
-    if (x->at == FORM_COMMAND)
+    if (is_form(x, FORM_COMMAND))
         load_history(x);
+}
+
+void action_show_param(struct view *v, size_t i)
+{
+    self(v)->at = 2 + (int) i;
+    self(v)->editing = false;
 }
 
 static void next_field(struct action_view *x, int by)
 {
-    x->at = (x->at + by + shown(x)) % shown(x);
+    x->at = (x->at + by + action_count(x)) % action_count(x);
+}
+
+/* One that text is typed into. */
+static bool is_text(const struct action_view *x)
+{
+    struct action_item it = action_item(x, x->at);
+    const struct param *p;
+    CLEANUP_STRV struct strv choices = STRV_INIT;
+    if (!it.is_param)
+        return form_row(it.id)->kind == FORM_KIND_TEXT;
+    p = form_work_param(form_work_of(&x->v.app->form), (size_t) it.id);
+    return !p || (!p->sensitive && !ptype_choices(p->type, &choices));
 }
 
 static enum view_result form_key(struct view *v, const struct key *k)
@@ -371,13 +354,13 @@ static enum view_result form_key(struct view *v, const struct key *k)
     if (k->code == KEY_CODE_TAB || k->code == KEY_CODE_BTAB) {
         next_field(x, k->code == KEY_CODE_TAB ? 1 : -1);
         x->editing = false;
-        if (form_row(x->at)->kind == FORM_KIND_TEXT)
+        if (is_text(x))
             start_editing(x);
         return VIEW_DONE;
     }
     if (history_key(x, k))
         return VIEW_DONE;
-    return field_key(field_at(v->app, x->at), k) ? VIEW_DONE : VIEW_IGNORED;
+    return field_key(action_field(x, x->at), k) ? VIEW_DONE : VIEW_IGNORED;
 }
 
 static bool action_takes_text(const struct view *v)
@@ -388,7 +371,7 @@ static bool action_takes_text(const struct view *v)
 static enum view_result action_act(struct view *v, enum action act)
 {
     struct action_view *x = self(v);
-    const int half = shown(x) / 2, last = shown(x) - 1;
+    const int half = action_count(x) / 2, last = action_count(x) - 1;
     switch (act) {
     case ACT_DOWN:
         if (x->at < last)
@@ -411,6 +394,11 @@ static enum view_result action_act(struct view *v, enum action act)
     case ACT_BOTTOM:
     case ACT_PAGE_DOWN:
         x->at = last;
+        return VIEW_DONE;
+    case ACT_PREV_CHOICE:
+    case ACT_NEXT_CHOICE:
+        if (!turn(x, act == ACT_NEXT_CHOICE ? 1 : -1))
+            app_toast(v->app, "this field has no choices: e edits it");
         return VIEW_DONE;
     case ACT_EDIT:
         start_editing(x);

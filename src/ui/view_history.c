@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* What `t` goes through. */
-static const char *const kinds[] = {"", "single", "batch", "command", "task"};
+static const char *const kinds[] = {"", "single", "batch", "command", "task", "plan"};
 
 struct history_view {
     struct view view;
@@ -31,6 +31,7 @@ struct history_view {
     int64_t since_ms, until_ms;
     struct prompt text;
     char *error;
+    char *note; /* the newest of the batch under the cursor, or NULL */
 };
 
 static struct history_view *self(struct view *v)
@@ -51,6 +52,7 @@ static void fini(struct view *v)
     batches_free(h->rows, h->n_rows);
     prompt_free(&h->text);
     free(h->error);
+    free(h->note);
 }
 
 static bool filtered(const struct history_view *h)
@@ -73,7 +75,7 @@ static bool read_page(struct history_view *h, size_t first, size_t height, size_
     f.status = h->status;
     f.not_success = h->not_success;
     f.kind = h->kind <= 2 ? h->kind : 0;
-    f.type = h->kind <= 2 ? -1 : h->kind == 3 ? ACTION_TYPE_COMMAND : ACTION_TYPE_TASK;
+    f.type = h->kind <= 2 ? -1 : h->kind - 3 + ACTION_TYPE_COMMAND;
     f.since_ms = h->since_ms;
     f.until_ms = h->until_ms;
     f.text = prompt_empty(&h->text) ? NULL : h->text.field.text;
@@ -139,6 +141,21 @@ static void go_to_show(struct history_view *h, size_t rows, size_t *total)
     h->list.top = h->first;
 }
 
+/* The newest note of the batch under the cursor. */
+static void load_note(struct history_view *h)
+{
+    struct note *v = NULL;
+    size_t n = 0;
+
+    free(X_STEAL(h->note));
+    if (!h->at || reader_notes(h->view.app->reader, NULL, h->at, &v, &n, NULL) != 0 || n == 0)
+        return;
+    CLEANUP_FREE char *text = text_clean(v[n - 1].text);
+    h->note = x_asprintf("note on #%lld: %s%s", (long long) h->at, text,
+                         n > 1 ? " (3 shows more)" : "");
+    notes_free(v, n);
+}
+
 static void load(struct view *v, int w, int height)
 {
     struct history_view *h = self(v);
@@ -156,6 +173,7 @@ static void load(struct view *v, int w, int height)
         read_page(h, h->list.top, rows, &total);
     const struct batch *b = row_at(h, h->list.cursor);
     h->at = b ? b->number : 0;
+    load_note(h);
 }
 
 /* --- drawing --- */
@@ -230,7 +248,10 @@ static void draw_row(const struct history_view *h, struct surface *s, const stru
     columns_cell(&c[COL_NUMBER], s, row, ROLE_NORMAL, text);
     columns_cell(&c[COL_TIME], s, row, ROLE_DIM, when(b->created_ms, now, c[COL_TIME].w < 8, buf));
     columns_cell(&c[COL_KIND], s, row, ROLE_DIM,
-                 b->type == ACTION_TYPE_TASK ? "task" : b->single ? "single" : "batch");
+                 b->is_copy                        ? "copy"
+                 : b->type != ACTION_TYPE_COMMAND ? action_type_name(b->type)
+                 : b->single                      ? "single"
+                                                  : "batch");
     snprintf(text, sizeof text, "%s %s", batch_status_glyph(b->status),
              c[COL_STATUS].w >= 11 ? batch_status_name(b->status)
                                    : batch_status_word(b->status));
@@ -287,6 +308,8 @@ static void draw(struct view *v, struct surface *s, struct rect body, bool focus
         body.y++;
         body.h--;
     }
+    if (h->note && (size_t) body.h > h->n_rows)
+        surface_fit(s, body, body.x + 1, body.y + body.h - 1, body.w - 1, ROLE_SELECTED, h->note, false);
     for (int y = 0; y < body.h; y++) {
         const struct batch *b = row_at(h, h->list.top + (size_t) y);
         if (!b)
@@ -418,6 +441,9 @@ static void batch_act(struct app *app, enum action a, int64_t number)
     case ACT_EXPORT:
         app_export_batch(app, number);
         break;
+    case ACT_NOTE:
+        app_note(app, NULL, number);
+        break;
     default:
         app_delete_batch(app, number);
         break;
@@ -445,6 +471,7 @@ static enum view_result act(struct view *v, enum action a)
     case ACT_CANCEL:
     case ACT_PAUSE:
     case ACT_EXPORT:
+    case ACT_NOTE:
     case ACT_DELETE: {
         const struct batch *b = row_at(h, h->list.cursor);
         int64_t number = b ? b->number : h->at;

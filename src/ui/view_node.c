@@ -10,6 +10,7 @@
 #include "muster/base/text.h"
 #include "muster/base/vec.h"
 #include "muster/core/fleet.h"
+#include "muster/core/json.h"
 #include "muster/store/reader.h"
 #include "muster/ui/app.h"
 #include "muster/ui/list.h"
@@ -127,6 +128,66 @@ static void add_note(struct node_view *n, int w)
     execution_clear(&x);
 }
 
+struct fact_lines {
+    struct strv *out;
+    int w;
+    const char *prefix;
+};
+
+/* A member of the facts, objects by their members: os.release.major. */
+static int add_fact(const char *key, struct json *value, void *ctx)
+{
+    const struct fact_lines *l = ctx;
+    CLEANUP_FREE char *name = *l->prefix ? x_asprintf("%s.%s", l->prefix, key) : x_strdup(key);
+    if (json_type(value) == JSON_OBJECT) {
+        struct fact_lines in = {l->out, l->w, name};
+        return l->out->n < FACTS_MAX ? json_each(value, add_fact, &in) : 0;
+    }
+    const char *text = json_str(value);
+    CLEANUP_FREE char *line = x_asprintf("%s = %s", name, text ? text : json_text(value, NULL));
+    add(l->out, l->w, "fact", line);
+    return 0;
+}
+
+/* What a facts task has learned, and how long ago. */
+static void add_facts(struct node_view *n, int w)
+{
+    struct node_facts *v = NULL;
+    size_t count = 0;
+    char age[32];
+    if (reader_facts(n->v.app->reader, n->node, &v, &count, NULL) != 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        struct json *all = json_parse(v[i].facts, strlen(v[i].facts), NULL);
+        struct fact_lines to = {&n->facts, w, ""};
+        CLEANUP_FREE char *when =
+            x_asprintf("learned %s ago by #%lld",
+                       text_duration(wall_ms(n->v.app->clock) - v[i].learned_ms, age),
+                       (long long) v[i].batch);
+        add(&n->facts, w, "facts", when);
+        if (all)
+            json_each(all, add_fact, &to);
+        json_free(all);
+    }
+    node_facts_free(v, count);
+}
+
+/* What people wrote about it, the oldest first. */
+static void add_notes(struct node_view *n, int w)
+{
+    struct note *v = NULL;
+    size_t count = 0;
+    char when[32];
+    if (reader_notes(n->v.app->reader, n->node, 0, &v, &count, NULL) != 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        CLEANUP_FREE char *line = x_asprintf("%s (%s, %s)", v[i].text, v[i].user_id,
+                                             vu_time(v[i].written_ms, wall_ms(n->v.app->clock), when));
+        add(&n->facts, w, "note", line);
+    }
+    notes_free(v, count);
+}
+
 static void make_facts(struct node_view *n, int w)
 {
     const struct fleet *f = n->v.app->fleet;
@@ -134,6 +195,8 @@ static void make_facts(struct node_view *n, int w)
     strv_clear(&n->facts);
     n->facts_width = w;
     add_note(n, w);
+    if (n->v.app->reader)
+        add_notes(n, w);
     if (!x) {
         add(&n->facts, w, "inventory", "not in it now; this is what ran on it before");
         return;
@@ -146,6 +209,8 @@ static void make_facts(struct node_view *n, int w)
         free(line);
     }
     add_sources(&n->facts, w, f, x);
+    if (n->v.app->reader)
+        add_facts(n, w);
 }
 
 /* --- runs --- */
@@ -294,6 +359,10 @@ static enum view_result node_act(struct view *v, enum action act)
     if (act == ACT_OPEN) {
         if (r)
             vu_open_output(v->app, r->x.batch, r->x.position);
+        return VIEW_DONE;
+    }
+    if (act == ACT_NOTE) {
+        app_note(v->app, n->node, 0);
         return VIEW_DONE;
     }
     return list_act(&n->list, act) ? VIEW_DONE : vu_no_use(v->app, act);

@@ -8,6 +8,7 @@
 #include "muster/base/err.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
+#include "muster/core/task.h"
 #include "muster/store/reader.h"
 #include "muster/ui/app.h"
 #include "muster/ui/view.h"
@@ -28,6 +29,11 @@ struct output_view {
     int mode;
     struct execution x;
     char *action;
+    bool may_answer; /* it is a task or a plan: JSON that it printed is shown as what it says */
+    bool raw;        /* as it was printed all the same */
+    struct step_run *steps; /* of a plan */
+    size_t n_steps;
+    struct strv titles;
     char *error; /* why it could not be read */
     struct pager pager;
     struct prompt search;
@@ -58,6 +64,8 @@ static void output_fini(struct view *v)
     struct output_view *o = self(v);
     v->app->node_batch = 0;
     execution_clear(&o->x);
+    step_runs_free(o->steps, o->n_steps);
+    strv_clear(&o->titles);
     pager_free(&o->pager);
     prompt_free(&o->search);
     free(o->action);
@@ -141,25 +149,87 @@ static void add_header(struct output_view *o, int w)
     add_times(o, out, w);
 }
 
+/* What a task's JSON says, instead of the bytes; NULL: it is none, or is to be seen as it is. */
+static char *answer_text(const struct output_view *o, int64_t id, uint64_t size)
+{
+    CLEANUP_FREE char *bytes = NULL;
+    size_t n = 0;
+    if (!o->may_answer || o->raw || size > TASK_OUTPUT_MAX ||
+        reader_output_all(o->v.app->reader, id, TASK_OUTPUT_MAX, &bytes, &n, NULL) != 0)
+        return NULL;
+    return task_output_text(bytes, n);
+}
+
+static void add_lines(struct strv *out, const char *text)
+{
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        strv_push_own(out, x_strndup(text, n));
+        text += n + (text[n] == '\n');
+    }
+}
+
+static void add_bytes(struct output_view *o, int i, int64_t id, uint64_t kept, bool truncated)
+{
+    char size[32];
+    CLEANUP_FREE char *answer = i == STREAM_STDOUT ? answer_text(o, id, kept) : NULL;
+    struct strv *head = pager_add_lines(&o->pager, ROLE_DIM);
+    strv_push_own(head, x_asprintf("-- %s, %s%s --", stream_names[i], text_size(kept, size),
+                                   answer ? ", as the task means it (J: as printed)" : ""));
+    if (answer)
+        add_lines(pager_add_lines(&o->pager, ROLE_NORMAL), answer);
+    else
+        pager_add_stream(&o->pager, id, kept);
+    if (truncated) {
+        struct strv *end = pager_add_lines(&o->pager, ROLE_WARN);
+        strv_push_own(end, x_asprintf("-- truncated: more than %s came, the rest was not kept "
+                                      "(--max-output) --", text_size(kept, size)));
+    }
+}
+
 static void add_stream(struct output_view *o, int i)
 {
     const struct execution *x = &o->x;
-    char size[32];
-    bool any = x->out_id[i] != 0 && x->out_size[i] > 0;
-    struct strv *head = pager_add_lines(&o->pager, ROLE_DIM);
-    if (any)
-        strv_push_own(head, x_asprintf("-- %s, %s --", stream_names[i],
-                                       text_size(x->out_size[i], size)));
-    else
-        strv_push_own(head, x_asprintf("-- %s: %s --", stream_names[i],
-                                       exec_is_final(x->status) ? "nothing" : "nothing yet"));
-    if (!any)
+    if (x->out_id[i] != 0 && x->out_size[i] > 0) {
+        add_bytes(o, i, x->out_id[i], x->out_size[i], x->truncated[i]);
         return;
-    pager_add_stream(&o->pager, x->out_id[i], x->out_size[i]);
-    if (x->truncated[i]) {
-        struct strv *end = pager_add_lines(&o->pager, ROLE_WARN);
-        strv_push_own(end, x_asprintf("-- truncated: more than %s came, the rest was not kept "
-                                      "(--max-output) --", text_size(x->out_size[i], size)));
+    }
+    struct strv *head = pager_add_lines(&o->pager, ROLE_DIM);
+    strv_push_own(head, x_asprintf("-- %s: %s --", stream_names[i],
+                                   exec_is_final(x->status) ? "nothing" : "nothing yet"));
+}
+
+/* A part of a plan's output: how the step ended, and what it wrote. */
+static void add_step(struct output_view *o, const struct step_run *s)
+{
+    char ms[32];
+    bool failed = s->status == EXEC_FAILED;
+    const char *title = s->step <= o->titles.n ? o->titles.v[s->step - 1] : "";
+    struct strv *head = pager_add_lines(&o->pager, failed ? ROLE_FAIL : ROLE_TITLE);
+    strv_push(head, "");
+    CLEANUP_FREE char *code = s->exit_code >= 0 ? x_asprintf(", exit code %d", s->exit_code)
+                                                : x_strdup("");
+    strv_push_own(head, x_asprintf("== step %u: %s: %s %s%s, %s ==", s->step, title,
+                                   vu_exec_glyph(s->status, s->reason),
+                                   vu_exec_word(s->status, s->reason), code,
+                                   s->duration_ms >= 0 ? text_duration(s->duration_ms, ms)
+                                                       : "still running"));
+    if (s->error && *s->error)
+        strv_push_own(head, x_asprintf("error: %s", s->error));
+    for (int i = 0; i < 2; i++)
+        if ((o->mode == SHOW_BOTH || o->mode == SHOW_STDOUT + i) && s->out_id[i] && s->out_size[i])
+            add_bytes(o, i, s->out_id[i], s->out_size[i], s->truncated[i]);
+}
+
+static void read_steps(struct output_view *o)
+{
+    step_runs_free(o->steps, o->n_steps);
+    o->steps = NULL;
+    o->n_steps = 0;
+    if (o->titles.n && reader_steps(o->v.app->reader, o->batch, o->position, &o->steps, &o->n_steps,
+                                    NULL) != 0) {
+        o->steps = NULL;
+        o->n_steps = 0;
     }
 }
 
@@ -182,9 +252,12 @@ static bool read_execution(struct output_view *o)
         memset(&b, 0, sizeof b);
         if (reader_batch(a->reader, o->batch, &b, NULL) == 0) {
             o->action = x_strdup(b.action);
+            o->may_answer = b.type != ACTION_TYPE_COMMAND && !b.is_copy;
+            strv_copy(&o->titles, &b.step_titles);
             batch_clear(&b);
         }
     }
+    read_steps(o);
     return true;
 }
 
@@ -192,7 +265,9 @@ static void build(struct output_view *o, int w)
 {
     pager_begin(&o->pager);
     add_header(o, w);
-    for (int i = 0; i < 2; i++)
+    for (size_t i = 0; i < o->n_steps; i++)
+        add_step(o, &o->steps[i]);
+    for (int i = 0; i < 2 && o->n_steps == 0; i++)
         if (o->mode == SHOW_BOTH || o->mode == SHOW_STDOUT + i)
             add_stream(o, i);
 }
@@ -292,6 +367,14 @@ static enum view_result output_act(struct view *v, enum action act)
         o->mode = (o->mode + (act == ACT_PREV_TAB ? SHOW_MODES - 1 : 1)) % SHOW_MODES;
         build(o, o->width - 2 * margin(o->width));
         o->pager.top = (struct pager_pos) {0, 0, 0};
+        return VIEW_DONE;
+    case ACT_RAW:
+        o->raw = !o->raw;
+        build(o, o->width - 2 * margin(o->width));
+        o->pager.top = (struct pager_pos) {0, 0, 0};
+        return VIEW_DONE;
+    case ACT_NOTE:
+        app_note(v->app, NULL, o->batch);
         return VIEW_DONE;
     case ACT_FILTER:
         prompt_start(&o->search);

@@ -3,7 +3,8 @@
  * does. A few nodes want a `y`; many, protected ones, another user, or a command with a confirm rule
  * want their number. */
 #include "app_private.h"
-#include "vutil.h"
+#include "form_work.h"
+#include "view_review.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -19,25 +20,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SMALL_MAX 10        /* so many nodes at most are agreed to with `y` */
-#define NODESET_LINES 100
-#define COMMAND_LINES 400
-#define HISTORY_LOOK 50     /* batches that are looked through for the same command */
-
-struct review_view {
-    struct view v;
-    struct batch_review review;
-    bool ok;        /* reviewed without an error */
-    char *error;    /* of the review, or of the start */
-    char *estimate; /* or NULL */
-    struct strv lines;
-    enum role *roles;
-    size_t n_roles, cap_roles;
-    size_t top;
-    int height; /* rows for lines */
-    int width;
-    struct field count;
-};
+#define SMALL_MAX 10 /* so many nodes at most are agreed to with `y` */
 
 static struct review_view *self(struct view *v)
 {
@@ -70,55 +53,23 @@ static void set_error(struct review_view *r, struct err *e)
     err_clear(e);
 }
 
-static int64_t rounds(size_t n, unsigned fanout)
-{
-    return fanout ? (int64_t) ((n + fanout - 1) / fanout) : 1;
-}
-
-/* From the newest ended batch with the same command: its median, times the rounds of the
- * fan-out. */
-static void estimate(struct review_view *r)
-{
-    struct app *a = r->v.app;
-    struct batch_filter f = BATCH_FILTER_ANY;
-    struct batch *b = NULL;
-    size_t n = 0;
-    char t1[32], t2[32];
-    const char *action = a->pending->action;
-    if (!a->reader || !action || strlen(action) > 1000)
-        return;
-    f.text = action;
-    if (reader_batches(a->reader, &f, 0, 0, HISTORY_LOOK, &b, &n, NULL, NULL) != 0)
-        return;
-    for (size_t i = 0; i < n && !r->estimate; i++) {
-        int64_t p50 = -1, p95 = -1, took = batch_duration_ms(&b[i], 0);
-        if (strcmp(b[i].action, action) != 0 || took < 0 ||
-            (b[i].status != BATCH_SUCCESS && b[i].status != BATCH_PARTIAL))
-            continue;
-        reader_percentiles(a->reader, b[i].number, &p50, &p95, NULL);
-        int64_t now = rounds(r->review.nodes.n, r->review.fanout);
-        int64_t was = rounds(b[i].stats.total, b[i].fanout);
-        int64_t ms = p50 >= 0 ? p50 * (now - 1) + (p95 > p50 ? p95 : p50) : took * now / was;
-        r->estimate = x_asprintf("about %s (#%lld took %s on %u node%s)", text_duration(ms, t1),
-                                 (long long) b[i].number, text_duration(took, t2),
-                                 b[i].stats.total, b[i].stats.total == 1 ? "" : "s");
-    }
-    batches_free(b, n);
-}
-
 static void review_init(struct view *v)
 {
     struct review_view *r = self(v);
     struct err e = ERR_INIT;
     field_init(&r->count);
+    strv_clear(&v->app->priv->asked);
     if (!v->app->pending)
         return;
+    const struct work_request *w = v->app->pending->work;
+    if (w && !w->secret)
+        strv_copy(&v->app->priv->asked, &w->secret_names);
     if (service_review(v->app->service, v->app->pending, &r->review, &e) != 0) {
         set_error(r, &e);
         return;
     }
     r->ok = true;
-    estimate(r);
+    review_estimate(r);
 }
 
 static void review_fini(struct view *v)
@@ -133,136 +84,12 @@ static void review_fini(struct view *v)
     field_free(&r->count);
 }
 
-/* --- lines --- */
-
-static void say(struct review_view *r, enum role role, const char *name, const char *text,
-                size_t max)
-{
-    size_t from = r->lines.n;
-    vu_fact(&r->lines, name, 9, text, r->width - 2, max);
-    X_GROW(r->roles, r->cap_roles, r->lines.n + 1);
-    for (; from < r->lines.n; from++)
-        r->roles[from] = role;
-}
-
-/* A limit of the request, else the configured one, which a node's own goes over. */
-static void say_limit(struct strbuf *b, int64_t asked, int64_t configured)
-{
-    int64_t ms = asked >= 0 ? asked : configured;
-    char buf[32];
-    strbuf_adds(b, ms > 0 ? text_duration(ms, buf) : "no limit");
-    if (asked < 0)
-        strbuf_adds(b, " (or the node's own)");
-}
-
-static void say_options(struct review_view *r)
-{
-    const struct batch_request *q = r->v.app->pending;
-    const struct config *c = service_config(r->v.app->service);
-    struct strbuf b;
-    strbuf_init(&b, 4096);
-    strbuf_addf(&b, "as %s; at most %u at a time; to connect ",
-                q->over.user ? q->over.user : "each node's user", r->review.fanout);
-    say_limit(&b, q->over.connect_timeout_ms, c ? c->connect_timeout_ms : -1);
-    strbuf_adds(&b, "; to run ");
-    say_limit(&b, q->over.command_timeout_ms, c ? c->command_timeout_ms : -1);
-    say(r, ROLE_NORMAL, "How", b.s, 6);
-    strbuf_free(&b);
-}
-
-/* "as root by sudo, with a password"; NULL: the login user runs it, or the node says who. */
-static char *become_text(const struct batch_request *q)
-{
-    const struct settings *o = &q->over;
-    if (o->become && strcmp(o->become, become_name(BECOME_NONE)) == 0)
-        return x_strdup("as the login user, whatever a node says");
-    if (!o->become && !o->become_user && !q->wants_become_password)
-        return NULL;
-    return x_asprintf("as %s by %s%s", o->become_user ? o->become_user : "root",
-                      o->become ? o->become : "sudo (or the node's own way)",
-                      !q->wants_become_password ? ""
-                      : q->become_password      ? ", password given"
-                                                : ", password asked next");
-}
-
-static void say_if(struct review_view *r, const char *name, const char *text)
-{
-    if (text)
-        say(r, ROLE_NORMAL, name, text, 6);
-}
-
-/* What the command gets besides its line. */
-static void say_extras(struct review_view *r)
-{
-    const struct batch_request *q = r->v.app->pending;
-    CLEANUP_FREE char *become = become_text(q);
-    CLEANUP_FREE char *env = q->env ? strv_join(q->env, "\n") : NULL;
-    if (become)
-        say(r, ROLE_WARN, "Privilege", become, 2);
-    if (q->wants_password)
-        say(r, ROLE_NORMAL, "Login", q->password ? "password given" : "password asked next", 1);
-    say_if(r, "Transport", q->over.transport);
-    say_if(r, "Through", q->over.jump);
-    say_if(r, "Folder", q->chdir);
-    say_if(r, "Environ", env);
-    say_if(r, "Input", q->stdin_path);
-    if (q->pty)
-        say(r, ROLE_NORMAL, "Terminal", "yes: both streams are one", 1);
-}
-
-static void make_lines(struct review_view *r)
-{
-    const struct batch_request *q = r->v.app->pending;
-    char n[32];
-    strv_clear(&r->lines);
-    if (r->error)
-        say(r, ROLE_ERROR, "Refused", r->error, NODESET_LINES);
-    if (!r->ok || !q)
-        return;
-    size_t count = r->review.nodes.n;
-    char *text = x_asprintf("%s node%s", text_count(count, n), count == 1 ? "" : "s");
-    say(r, ROLE_TITLE, "Run on", text, 1);
-    free(text);
-    say(r, ROLE_NORMAL, "", r->review.folded ? r->review.folded : "", NODESET_LINES);
-    if (r->review.groups.n > 0) {
-        char *groups = strv_join(&r->review.groups, " @");
-        text = x_asprintf("@%s", groups);
-        say(r, ROLE_NORMAL, "Groups", text, 10);
-        free(text);
-        free(groups);
-    }
-    say(r, ROLE_TITLE, "Command", q->action ? q->action : "", COMMAND_LINES);
-    say_options(r);
-    say_extras(r);
-    if (r->review.stages)
-        say(r, ROLE_TITLE, "Stages", r->review.stages, 6);
-    if (q->label && *q->label)
-        say(r, ROLE_NORMAL, "Label", q->label, 2);
-    if (q->rerun_of) {
-        text = x_asprintf("#%lld", (long long) q->rerun_of);
-        say(r, ROLE_NORMAL, "Rerun of", text, 1);
-        free(text);
-    }
-    if (r->estimate)
-        say(r, ROLE_NORMAL, "Takes", r->estimate, 2);
-    for (size_t i = 0; i < r->review.protected_groups.n; i++) {
-        text = x_asprintf("some of these nodes are in @%s: their number is to be typed",
-                          r->review.protected_groups.v[i]);
-        say(r, ROLE_WARN, "Protected", text, 2);
-        free(text);
-    }
-    if (r->review.confirm)
-        say(r, ROLE_WARN, "Careful", "a rule of the configuration asks for the number of nodes", 2);
-    for (size_t i = 0; i < r->review.warnings.n; i++)
-        say(r, ROLE_WARN, "Warning", r->review.warnings.v[i], 4);
-}
-
 static void review_load(struct view *v, int w, int h)
 {
     struct review_view *r = self(v);
     r->width = w;
     r->height = h > 2 ? h - 2 : 1;
-    make_lines(r);
+    review_lines(r);
     size_t last = r->lines.n > (size_t) r->height ? r->lines.n - (size_t) r->height : 0;
     if (r->top > last)
         r->top = last;
@@ -336,10 +163,52 @@ static void become_given(struct app *a, struct secret *answer)
     review_go_on(a);
 }
 
+/* A sensitive parameter of a rerun, which was never stored. */
+static void sensitive_given(struct app *a, struct secret *answer)
+{
+    struct strv *asked = &a->priv->asked;
+    struct work_request *w = a->pending ? a->pending->work : NULL;
+    struct form_work *of = NULL;
+    struct err e = ERR_INIT;
+    struct app copy = {.service = a->service};
+    if (!answer || !secret_len(answer) || !w || asked->n == 0) {
+        app_toast(a, "%s was not given: nothing was run", asked->n ? asked->v[0] : "it");
+        return;
+    }
+    int rc = form_work_load(&copy, a->pending->type, w->name, &e);
+    of = copy.form.work;
+    if (rc == 0)
+        rc = work_set_secret(w, form_work_params(of), asked->v[0], answer, &e);
+    form_work_free(of);
+    if (rc != 0) {
+        app_toast_err(a, &e);
+        err_clear(&e);
+        return;
+    }
+    struct strv rest = STRV_INIT;
+    for (size_t i = 1; i < asked->n; i++)
+        strv_push(&rest, asked->v[i]);
+    strv_clear(asked);
+    *asked = rest;
+    review_go_on(a);
+}
+
+static bool ask_sensitive(struct app *a)
+{
+    if (!a->pending->work || a->priv->asked.n == 0)
+        return false;
+    CLEANUP_FREE char *name = text_clean(a->priv->asked.v[0]);
+    CLEANUP_FREE char *text = x_asprintf("%s: ", name);
+    app_ask_secret(a, text, sensitive_given);
+    return true;
+}
+
 /* True when one that is wanted is being asked for. */
 static bool ask_passwords(struct app *a)
 {
     const struct batch_request *q = a->pending;
+    if (ask_sensitive(a))
+        return true;
     if (q->wants_password && !q->password) {
         app_ask_secret(a, "SSH password: ", password_given);
         return true;

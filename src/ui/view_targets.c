@@ -548,6 +548,18 @@ static enum view_result targets_act(struct view *v, enum action act)
         else
             app_toast(t->v.app, "I shows all of a node: the cursor is on none");
         break;
+    case ACT_SAVE:
+        app_save_selection(v->app);
+        break;
+    case ACT_RECALL:
+        app_recall_selection(v->app);
+        break;
+    case ACT_NOTE:
+        if (cursor_row(t) && cursor_row(t)->kind == TROW_NODE)
+            app_note(v->app, target_tree_name(&t->tree, cursor_row(t)), 0);
+        else
+            app_toast(v->app, "m writes a note on a node: the cursor is on none");
+        break;
     case ACT_FILTER:
         prompt_start(&t->prompt);
         break;

@@ -237,6 +237,9 @@ enum view_result vu_no_use(struct app *a, enum action act)
     case ACT_NODE:
     case ACT_NEXT_TAB:
     case ACT_PREV_TAB:
+    case ACT_NOTE:
+    case ACT_RAW:
+    case ACT_FORGET:
         app_toast(a, "%s does nothing here (? helps)", action_key(act, key));
         return VIEW_DONE;
     default:

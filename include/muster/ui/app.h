@@ -18,6 +18,7 @@
 struct err;
 struct exec_filter;
 struct fleet;
+struct form_work;
 struct mclock;
 struct reader;
 struct secret;
@@ -27,9 +28,13 @@ enum pane { PANE_TARGETS, PANE_ACTION, PANE_PROGRESS, PANE_RESULTS, PANE_HISTORY
 #define OVERLAY_MAX 8
 
 /* FORM(ID, label of at most 9 columns, kind, what an empty one means; "": as configured). What stands
- * behind MORE is folded away until that is opened. TEXT, a SWITCH that Enter turns, or the FOLD. */
+ * behind MORE is folded away until that is opened. TEXT, a SWITCH that Enter turns, a CHOICE of some
+ * words, the PICK of a task or plan, or the FOLD. COMMAND or WORK is shown, by the type; after it come
+ * the fields of WORK's parameters; ON_FAILURE is a plan's alone. */
 #define FORM_TABLE(FORM)                                                                       \
+    FORM(TYPE, "Type", CHOICE, "")                                                             \
     FORM(COMMAND, "Command", TEXT, "(a shell line; e edits, Up and C-r recall)")               \
+    FORM(WORK, "", PICK, "(none yet: Enter shows what there is)")                              \
     FORM(USER, "User", TEXT, "(each node's)")                                                  \
     FORM(FANOUT, "Fan-out", TEXT, "")                                                          \
     FORM(CONNECT, "Connect", TEXT, "")                                                         \
@@ -47,11 +52,13 @@ enum pane { PANE_TARGETS, PANE_ACTION, PANE_PROGRESS, PANE_RESULTS, PANE_HISTORY
     FORM(TRANSPORT, "Transport", TEXT, "(each node's)")                                        \
     FORM(JUMP, "Jump", TEXT, "(each node's)")                                                  \
     FORM(CANARY, "Canary", TEXT, "(none; 5: a question after 5)")                              \
+    FORM(CANARY_OK, "Canary ok", TEXT, "(asks; 100: % without one)")                           \
     FORM(WAVES, "Waves", TEXT, "(1,10%,50%: nodes in all)")                                    \
     FORM(WAVE_PAUSE, "Pause", TEXT, "(between waves: none)")                                   \
     FORM(PROBE, "Probe", TEXT, "(run here between waves)")                                     \
     FORM(MAX_FAIL, "Max fail", TEXT, "(2 or 5%: then stop)")                                   \
-    FORM(SERIAL_BY, "Serial by", TEXT, "(a variable, @groups)")
+    FORM(SERIAL_BY, "Serial by", TEXT, "(a variable, @groups)")                                \
+    FORM(ON_FAILURE, "On fail", CHOICE, "(as the plan says)")
 
 enum form_id {
 #define FORM(id, label, kind, empty) FORM_##id,
@@ -59,7 +66,7 @@ enum form_id {
 #undef FORM
         FORM_COUNT
 };
-enum form_kind { FORM_KIND_TEXT, FORM_KIND_SWITCH, FORM_KIND_FOLD };
+enum form_kind { FORM_KIND_TEXT, FORM_KIND_SWITCH, FORM_KIND_CHOICE, FORM_KIND_PICK, FORM_KIND_FOLD };
 struct form_row {
     const char *label;
     enum form_kind kind;
@@ -69,6 +76,9 @@ struct form_row {
 /* The action form: text as typed; checked by service_review(). A switch that is on has a text. */
 struct form {
     struct field fields[FORM_COUNT];
+    enum action_type type;
+    struct form_work *work; /* the task or plan that was picked last, or NULL */
+    int64_t rerun_of;       /* the batch that this was made from, to be edited; 0: none */
 };
 const struct form_row *form_row(enum form_id id);
 /* What is wrong with a field, as a static text that fits beside it; NULL: nothing. */
@@ -143,6 +153,11 @@ void app_review_rerun(struct app *a, int64_t number);
 void app_cancel_batch(struct app *a, int64_t number); /* asks first */
 /* Pauses it, or resumes it; shows the question of its canary again. */
 void app_pause_batch(struct app *a, int64_t number);
+/* Asks for a note on a node, or with NULL on a batch. */
+void app_note(struct app *a, const char *node, int64_t number);
+/* Asks for a name to save the selection under; shows the saved ones. */
+void app_save_selection(struct app *a);
+void app_recall_selection(struct app *a);
 void app_export_batch(struct app *a, int64_t number);
 /* Only what the filter lets through (its `node` is ignored); it is copied. */
 void app_export_filtered(struct app *a, int64_t number, const struct exec_filter *f);

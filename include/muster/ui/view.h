@@ -47,6 +47,6 @@ void view_free(struct view *v); /* NULL allowed */
 
 extern const struct view_ops view_targets, view_action, view_progress, view_results, view_history;
 /* Overlays: */
-extern const struct view_ops view_help, view_review, view_output, view_node, view_messages;
+extern const struct view_ops view_help, view_review, view_output, view_node, view_messages, view_pick;
 
 #endif
