@@ -2,6 +2,7 @@
 /* Creating a batch: validate all, expand groups, fold duplicates, reserve room, write, submit. */
 #include "service.h"
 
+#include "answers.h"
 #include "copy.h"
 #include "create.h"
 #include "expand.h"
@@ -49,6 +50,9 @@ void batch_review_clear(struct batch_review *r)
     strv_clear(&r->protected_groups);
     free(r->folded);
     free(r->stages);
+    if (r->task)
+        task_run_clear(r->task);
+    free(r->task);
     plan_run_free(r->plan);
     memset(r, 0, sizeof *r);
 }
@@ -76,10 +80,21 @@ static int check_command(const char *line, struct err *e)
     return 0;
 }
 
+/* A task is a copy or work, a plan is work, and a command is neither. */
+static int check_type(const struct batch_request *r, struct err *e)
+{
+    bool copy = r->copy, work = r->work;
+    if (copy + work != (r->type != ACTION_TYPE_COMMAND) || (copy && r->type != ACTION_TYPE_TASK))
+        return err_set(e, ERR_VALIDATION, "a %s needs what it runs: a task or a plan by its name (--task, "
+                       "--plan), or files to copy (muster push, muster pull)", action_type_name(r->type));
+    if (work && (r->pty || r->stdin_path || r->stdin_fd))
+        return err_set(e, ERR_VALIDATION, "a %s takes no input but its parameters, and no terminal",
+                       action_type_name(r->type));
+    return 0;
+}
+
 static int check_copy(const struct batch_request *r, struct err *e)
 {
-    if ((r->type == ACTION_TYPE_TASK) != (r->copy != NULL))
-        return err_set(e, ERR_VALIDATION, "a task is made by muster push or muster pull");
     if (!r->copy)
         return 0;
     if (r->pty || r->stdin_path || r->stdin_fd)
@@ -230,6 +245,29 @@ static int check_doas(const struct service *s, const struct batch_request *r,
     return 0;
 }
 
+/* The task, checked, with an implementation for each node. What it runs is subject to the rules too. */
+static int review_task(struct service *s, const struct batch_request *r, struct batch_review *v,
+                       struct err *e)
+{
+    if (r->type != ACTION_TYPE_TASK || !r->work)
+        return 0;
+    v->task = x_calloc(1, sizeof *v->task);
+    int rc = task_run_find(s, r->work, v->task, e);
+    if (rc == 0)
+        rc = task_run_pick(s, v->task, &v->nodes, e);
+    for (size_t i = 0; rc == 0 && i < v->task->task.n_impls; i++) {
+        const char *path = v->task->task.impls[i].path;
+        const char *deny = config_rules_match(&s->config.deny, path);
+        v->confirm |= config_rules_match(&s->config.confirm, path) != NULL;
+        if (deny)
+            rc = err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies %s (deny: %s)", path, deny);
+    }
+    if (rc == 0 && r->work->hash && strcmp(r->work->hash, v->task->hash) != 0)
+        strv_push_own(&v->warnings, x_asprintf("task %s has changed since #%lld ran it",
+                                               v->task->task.name, (long long) r->rerun_of));
+    return rc;
+}
+
 static int review_stages(const struct service *s, const struct batch_request *r,
                          struct batch_review *v, struct err *e)
 {
@@ -252,6 +290,8 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
     if (rc == 0)
         rc = check_ssh(r, e);
     if (rc == 0)
+        rc = check_type(r, e);
+    if (rc == 0)
         rc = check_copy(r, e);
     if (rc == 0)
         rc = input_check(r, e);
@@ -260,6 +300,8 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
             strv_push(&out->warnings, r->warnings->v[i]);
     if (rc == 0)
         rc = expand(s, r, out, e);
+    if (rc == 0)
+        rc = review_task(s, r, out, e);
     if (rc == 0)
         rc = check_doas(s, r, out, e);
     if (rc == 0)
@@ -286,7 +328,7 @@ static int write_batch(struct service *s, const struct batch_request *r,
     if (!w)
         return -ERR_STORE;
     CLEANUP_FREE char *parameters =
-        expand_remember(parameters_encode(r), s->fleet, &v->nodes, &v->groups);
+        expand_remember(parameters_encode(r, v->task ? v->task->hash : NULL), s->fleet, &v->nodes, &v->groups);
     CLEANUP_FREE const char **titles = v->plan ? plan_run_titles(v->plan) : NULL;
     const struct batch_new b = {
         .type = r->type,
@@ -329,10 +371,12 @@ struct program {
     struct copy_files *files;
 };
 
-static int program_make(struct service *s, const struct batch_request *r, struct program *p,
-                        struct err *e)
+static int program_make(struct service *s, const struct batch_request *r,
+                        const struct batch_review *v, struct program *p, struct err *e)
 {
     *p = (struct program){0};
+    if (v->task)
+        return task_run_build(s, v->task, r->work, e);
     if (!r->copy)
         return 0;
     if (r->copy->pull) {
@@ -377,11 +421,11 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         input_imply_become(r, base, over);
         jobs[i] = (struct engine_job){
             .position = (uint32_t) i, .node = v->nodes.v[i], .base = base, .over = over,
-            .key = keys ? keys[i] : 0};
+            .key = keys ? keys[i] : 0, .env = v->task ? task_run_env(v->task, i) : NULL};
     }
     const struct engine_batch b = {
         .number = ref->number,
-        .command = p->command ? p->command : r->action,
+        .command = v->task ? v->task->command : p->command ? p->command : r->action,
         .fanout = v->fanout,
         .max_output = output_limit(s, r),
         .retries = r->retries >= 0 ? (unsigned) r->retries : s->config.retries,
@@ -392,7 +436,9 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         .chdir = r->chdir,
         .pty = r->pty,
         .stdin_path = r->stdin_path,
-        .stdin_fd = p->stdin_fd ? p->stdin_fd : r->stdin_fd,
+        .stdin_fd = v->task ? v->task->stdin_fd : p->stdin_fd ? p->stdin_fd : r->stdin_fd,
+        .input_secret = v->task ? v->task->input : NULL,
+        .retry_for_ms = v->task ? task_run_retry_ms(v->task, r->work) : 0,
         .progress = p->stdin_fd != 0,
         .copy = p->files,
         .password = r->password,
@@ -400,6 +446,8 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         .dispatch_limit = plan->n > 1 ? plan->limits[0] : 0,
         .per_key = plan->per_key,
     };
+    if (v->task)
+        answers_add(s->answers, ref->number, &v->task->task);
     if (r->copy)
         copies_add(s->copies, ref->number, r->copy, &v->nodes);
     if (plan->n > 1 || plan->max_fail >= 0)
@@ -443,7 +491,7 @@ static int write_and_submit(struct service *s, const struct batch_request *r,
     struct stage_plan plan;
     int rc = stage_plan_make(&r->stages, &v->nodes, s->fleet, &plan, e);
     if (rc == 0)
-        rc = program_make(s, r, &p, e);
+        rc = program_make(s, r, v, &p, e);
     if (rc == 0 && v->plan) {
         rc = plan_run_build(s, v->plan, e);
         if (rc != 0)

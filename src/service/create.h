@@ -12,8 +12,8 @@ struct rerun_hold;
 struct service;
 struct settings;
 
-/* A JSON object text; caller frees. No secret is ever in a request. */
-char *parameters_encode(const struct batch_request *r);
+/* A JSON object text; caller frees. No secret is ever in it. hash: of a task's files, or NULL. */
+char *parameters_encode(const struct batch_request *r, const char *hash);
 /* Into r; what it points to is kept in hold. */
 int parameters_decode(const char *text, struct batch_request *r, struct rerun_hold *hold,
                       struct err *e);

@@ -2,6 +2,8 @@
 /* Checks of what a command gets besides its line, and the copy of standard input that nodes read. */
 #include "input.h"
 
+#include "work.h"
+
 #include "service.h"
 
 #include "muster/base/alloc.h"
@@ -347,6 +349,10 @@ int input_check_secrets(const struct batch_request *r, struct err *e)
     if (r->wants_become_password && !r->become_password)
         return err_set(e, ERR_VALIDATION, "batch #%lld had a sudo password, which is never kept: give it "
                        "again with -K or --sudo-password-fd N", (long long) r->rerun_of);
+    const char *unasked = r->work ? work_unasked(r->work) : NULL;
+    if (unasked)
+        return err_set(e, ERR_VALIDATION, "parameter %s is sensitive, and was never kept: give it again "
+                       "with --ask-param %s or --params FILE", unasked, unasked);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "create.h"
 #include "expand.h"
 #include "service.h"
+#include "work.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -26,6 +27,7 @@ struct rerun_hold {
     char *ssh_config, *chdir, *stdin_path;
     char *waves, *max_fail, *serial_by, *probe;
     struct copy_request copy;
+    struct work_request work;
 };
 
 void rerun_hold_free(struct rerun_hold *h)
@@ -38,6 +40,7 @@ void rerun_hold_free(struct rerun_hold *h)
     strv_clear(&h->ssh_options);
     strv_clear(&h->env);
     copy_request_clear(&h->copy);
+    work_request_clear(&h->work);
     free(h->chdir);
     free(h->waves);
     free(h->max_fail);
@@ -113,7 +116,7 @@ static void get_stages(const struct json *o, struct stage_request *q, struct rer
     q->probe = hold->probe = x_strdup(json_str(json_get(o, "probe")));
 }
 
-char *parameters_encode(const struct batch_request *r)
+char *parameters_encode(const struct batch_request *r, const char *hash)
 {
     struct json *o = json_object();
     for (int id = 0; id < SETTING_COUNT; id++) {
@@ -148,6 +151,8 @@ char *parameters_encode(const struct batch_request *r)
         json_put_str(o, "stdin", r->stdin_path ? r->stdin_path : STDIN_NOT_KEPT);
     if (r->copy)
         json_put(o, "copy", copy_encode(r->copy));
+    if (r->work)
+        json_put(o, "work", work_encode(r->work, hash));
     put_stages(o, &r->stages);
     /* That there was one, never what it was. */
     if (r->password)
@@ -176,6 +181,9 @@ static void get_input(const struct json *o, struct batch_request *r, struct reru
     const struct json *copy = json_get(o, "copy");
     if (copy && copy_decode(copy, &hold->copy))
         r->copy = &hold->copy;
+    const struct json *work = json_get(o, "work");
+    if (work && work_decode(work, &hold->work))
+        r->work = &hold->work;
 }
 
 int parameters_decode(const char *text, struct batch_request *r, struct rerun_hold *hold,
@@ -300,6 +308,7 @@ int batch_rerun_request(struct service *s, int64_t number, enum rerun_which whic
     if (!r)
         return -ERR_STORE;
     struct rerun_hold *h = x_calloc(1, sizeof *h);
+    work_request_init(&h->work);
     h->nodes = nodeset_new();
     int rc = fill(s, r, number, which_text(which, reason), o, out, h, e);
     reader_close(r);

@@ -7,6 +7,7 @@
  * woken by an eventfd that carries no data: it reads what it shows from the store. */
 #include "service.h"
 
+#include "answers.h"
 #include "copy.h"
 #include "plans.h"
 #include "stages.h"
@@ -32,6 +33,16 @@
 
 /* --- between the engine and the writer --- */
 
+/* Past what tasks answer, and what plans make of it, to the writer. */
+static bool to_writer(struct service *s, struct event *ev)
+{
+    size_t taken = answers_take(s->answers, ev);
+    bool went = plans_emit(s->plans, ev);
+    if (!went)
+        answers_undo(s->answers, ev, taken);
+    return went;
+}
+
 static bool sink_emit(void *ctx, struct event *ev)
 {
     struct service *s = ctx;
@@ -39,14 +50,13 @@ static bool sink_emit(void *ctx, struct event *ev)
         atomic_fetch_add(&s->finish_emitted, 1);
     bool taken;
     bool went = copies_emit(s->copies, ev, &taken);
-    return taken ? went : plans_emit(s->plans, ev);
+    return taken ? went : to_writer(s, ev);
 }
 
 /* What the copies have done with an event goes on to the store. */
 static bool copies_to_writer(void *ctx, struct event *ev)
 {
-    struct service *s = ctx;
-    return plans_emit(s->plans, ev);
+    return to_writer(ctx, ev);
 }
 
 static void on_claimed(void *ctx, int64_t batch, uint32_t position, bool granted)
@@ -174,6 +184,7 @@ struct service *service_open(const struct service_options *o, struct err *e)
     s->ephemeral = o->ephemeral;
     s->copies = copies_new(copies_to_writer, s);
     s->stages = stages_new(s);
+    s->answers = answers_new();
     s->plans = plans_new(s);
     s->stale = true;
     return s;
@@ -192,6 +203,7 @@ void service_close(struct service *s)
     writer_close(s->writer); /* commits what it holds, settles what was left */
     stages_free(s->stages);
     plans_free(s->plans);
+    answers_free(s->answers);
     inventory_watch_free(s->watch);
     fleet_free(s->fleet);
     service_fleet_release(s);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+struct answers;
 struct asker;
 struct copies;
 struct engine;
@@ -54,6 +55,8 @@ struct service {
     struct stages *stages; /* decides when more of a batch is started */
 
     struct plans *plans; /* leads the nodes of plans from step to step */
+
+    struct answers *answers; /* what tasks say of themselves */
 
     struct copies *copies; /* pulls take what their nodes send; NULL once we leave */
 

@@ -364,3 +364,14 @@ const char *task_run_env(const struct task_run *r, size_t node)
 {
     return r->env ? r->env[r->impl[node]] : NULL;
 }
+
+int64_t task_run_retry_ms(const struct task_run *r, const struct work_request *w)
+{
+    if (!r->task.retry_for)
+        return 0;
+    struct json *values = work_values(w);
+    params_defaults(&r->task.params, values);
+    int64_t seconds = json_int(json_get(values, r->task.retry_for));
+    work_wipe(values);
+    return seconds > 0 ? seconds * 1000 : 0;
+}

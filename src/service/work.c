@@ -28,6 +28,7 @@ void work_request_clear(struct work_request *w)
     json_free(w->params);
     secret_unref(w->secret);
     strv_clear(&w->secret_names);
+    free(w->hash);
     free(w->first_step);
     work_request_init(w);
 }
@@ -292,14 +293,13 @@ struct json *work_encode(const struct work_request *w, const char *hash)
     return o;
 }
 
-bool work_decode(const struct json *o, struct work_request *w, char **hash)
+bool work_decode(const struct json *o, struct work_request *w)
 {
     const struct json *names = json_get(o, "secret"), *params = json_get(o, "params");
     const char *name = json_str(json_get(o, "name"));
     const char *on_failure = json_str(json_get(o, "onFailure"));
     if (!name)
         return false;
-    work_request_init(w);
     w->name = x_strdup(name);
     if (json_type(params) == JSON_OBJECT)
         w->params = json_copy(params);
@@ -308,6 +308,6 @@ bool work_decode(const struct json *o, struct work_request *w, char **hash)
             strv_push(&w->secret_names, json_str(json_at(names, i)));
     if (on_failure)
         w->on_failure = strcmp(on_failure, "stop") == 0 ? PLAN_STOP : PLAN_CONTINUE;
-    *hash = x_strdup(json_str(json_get(o, "hash")));
+    w->hash = x_strdup(json_str(json_get(o, "hash")));
     return true;
 }

@@ -61,8 +61,8 @@ void work_wipe(struct json *values);
 const char *work_unasked(const struct work_request *w);
 /* For the store: no secret; hash: of the files of a task, or NULL. Caller frees. */
 struct json *work_encode(const struct work_request *w, const char *hash);
-/* *hash is the caller's. False: it is none. */
-bool work_decode(const struct json *o, struct work_request *w, char **hash);
+/* Into an initialised one. False: it is none. */
+bool work_decode(const struct json *o, struct work_request *w);
 
 /* --- a task on nodes (task_run.c) --- */
 
@@ -85,6 +85,8 @@ int task_run_pick(struct service *s, struct task_run *r, const struct strv *node
 /* What the nodes are sent. */
 int task_run_build(struct service *s, struct task_run *r, const struct work_request *w,
                    struct err *e);
+/* How long it is begun again where it asks for that (struct task, retry_for); else 0. */
+int64_t task_run_retry_ms(const struct task_run *r, const struct work_request *w);
 const char *task_run_env(const struct task_run *r, size_t node); /* or NULL */
 void task_run_clear(struct task_run *r);
 

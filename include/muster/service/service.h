@@ -139,6 +139,7 @@ struct stage_request {
 };
 
 struct plan_run;
+struct task_run;
 struct work_request; /* service/tasks.h */
 
 struct batch_request {
@@ -203,7 +204,8 @@ struct batch_review {
     unsigned fanout;
     char *stages;          /* "in waves of 1, 20, 200; ..", or NULL */
     bool asks;             /* a canary's question will come */
-    struct plan_run *plan; /* for batch_create: the plan, made ready */
+    struct task_run *task; /* for batch_create: the task, .. */
+    struct plan_run *plan; /* .. or the plan, made ready; else NULL */
 };
 /* Validates all (targets known, command not empty, limits, deny rules) and expands; writes nothing.
  * 0, -ERR_VALIDATION, -ERR_INVALID_NODES, -ERR_FORBIDDEN. */

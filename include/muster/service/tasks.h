@@ -52,6 +52,7 @@ struct work_request {
     char *name;           /* as typed */
     struct json *params;  /* object: what was given and may be seen; NULL: nothing */
     struct secret *secret; /* the sensitive ones, as the text of a JSON object; NULL: none */
+    char *hash;           /* of a rerun: what the task's files were then; NULL: not known */
     struct strv secret_names; /* the names in `secret`; or, of a rerun, those that are to be asked for */
     int on_failure;       /* of a plan: enum plan_on_failure, or -1: as the plan says */
     uint8_t *first_step;  /* of a plan: where each node begins, from 0, in target order; NULL: all at 0 */
