@@ -140,6 +140,11 @@ elif [ ! -f "$path" ]; then
     fail file_line/no-file "$path is no regular file"
 elif [ ! -r "$path" ]; then
     fail file_line/permission "$path cannot be read: run it with --sudo"
+elif ! tr -d '\000' <"$path" | cmp -s - "$path"; then
+    fail file_line/no-file "$path is no text file: it has NUL bytes"
+elif [ "$(id -u)" != 0 ] && [ ! -O "$path" ]; then
+    # What is put in its place would be ours.
+    fail file_line/permission "$path belongs to another user: run it with --sudo"
 fi
 
 # Numbers of the lines that are equal, and of those that match.

@@ -156,7 +156,10 @@ installed() { # prints the version; nothing: it is not installed
         printf '%s\n' "$found" | tail -n 1
         ;;
     apk) apk info -e -v "$name" 2>/dev/null | sed -n "s/^$name-\([0-9].*\)\$/\1/p" | head -n 1 ;;
-    pacman) pacman -Q -- "$name" 2>/dev/null | awk 'NR == 1 { print $2 }' ;;
+    pacman)
+        found=$(pacman -Q -- "$name" 2>/dev/null) || return 0
+        printf '%s\n' "$found" | awk 'NR == 1 { print $2 }'
+        ;;
     esac
 }
 
