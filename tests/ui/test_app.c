@@ -286,8 +286,8 @@ static void questions(void **state)
     harness_keys(h, "j X");
     harness_expect(h, "#3 has ended");
     harness_keys(h, "j r");
-    harness_expect(h, "Rerun #2: a all 20, f failed 2, s skipped 0?");
-    harness_expect(h, " a all  f failed  s skipped  o selected  n no  Esc no");
+    harness_expect(h, "Rerun #2: a all 20, f failed 2, s skipped 0, e edit?");
+    harness_expect(h, " a all  f failed  s skipped  o selected  e edit  n no  Esc no");
     harness_keys(h, "f");
     harness_expect(h, "web[07,14]");
     harness_keys(h, "Esc");
@@ -297,7 +297,7 @@ static void questions(void **state)
     harness_keys(h, "r o");
     harness_expect(h, "no node is selected");
     harness_keys(h, "1 j j j Space 5 r");
-    harness_expect(h, "skipped 0, o on the 1 selected?");
+    harness_expect(h, "skipped 0, o on the 1 selected, e edit?");
     harness_keys(h, "o");
     assert_int_equal(h->app->pending->n_node_ids, 1);
     assert_string_equal(h->app->pending->node_ids[0], "web02");

@@ -233,9 +233,11 @@ static void all_keys_are_pinned(void **state)
 {
     static const char *const want =
         "down:j Down|up:k Up|top:g Home|bottom:G End|page-down:C-f PgDn|page-up:C-b PgUp|"
-        "half-down:C-d|half-up:C-u|collapse:h Left|expand:l Right|next-pane:Tab|prev-pane:S-Tab|"
+        "half-down:C-d|half-up:C-u|collapse:h Left|expand:l Right|previous-choice:h Left|"
+        "next-choice:l Right Space|next-pane:Tab|prev-pane:S-Tab|"
         "targets:1|action:2|progress:3|results:4|history:5|next-tab:]|prev-tab:[|zoom:+ _|"
-        "filter:/|toggle:Space|run:x|range:v|select-all:a|invert:i|clear:u|undo:z|find-next:n|"
+        "filter:/|toggle:Space|run:x|range:v|select-all:a|invert:i|clear:u|undo:z|save:w|"
+        "recall:'|note:m|raw:J|forget:Del|find-next:n|"
         "find-prev:N|failed-only:!|rerun:r|cancel:X|pause:p|filter-status:f|"
         "filter-type:t|filter-date:D|sort:s|"
         "sort-reverse:S|follow:F|wrap:W|stream:o|open:Enter|node:I|compose:c|edit:e Enter|"

@@ -173,15 +173,15 @@ static void test_pages_in_form(void **state)
     harness_keys(h, "2 PgDn");
     harness_expect(h, ">More");
     harness_keys(h, "PgUp");
-    harness_expect(h, ">Command");
+    harness_expect(h, ">Type");
     harness_keys(h, "C-d");
     harness_expect(h, ">Connect");
     harness_keys(h, "C-d");
     harness_expect(h, ">More");
     harness_keys(h, "C-u");
-    harness_expect(h, ">Connect");
+    harness_expect(h, ">Fan-out");
     harness_keys(h, "C-b");
-    harness_expect(h, ">Command");
+    harness_expect(h, ">Type");
     harness_keys(h, "C-f");
     harness_expect(h, ">More");
     harness_free(h);
@@ -209,13 +209,13 @@ static void test_more(void **state)
     harness_expect(h, "no such file");
     harness_expect(h, "x cannot run yet: a field under More is wrong");
     harness_keys(h, "k e C-u '/in/%n.txt' Enter j j e 'bastion' Enter");
-    harness_keys(h, "e '0' Enter e '1,x' Enter");
+    harness_keys(h, "e '0' Enter j e '1,x' Enter");
     harness_expect(h, "1 to 10000");
     harness_expect(h, "as 1,10%,50%");
-    harness_keys(h, "k k e C-u '5' Enter e C-u '1,50%' Enter e '1m' Enter j e '5%' Esc");
+    harness_keys(h, "k k k e C-u '5' Enter j e C-u '1,50%' Enter e '1m' Enter j e '5%' Esc");
     golden_sizes(h, "action-more");
     harness_size(h, 80, 24);
-    harness_keys(h, "g j j j j j j Enter");
+    harness_keys(h, "g j j j j j j j Enter");
     harness_expect_not(h, "Environ   ");
     harness_expect(h, "Run as postgres, By su");
     /* The review names the file that is not there. */
@@ -228,7 +228,8 @@ static void test_stages(void **state)
 {
     struct harness *h = fresh();
     harness_size(h, 120, 35);
-    harness_keys(h, "1 / 'stage' Enter a 2 e 'id' Esc G Enter G k k k k k e '1' Enter e '2' Enter");
+    harness_keys(h, "1 / 'stage' Enter a 2 e 'id' Esc G Enter G k k k k k k e '1' Enter");
+    harness_keys(h, "j e '2' Enter");
     harness_keys(h, "j j e '0' Esc x");
     harness_expect(h, "1 first, then a question; in waves of 1, 2, 3; stops at more than 0 failures");
     harness_keys(h, "Esc G e 'rack' Esc x");
