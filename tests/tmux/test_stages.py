@@ -86,10 +86,10 @@ class Stages(unittest.TestCase):
             t.wait_for("Serial by")
             t.keys("G")
             t.wait_for(">Serial by")
-            for label in ("Max fail", "Probe", "Pause", "Waves", "Canary"):
+            for label in ("Max fail", "Probe", "Pause", "Waves", "Canary ok", "Canary  "):
                 t.keys("k")
                 t.wait_for(">" + label)
-            self.fill(t, "Canary", "2")
+            self.fill(t, "Canary  ", "2")
             t.keys("x")
             t.wait_for("2 first, then a question")
             t.keys("y")
