@@ -228,11 +228,23 @@ static int expand(struct service *s, const struct batch_request *r, struct batch
     return rc;
 }
 
+/* Whether what goes to the nodes is more than a command line. */
+static bool sends_files(const struct batch_request *r, const struct batch_review *v)
+{
+    bool sends = r->copy || v->task;
+    for (size_t i = 0; v->plan && i < v->plan->plan.n_steps; i++) {
+        enum plan_step_kind kind = v->plan->plan.steps[i].kind;
+        sends |= plan_step_on_nodes(kind) && kind != PLAN_STEP_COMMAND;
+    }
+    return sends;
+}
+
 /* doas takes a password from a terminal only, and a terminal harms what goes through it. */
 static int check_doas(const struct service *s, const struct batch_request *r,
                       const struct batch_review *v, struct err *e)
 {
-    for (size_t i = 0; r->copy && r->become_password && i < v->nodes.n; i++) {
+    bool sends = r->become_password && sends_files(r, v);
+    for (size_t i = 0; sends && i < v->nodes.n; i++) {
         const struct fleet_node *node = fleet_node(s->fleet, v->nodes.v[i]);
         const char *become = r->over.become;
         if (!become && node)

@@ -43,7 +43,7 @@ static bool is_variable(const char *text, size_t n)
 
 int service_check_env(const char *item, struct err *e)
 {
-    static const char *const own[] = {"MUSTER_NODE", "MUSTER_HOST", "MUSTER_USER"};
+    static const char *const own[] = {"MUSTER_NODE", "MUSTER_HOST", "MUSTER_USER", TASK_WAY};
     size_t n = strcspn(item, "=");
     if (item[n] != '=')
         return err_set(e, ERR_VALIDATION, "environment: %s: NAME=VALUE is wanted", item);
