@@ -140,14 +140,18 @@ static void join_names(struct strbuf *b, const struct json *v)
         strbuf_addf(b, "%s%s", b->len ? "," : "", json_str(v));
 }
 
+/* *out stays NULL where it runs on no node and names none: it is for all of the plan's then. */
 static int step_nodes(struct service *s, const struct batch_request *r, const struct plan_run *p,
                       size_t step, struct nodeset **out, struct err *e)
 {
-    const struct plan_value *v = p->plan.steps[step].targets;
+    const struct plan_step *st = &p->plan.steps[step];
+    const struct plan_value *v = st->targets;
     const struct plan_scope scope = {p->values, NULL, false};
     struct json *value = NULL;
     struct target_set set;
     struct strbuf expr;
+    if (!v && !plan_step_on_nodes(st->kind))
+        return 0;
     int rc = v ? plan_value_json(v, &scope, &value, e) : 0;
     if (rc != 0)
         return rc;
@@ -156,8 +160,9 @@ static int step_nodes(struct service *s, const struct batch_request *r, const st
     json_free(value);
     if (!expr.len) {
         strbuf_free(&expr);
-        return err_set(e, ERR_VALIDATION, "no target: %s", v ? "its `targets` name no node"
-                                                             : "give -w TARGETS");
+        return err_set(e, ERR_VALIDATION, "no target: %s", v && !plan_value_names(v, "targets")
+                                                               ? "its `targets` name no node"
+                                                               : "give -w TARGETS");
     }
     const struct target_request t = {.targets = expr.s, .any_host = r->any_host};
     rc = service_targets(s, &t, &set, e);
@@ -184,14 +189,17 @@ static void unite(const struct batch_request *r, struct plan_run *p, struct node
     if (rerun)
         nodeset_union(all, only);
     for (size_t i = 0; i < p->plan.n_steps && !rerun; i++)
-        nodeset_union(all, sets[i]);
+        if (sets[i])
+            nodeset_union(all, sets[i]);
+    if (nodeset_count(all) == 0)
+        nodeset_union(all, only);
     size_t n = nodeset_count(all);
     for (size_t j = 0; j < n; j++)
         strv_push(&p->nodes, nodeset_at(all, j));
     for (size_t i = 0; i < p->plan.n_steps; i++) {
         p->parts[i].on = x_calloc(n + 1, sizeof(bool));
         for (size_t j = 0; j < n; j++)
-            p->parts[i].on[j] = nodeset_has(sets[i], p->nodes.v[j]);
+            p->parts[i].on[j] = !sets[i] || nodeset_has(sets[i], p->nodes.v[j]);
     }
     nodeset_free(all);
     nodeset_free(only);
@@ -214,6 +222,8 @@ static int find_nodes(struct service *s, const struct batch_request *r, struct p
     for (size_t i = 0; i < p->plan.n_steps; i++)
         nodeset_free(sets[i]);
     free(sets);
+    if (rc == 0 && p->nodes.n == 0)
+        rc = err_set(e, ERR_VALIDATION, "plan %s: no target: give -w TARGETS", p->plan.name);
     if (rc == 0 && p->nodes.n > BATCH_TARGETS_MAX)
         rc = err_set(e, ERR_VALIDATION, "%zu targets: at most %d a batch are possible", p->nodes.n,
                      BATCH_TARGETS_MAX);
