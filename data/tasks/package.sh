@@ -205,8 +205,8 @@ manage() {
         "$@" </dev/null >"$output" 2>&1
         code=$?
         [ "$code" = 0 ] && return 0
-        grep -q -E 'Could not get lock|Unable to (acquire|lock)|unable to lock|is locked by|System management is locked|waiting for lock' \
-            "$output" || return "$code"
+        grep -q -i -E -e 'could not get lock|unable to (acquire|lock)|is locked by' \
+            -e 'system management is locked|waiting for lock' "$output" || return "$code"
         left=$((wait_s - ($(date +%s) - began)))
         if [ "$left" -le 0 ]; then
             locked=true

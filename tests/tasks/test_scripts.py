@@ -175,7 +175,8 @@ class Common(Scripts):
         for path in glob.glob(os.path.join(TASKS, "*.sh")):
             with open(path, encoding="ascii") as f:
                 text = f.read()
-            found = re.findall(r"^# -- the same in each.*?^# -- end of the common part -+$", text, re.M | re.S)
+            found = re.findall(r"^# -- the same in each.*?^# -- end of the common part -+$", text,
+                               re.M | re.S)
             self.assertEqual(len(found), 1, f"{path}: one block between the two markers is wanted")
             blocks.setdefault(found[0], []).append(os.path.basename(path))
         self.assertEqual(len(blocks), 1, f"the common parts differ: {sorted(blocks.values())}")
@@ -517,7 +518,7 @@ echo 'localhost                  : ok=3    changed=1    unreachable=0    failed=
                                {"playbook": "- hosts: all\n  tasks: []", "extra_vars": {"a": "é'"},
                                 "secret_vars": {"b": "s3cret"}, "tags": "x y", "check": True})
             self.assertIs(answer["changed"], True)
-            self.assertEqual((answer["ok_tasks"], answer["changed_tasks"], answer["skipped_tasks"]), (3, 1, 2))
+            self.assertEqual([answer[x + "_tasks"] for x in ("ok", "changed", "skipped")], [3, 1, 2])
             self.assertNotIn(b"s3cret", self.read("args") + self.read("env"))
             self.assertEqual([json.loads(x) for x in self.read("vars").splitlines()],
                              [{"a": "é'"}, {"b": "s3cret"}])
