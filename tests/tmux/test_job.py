@@ -57,7 +57,7 @@ class Job(unittest.TestCase):
             t.wait_for(re.compile(r"\[x\] +v @web"))
             self.pick_by_filter(t, "edge01")
             self.pick_by_filter(t, "cache02")
-            t.keys("2", "g", "e")
+            t.keys("2", "e")
             t.text(COMMAND)
             t.keys("Enter")
             t.wait_for("x shows what will run")
@@ -127,7 +127,7 @@ class Job(unittest.TestCase):
     def test_cancel_from_the_screen(self):
         with lib.Tmux(80, 24) as t:
             self.start(t)
-            t.keys("1", "j", "Space", "2", "g", "e")
+            t.keys("1", "j", "Space", "2", "e")
             t.text("sleep 600")
             t.keys("Enter", "x")
             t.wait_for("nothing runs before you agree")

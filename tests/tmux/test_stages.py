@@ -83,7 +83,7 @@ class Stages(unittest.TestCase):
             t.keys("G")
             t.wait_for(">More")
             t.keys("Enter")
-            t.wait_for("Serial by")
+            t.wait_for("Enter closes")
             t.keys("G")
             t.wait_for(">Serial by")
             for label in ("Max fail", "Probe", "Pause", "Waves", "Canary ok", "Canary  "):
