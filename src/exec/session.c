@@ -201,7 +201,7 @@ static bool begin_again(struct session *s, enum reason reason)
     int64_t now = reactor_now(s->reactor);
     int64_t in_ms = backoff(s);
 
-    if (!job->batch->retry_for_ms || !may_be_cured(s, reason) ||
+    if (!job->batch->retry_for_ms || s->last || !may_be_cured(s, reason) ||
         now + in_ms >= s->first + job->batch->retry_for_ms)
         return false;
     for (int i = 0; i < 2; i++)
@@ -219,7 +219,8 @@ static void finish(struct session *s, enum reason reason, char *error, enum remo
     struct engine *e = s->reactor->engine;
     struct job *job = s->job;
 
-    if (begin_again(s, reason)) {
+    /* Not beside one that goes on running whatever is done. */
+    if (remote != REMOTE_RUNNING && begin_again(s, reason)) {
         free(error);
         return;
     }
@@ -384,6 +385,7 @@ static void stop(struct session *s, enum reason reason, char *error)
 void session_cancel(struct session *s)
 {
     /* One that is being stopped for its time limit keeps that as its reason. */
+    s->last = true;
     if (!s->done && !s->stop)
         stop(s, REASON_CANCELLED, x_strdup("Cancelled by user"));
 }
@@ -462,6 +464,7 @@ void session_timer_due(struct session *s, int which)
 
 void session_abort(struct session *s)
 {
+    s->last = true;
     if (s->started)
         finish(s, REASON_LOST,
                x_strdup("muster left at once while the command ran; it may still run"),

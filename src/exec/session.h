@@ -68,6 +68,7 @@ struct session {
     unsigned attempts;
     uint64_t jitter; /* state of its random numbers */
     bool started, done;
+    bool last; /* cancelled or left: it is not begun again */
 
     struct output out;
     size_t budget; /* bytes that this step may still take */

@@ -66,7 +66,9 @@ struct engine_batch {
     unsigned retries;    /* before the command can have started */
     /* What may run twice, and waits for something: so long (from the start of an execution) it is begun
      * again when a node cannot be reached, refuses the login, is lost, or the command ends with
-     * ENGINE_NOT_YET. What such a try has printed is dropped. 0: never. */
+     * ENGINE_NOT_YET, by a signal or by its time limit (a minute, where none is set). What such a try has
+     * printed is dropped; one whose output was too large to be held back is the last. Its place in the
+     * fanout stays taken between tries. 0: never. */
     int64_t retry_for_ms;
     bool live;           /* emit OUTPUT while it runs (else only large outputs come in chunks) */
     const char *ssh_config;      /* -F, or NULL */
