@@ -339,6 +339,8 @@ static int write_batch(struct service *s, const struct batch_request *r,
     struct writer *w = service_writer(s, e);
     if (!w)
         return -ERR_STORE;
+    if (v->plan && !r->work->targets)
+        r->work->targets = x_strdup(v->plan->targets);
     CLEANUP_FREE char *parameters =
         expand_remember(parameters_encode(r, v->task ? v->task->hash : NULL), s->fleet, &v->nodes, &v->groups);
     CLEANUP_FREE const char **titles = v->plan ? plan_run_titles(v->plan) : NULL;
@@ -506,6 +508,8 @@ static int write_and_submit(struct service *s, const struct batch_request *r,
         rc = program_make(s, r, v, &p, e);
     if (rc == 0 && v->plan) {
         rc = plan_run_build(s, v->plan, e);
+        if (rc == 0)
+            rc = rerun_plan_results(s, v->plan, r->work, e);
         if (rc != 0)
             program_clear(&p);
     }

@@ -33,6 +33,11 @@ void plan_run_free(struct plan_run *p)
         copy_files_unref(part->files);
         task_run_clear(&part->task);
     }
+    for (size_t i = 0; p->known && i < p->nodes.n; i++)
+        json_free(p->known[i]);
+    free(p->known);
+    free(p->first);
+    free(p->targets);
     free(p->parts);
     work_wipe(p->values);
     strv_clear(&p->secret_names);
@@ -54,6 +59,11 @@ size_t plan_run_next(const struct plan_run *p, size_t node, size_t from)
     while (from < p->plan.n_steps && !p->parts[from].on[node])
         from++;
     return from;
+}
+
+size_t plan_run_first(const struct plan_run *p, size_t node)
+{
+    return plan_run_next(p, node, p->first ? p->first[node] : 0);
 }
 
 char *plan_run_step(const struct plan_run *p, size_t step)
@@ -102,20 +112,44 @@ static int put_known(const char *key, struct json *value, void *ctx)
     return 0;
 }
 
+/* What -w names; of a rerun, what it named the first time. */
+static int take_targets(struct service *s, struct plan_run *p, const struct work_request *w,
+                        const struct strv *targets, struct json *given, struct err *e)
+{
+    struct target_set set = {0};
+    struct json *names = json_array();
+    const struct target_request t = {.targets = w->targets, .any_host = true};
+    int rc = w->targets ? service_targets(s, &t, &set, e) : 0;
+    for (size_t i = 0; w->targets && rc == 0 && i < nodeset_count(set.nodes); i++)
+        json_add_str(names, nodeset_at(set.nodes, i));
+    for (size_t i = 0; !w->targets && i < targets->n; i++)
+        json_add_str(names, targets->v[i]);
+    if (!w->targets && targets->n) {
+        struct strbuf b;
+        strbuf_init(&b, 0);
+        nodeset_fold_names(&b, (const char *const *) targets->v, targets->n, 0);
+        p->targets = strbuf_steal(&b);
+    }
+    target_set_clear(&set);
+    json_put(given, "targets", names);
+    return rc;
+}
+
 /* `targets` may be given to any plan; else it is what -w names. */
-static int take_values(struct plan_run *p, const struct work_request *w, const struct strv *targets,
-                       struct err *e)
+static int take_values(struct service *s, struct plan_run *p, const struct work_request *w,
+                       const struct strv *targets, struct err *e)
 {
     struct json *given = work_values(w), *check = json_object();
     const struct params *params = &p->plan.params;
     struct param_faults faults;
-    if (!json_get(given, "targets") && targets->n) {
-        struct json *names = json_array();
-        for (size_t i = 0; i < targets->n; i++)
-            json_add_str(names, targets->v[i]);
-        json_put(given, "targets", names);
-    }
     p->values = given;
+    int rc = 0;
+    if (!json_get(given, "targets") && (targets->n || w->targets))
+        rc = take_targets(s, p, w, targets, given, e);
+    if (rc != 0) {
+        json_free(check);
+        return rc;
+    }
     strv_copy(&p->secret_names, &w->secret_names);
     const struct json *named = params_find(params, "targets") ? json_get(given, "targets") : NULL;
     json_each(given, put_known, check);
@@ -123,7 +157,7 @@ static int take_values(struct plan_run *p, const struct work_request *w, const s
         json_put(check, "targets", json_copy(named));
     params_check(params, check, &w->secret_names, &faults);
     CLEANUP_FREE char *what = x_asprintf("plan %s", p->plan.name);
-    int rc = param_faults_err(&faults, what, e);
+    rc = param_faults_err(&faults, what, e);
     param_faults_clear(&faults);
     work_wipe(check);
     params_defaults(params, p->values);
@@ -164,12 +198,12 @@ static int step_nodes(struct service *s, const struct batch_request *r, const st
                                                                ? "its `targets` name no node"
                                                                : "give -w TARGETS");
     }
-    const struct target_request t = {.targets = expr.s, .any_host = r->any_host};
+    const struct target_request t = {.targets = expr.s, .any_host = r->any_host || r->rerun_of};
     rc = service_targets(s, &t, &set, e);
     strbuf_free(&expr);
     if (rc != 0)
         return rc;
-    for (size_t i = 0; i < nodeset_count(set.nodes) && rc == 0; i++)
+    for (size_t i = 0; i < nodeset_count(set.nodes) && rc == 0 && !r->rerun_of; i++)
         if (!r->any_host && !s->config.any_host && !fleet_node(s->fleet, nodeset_at(set.nodes, i)))
             rc = err_set(e, ERR_INVALID_NODES, "unknown node: %s (muster nodes -a lists them; "
                          "--any-host takes any name)", nodeset_at(set.nodes, i));
@@ -228,6 +262,23 @@ static int find_nodes(struct service *s, const struct batch_request *r, struct p
         rc = err_set(e, ERR_VALIDATION, "%zu targets: at most %d a batch are possible", p->nodes.n,
                      BATCH_TARGETS_MAX);
     return rc;
+}
+
+/* Where each node begins. One whose last step had run, and whose end had failed, does that step again. */
+static int take_first(struct plan_run *p, const struct batch_request *r, struct err *e)
+{
+    size_t n = p->nodes.n;
+    if (r->work->first_step && r->n_node_ids == n) {
+        p->first = x_calloc(n + 1, sizeof *p->first);
+        memcpy(p->first, r->work->first_step, n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        while (plan_run_first(p, i) == p->plan.n_steps && p->first && p->first[i])
+            p->first[i]--;
+        if (plan_run_first(p, i) == p->plan.n_steps)
+            return err_set(e, ERR_VALIDATION, "plan %s: no step is for %s", p->plan.name, p->nodes.v[i]);
+    }
+    return 0;
 }
 
 /* --- what the steps run --- */
@@ -441,13 +492,15 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
         p->plan.on_failure = (enum plan_on_failure) r->work->on_failure;
     if (rc == 0) {
         look_at_results(p);
-        rc = take_values(p, r->work, &v->nodes, e);
+        rc = take_values(s, p, r->work, &v->nodes, e);
     }
     if (rc == 0 && secret_in(p, p->plan.ret))
         rc = err_set(e, ERR_VALIDATION, "plan %s: `return` would show a sensitive parameter",
                      p->plan.name);
     if (rc == 0)
         rc = find_nodes(s, r, p, e);
+    if (rc == 0)
+        rc = take_first(p, r, e);
     if (rc == 0)
         rc = ready_all(s, p, v, e);
     if (rc == 0) {

@@ -421,7 +421,9 @@ static void take_node(struct service *s, struct plan_batch *b, size_t i,
         settings_merge(&x->over, &node->over);
     settings_merge(&x->over, &r->over);
     input_imply_become(r, &x->base, &x->over);
-    x->step = plan_run_next(b->run, i, 0);
+    x->step = plan_run_first(b->run, i);
+    if (b->run->known)
+        x->results = X_STEAL(b->run->known[i]);
 }
 
 void plans_start(struct plans *g, int64_t number, struct plan_run *run,
@@ -508,7 +510,7 @@ bool plans_claimed(struct plans *g, int64_t batch, uint32_t position, bool grant
         return false;
     }
     struct plan_node *x = &b->nodes[position];
-    bool first = x->step == plan_run_next(b->run, position, 0);
+    bool first = x->step == plan_run_first(b->run, position);
     x->state = granted ? NODE_ACTIVE : first ? NODE_NEW : NODE_QUEUED;
     here = granted && (plan_part_is_local(&b->run->parts[x->step]) || x->fault ||
                        (b->stopped && !first));

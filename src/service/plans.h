@@ -10,13 +10,16 @@
 #include "muster/core/settings.h"
 #include "muster/exec/engine.h"
 
+struct batch;
 struct batch_request;
 struct batch_review;
 struct err;
 struct event;
 struct json;
+struct nodeset;
 struct plan_batch;
 struct plans;
+struct reader;
 struct service;
 struct stage_plan;
 
@@ -42,6 +45,9 @@ struct plan_run {
     struct json *values; /* of parameters, the sensitive ones too */
     struct strv secret_names;
     struct strv nodes;
+    char *targets;       /* what $targets is, folded; NULL: given as a parameter, or nothing */
+    uint8_t *first;      /* the step that each node begins at; NULL: all with the first */
+    struct json **known; /* of each node what steps before that gave; NULL: nothing */
     struct plan_part *parts;
     bool has_results;    /* something refers to one */
 };
@@ -56,6 +62,8 @@ void plan_run_free(struct plan_run *p); /* NULL allowed */
 const char **plan_run_titles(const struct plan_run *p);
 /* The next step of a node from this one on (from 0); plan.n_steps: none. */
 size_t plan_run_next(const struct plan_run *p, size_t node, size_t from);
+/* The one that it begins with. */
+size_t plan_run_first(const struct plan_run *p, size_t node);
 /* "step 2 (install)"; caller frees. */
 char *plan_run_step(const struct plan_run *p, size_t step);
 
@@ -78,6 +86,15 @@ char *plan_step_text(const struct plan_run *p, size_t step, const struct json *r
 /* What a step that ran gives those after it. */
 struct json *plan_step_result(const struct plan_part *p, const char *const data[2],
                               const size_t len[2], int exit_code);
+
+/* --- taken up again (rerun_plan.c) --- */
+
+/* For the request of a rerun: where each node goes on, into w. -ERR_VALIDATION: the plan is another. */
+int rerun_plan_steps(struct service *s, struct reader *r, const struct batch *b,
+                     const struct nodeset *nodes, struct work_request *w, struct err *e);
+/* What the steps before gave, from the store. */
+int rerun_plan_results(struct service *s, struct plan_run *p, const struct work_request *w,
+                       struct err *e);
 
 /* --- running them (plans.c) --- */
 

@@ -3,6 +3,7 @@
 #include "copy.h"
 #include "create.h"
 #include "expand.h"
+#include "plans.h"
 #include "service.h"
 #include "work.h"
 
@@ -254,6 +255,17 @@ static int choose(struct service *s, const struct rerun_options *o, bool all,
     return rc;
 }
 
+/* All of its nodes again means all of its steps. */
+static int choose_steps(struct service *s, struct reader *r, const struct rerun_options *o, bool all,
+                        struct rerun_hold *h, struct err *e)
+{
+    if (o && o->expand)
+        free(X_STEAL(h->work.targets));
+    return all || (o && o->from_start)
+               ? 0
+               : rerun_plan_steps(s, r, &h->batch, h->nodes, &h->work, e);
+}
+
 static int fill(struct service *s, struct reader *r, int64_t number, const char *what,
                 const struct rerun_options *o, struct batch_request *out, struct rerun_hold *h,
                 struct err *e)
@@ -274,6 +286,8 @@ static int fill(struct service *s, struct reader *r, int64_t number, const char 
     rc = parameters_decode(h->batch.parameters, out, h, e);
     if (rc == 0)
         rc = choose(s, o, !what, out, h, e);
+    if (rc == 0 && h->batch.type == ACTION_TYPE_PLAN && out->work)
+        rc = choose_steps(s, r, o, !what, h, e);
     if (rc != 0)
         return rc;
     size_t n = nodeset_count(h->nodes);

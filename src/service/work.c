@@ -30,6 +30,7 @@ void work_request_clear(struct work_request *w)
     strv_clear(&w->secret_names);
     free(w->hash);
     free(w->first_step);
+    free(w->targets);
     work_request_init(w);
 }
 
@@ -290,6 +291,10 @@ struct json *work_encode(const struct work_request *w, const char *hash)
         json_put_str(o, "onFailure", w->on_failure == PLAN_STOP ? "stop" : "continue");
     if (hash && *hash)
         json_put_str(o, "hash", hash);
+    if (w->targets)
+        json_put_str(o, "targets", w->targets);
+    if (w->results_of)
+        json_put_int(o, "resultsOf", w->results_of);
     return o;
 }
 
@@ -309,5 +314,6 @@ bool work_decode(const struct json *o, struct work_request *w)
     if (on_failure)
         w->on_failure = strcmp(on_failure, "stop") == 0 ? PLAN_STOP : PLAN_CONTINUE;
     w->hash = x_strdup(json_str(json_get(o, "hash")));
+    w->targets = x_strdup(json_str(json_get(o, "targets")));
     return true;
 }

@@ -56,6 +56,7 @@ struct work_request {
     struct strv secret_names; /* the names in `secret`; or, of a rerun, those that are to be asked for */
     int on_failure;       /* of a plan: enum plan_on_failure, or -1: as the plan says */
     uint8_t *first_step;  /* of a plan: where each node begins, from 0, in target order; NULL: all at 0 */
+    char *targets;        /* of a rerun of a plan: what -w named (folded); NULL: the run's own nodes */
     int64_t results_of;   /* the batch whose results the steps before that have; 0: none */
 };
 void work_request_init(struct work_request *w);
