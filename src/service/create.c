@@ -342,7 +342,8 @@ static int write_batch(struct service *s, const struct batch_request *r,
     if (v->plan && !r->work->targets)
         r->work->targets = x_strdup(v->plan->targets);
     CLEANUP_FREE char *parameters =
-        expand_remember(parameters_encode(r, v->task ? v->task->hash : NULL), s->fleet, &v->nodes, &v->groups);
+        expand_remember(parameters_encode(r, v->task ? v->task->hash : NULL), s->fleet, &v->nodes,
+                        &v->groups);
     CLEANUP_FREE const char **titles = v->plan ? plan_run_titles(v->plan) : NULL;
     const struct batch_new b = {
         .type = r->type,

@@ -62,7 +62,7 @@
 #define WATCH                                                                                  \
     "if command -v setsid >/dev/null 2>&1 && mkfifo \"$d/.w\" 2>/dev/null; then "               \
     "exec 8<>\"$d/.w\"; exec 7<\"$d/.w\"; rm -f \"$d/.w\"; "                                    \
-    "( setsid /bin/sh -c \"cd /; trap \\\"\\\" HUP INT TERM; read -r x; "                              \
+    "( setsid /bin/sh -c \"cd /; trap \\\"\\\" HUP INT TERM; read -r x; "                      \
     "rm -rf \\\"\\$1\\\" || { chmod -R u+rwx \\\"\\$1\\\"; rm -rf \\\"\\$1\\\"; }\" muster \"$d\" " \
     "<&7 7<&- 8>&- 9>&- >/dev/null 2>&1 & ); exec 7<&-; fi; "
 
@@ -87,9 +87,9 @@
     "case $rc in *e*) eval \"$e\";; esac; "                                                     \
     "if [ \"$3\" ]; then j=\"$j,\\\"_installdir\\\":\\\"$d\\\"\"; "                             \
     "case $rc in *e*) PT__installdir=$d; export PT__installdir;; esac; fi; "                   \
-    "shift 3; if [ -n \"$x\" ]; then set -- \"$f\" \"$@\"; else case $t in "                                    \
+    "shift 3; if [ -n \"$x\" ]; then set -- \"$f\" \"$@\"; else case $t in "                   \
     "\"\") no 72 \"every folder of this node forbids programs (noexec)\";; "                    \
-    "*\" \"*) set -- \"${t%% *}\" \"${t#* }\" \"$f\" \"$@\";; *) set -- \"$t\" \"$f\" \"$@\";; esac; fi; "    \
+    "*\" \"*) set -- \"${t%% *}\" \"${t#* }\" \"$f\" \"$@\";; *) set -- \"$t\" \"$f\" \"$@\";; esac; fi; " \
     "unset e w t l x f; "                                                                      \
     "case $rc in *s*) printf \"%s}\\n\" \"$j\" 2>/dev/null 8>&- 9>&- | \"$@\" 8>&- 9>&-;; "     \
     "*) \"$@\" </dev/null 8>&- 9>&-;; esac; rc=$?; exit $rc"

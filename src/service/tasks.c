@@ -138,7 +138,8 @@ static int no_such(const struct action_founds *l, const char *what, const char *
     for (size_t i = 0; i < l->n; i++) {
         names[i] = l->v[i].name;
         const char *last = strstr(names[i], "::");
-        if (near.n < NEAR_MAX && *name && (text_find(names[i], name) || (last && strcmp(last + 2, name) == 0)))
+        if (near.n < NEAR_MAX && *name &&
+            (text_find(names[i], name) || (last && strcmp(last + 2, name) == 0)))
             strv_push(&near, names[i]);
     }
     const char *nearest = suggest_nearest(name, names, l->n);

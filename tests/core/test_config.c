@@ -105,7 +105,8 @@ static void every_key(void **state)
     struct fixture *f = *state;
 
     put(f->user, "fanout: 128\nconnect_timeout: 500ms\ncommand_timeout: 2m\nretries: 0\n"
-                 "max_output: 1M\nmax_queue: 50\ninventory_ttl: 1m\nuser: ops\nany_host: yes\n"
+                 "max_output: 1M\nmax_queue: 50\ninventory_ttl: 1m\nuser: ops\n"
+                 "task_path: /srv/tasks\nany_host: yes\n"
                  "read_only: true\n"
                  "log_level: debug\ndeny: ^reboot\nconfirm: [a, b+c]\n");
     assert_int_equal(load(f), 0);
@@ -117,6 +118,7 @@ static void every_key(void **state)
     assert_int_equal(f->c.max_queue, 50);
     assert_int_equal(f->c.inventory_ttl_ms, 60000);
     assert_string_equal(f->c.user, "ops");
+    assert_string_equal(f->c.task_path, "/srv/tasks");
     assert_true(f->c.any_host);
     assert_true(f->c.read_only);
     assert_int_equal(f->c.log_level, LOG_DEBUG);
@@ -174,10 +176,10 @@ static void errors(void **state)
     expect_error(f, "user: x\n\nfan_out: 3\n",
                  "line 3: unknown key \"fan_out\"; did you mean \"fanout\"? Allowed: fanout, "
                  "connect_timeout, command_timeout, retries, max_output, max_queue, inventory_ttl, "
-                 "user, any_host, read_only, log_level, deny, confirm");
+                 "user, task_path, any_host, read_only, log_level, deny, confirm");
     expect_error(f, "colour: 3\n",
                  "line 1: unknown key \"colour\"; allowed: fanout, connect_timeout, "
-                 "command_timeout, retries, max_output, max_queue, inventory_ttl, user, any_host, "
+                 "command_timeout, retries, max_output, max_queue, inventory_ttl, user, task_path, any_host, "
                  "read_only, log_level, deny, confirm");
     expect_error(f, "fanout: 0\n", "line 1: fanout is to be a number from 1 to 10000, not \"0\"");
     expect_error(f, "fanout: 6x\n", "line 1: fanout is to be a number from 1 to 10000, not \"6x\"");

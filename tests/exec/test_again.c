@@ -24,7 +24,8 @@
 #define OVER_MS 1000000
 
 /* How a try ends, TICK_MS after its beginning; the last one repeats. */
-enum how { OK, NOT_YET, EXIT_1, REFUSED, LOGIN, LOST, SIGNAL, HANG, NEEDS_KILL, STUBBORN, HANG_CONNECT, BROKEN };
+enum how { OK, NOT_YET, EXIT_1, REFUSED, LOGIN, LOST, SIGNAL, HANG, NEEDS_KILL, STUBBORN,
+           HANG_CONNECT, BROKEN };
 
 static struct play {
     const enum how *how;
