@@ -206,7 +206,8 @@ int print_execution(struct printer *p, const struct execution *x, struct err *e)
     if (x->status == EXEC_FAILED && !never) {
         struct strbuf b;
         strbuf_init(&b, 0);
-        if (x->step && x->step <= p->steps.n)
+        bool told = x->error && strncmp(x->error, "step ", 5) == 0;
+        if (x->step && x->step <= p->steps.n && !told)
             strbuf_addf(&b, "step %u (%s): ", x->step, p->steps.v[x->step - 1]);
         describe_failure(&b, x);
         note(p, x->node, b.s);

@@ -95,8 +95,8 @@ static int add_arguments(const struct plan_value *v, const struct plan_scope *sc
     return rc;
 }
 
-static int task_input(const struct plan_part *p, const struct plan_scope *scope, struct secret **out,
-                      struct err *e)
+static int task_input(const struct plan_part *p, const struct plan_scope *scope,
+                      struct plan_line *out, struct err *e)
 {
     const struct params *params = &p->task.task.params;
     struct json *values = NULL;
@@ -117,7 +117,9 @@ static int task_input(const struct plan_part *p, const struct plan_scope *scope,
     if (rc == 0) {
         params_defaults(params, values);
         json_put_str(values, "_task", p->task.task.name);
-        rc = task_script_input(values, out, e);
+        int64_t wait = p->task.task.retry_for ? json_int(json_get(values, p->task.task.retry_for)) : 0;
+        out->retry_for_ms = wait > 0 ? wait * 1000 : 0;
+        rc = task_script_input(values, &out->input, e);
     }
     work_wipe(values);
     return rc;
@@ -140,7 +142,7 @@ int plan_line_make(const struct plan_run *p, size_t step, const struct json *res
         rc = add_arguments(st->arguments, &scope, &out->command, e);
     } else if (st->kind == PLAN_STEP_TASK) {
         out->command = x_strdup(part->task.command);
-        rc = task_input(part, &scope, &out->input, e);
+        rc = task_input(part, &scope, out, e);
     } else {
         out->command = x_strdup(part->command);
     }

@@ -17,6 +17,7 @@
  * service is not idle in between. */
 #include "plans.h"
 
+#include "answers.h"
 #include "create.h"
 #include "input.h"
 #include "service.h"
@@ -371,6 +372,7 @@ static void outgoing_make(struct plan_batch *b, uint32_t position, bool later, s
         .chdir = o->chdir,
         .stdin_fd = fd,
         .input_secret = o->line.input,
+        .retry_for_ms = o->line.retry_for_ms,
         .progress = part->stdin_fd != 0,
         .copy = o->files,
         .password = secret_ref(b->password),
@@ -426,6 +428,16 @@ static void take_node(struct service *s, struct plan_batch *b, size_t i,
         x->results = X_STEAL(b->run->known[i]);
 }
 
+/* What comes of a step passes those who know what it means. */
+static void hear(struct service *s, int64_t number, const struct plan_part *part,
+                   const struct plan_run *run)
+{
+    if (part->copy.remote)
+        copies_add(s->copies, number, &part->copy, &run->nodes);
+    if (part->step->kind == PLAN_STEP_TASK)
+        answers_add(s->answers, number, &part->task.task);
+}
+
 void plans_start(struct plans *g, int64_t number, struct plan_run *run,
                  const struct batch_request *r, const struct stage_plan *stages,
                  const unsigned *keys, unsigned fanout)
@@ -446,9 +458,7 @@ void plans_start(struct plans *g, int64_t number, struct plan_run *run,
         b->nodes[i].key = keys ? keys[i] : 0;
     }
     for (size_t i = 0; i < run->plan.n_steps; i++)
-        if (run->parts[i].copy.remote)
-            copies_add(s->copies, number | (int64_t) (i + 1) << ENGINE_STEP_SHIFT,
-                       &run->parts[i].copy, &run->nodes);
+        hear(s, number | (int64_t) (i + 1) << ENGINE_STEP_SHIFT, &run->parts[i], run);
     struct outgoing *all = x_calloc(n + 1, sizeof *all);
     for (size_t i = 0; i < n; i++)
         outgoing_make(b, (uint32_t) i, false, &all[i]);

@@ -74,6 +74,7 @@ struct plan_line {
     char *command;
     struct strv env;
     struct secret *input; /* a reference, or NULL */
+    int64_t retry_for_ms; /* of a task that waits; else 0 */
 };
 /* 0, or -ERR_VALIDATION: a result that is not there, or does not fit. */
 int plan_line_make(const struct plan_run *p, size_t step, const struct json *results,
