@@ -39,13 +39,13 @@ TWO_SH = """#!/bin/sh
 echo "$MUSTER_NODE" >>"$PT_seen/two"
 [ "$PT_made" = "made for $MUSTER_NODE
 " ] || {
-    echo "{\\"_error\\": {\\"msg\\": \\"not mine\\", \\"kind\\": \\"two/mine\\", \\"details\\": {}}}"
+    echo '{"_error": {"msg": "not mine", "kind": "two/mine", "details": {}}}'
     exit 3
 }
 case $MUSTER_NODE in
 *[02468]0)
     if [ ! -e "$PT_seen/mended" ]; then
-        echo "{\\"_error\\": {\\"msg\\": \\"it is broken\\", \\"kind\\": \\"two/broken\\", \\"details\\": {}}}"
+        echo '{"_error": {"msg": "it is broken", "kind": "two/broken", "details": {}}}'
         exit 0
     fi
     ;;
