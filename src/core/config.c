@@ -64,6 +64,7 @@ void config_clear(struct config *c)
     rules_clear(&c->confirm);
     strv_clear(&c->files);
     free(c->user);
+    free(c->task_path);
     config_init(c);
 }
 
