@@ -117,8 +117,7 @@ static int task_input(const struct plan_part *p, const struct plan_scope *scope,
     if (rc == 0) {
         params_defaults(params, values);
         json_put_str(values, "_task", p->task.task.name);
-        int64_t wait = p->task.task.retry_for ? json_int(json_get(values, p->task.task.retry_for)) : 0;
-        out->retry_for_ms = wait > 0 ? wait * 1000 : 0;
+        out->retry_for_ms = task_retry_ms(&p->task.task, values);
         rc = task_script_input(values, &out->input, e);
     }
     work_wipe(values);

@@ -24,6 +24,7 @@
 
 #define FILES_MAX ((uint64_t) 1 << 30) /* LIMIT: bytes of a task's files */
 #define SHOWN_MAX 5
+#define RETRY_FOR_MAX ((int64_t) 7 * 86400) /* LIMIT: seconds */
 #define FIRST_LINE 256
 
 void task_run_clear(struct task_run *r)
@@ -365,13 +366,19 @@ const char *task_run_env(const struct task_run *r, size_t node)
     return r->env ? r->env[r->impl[node]] : NULL;
 }
 
+int64_t task_retry_ms(const struct task *t, const struct json *values)
+{
+    int64_t seconds = t->retry_for ? json_int(json_get(values, t->retry_for)) : 0;
+    return seconds <= 0 ? 0 : seconds < RETRY_FOR_MAX ? seconds * 1000 : RETRY_FOR_MAX * 1000;
+}
+
 int64_t task_run_retry_ms(const struct task_run *r, const struct work_request *w)
 {
     if (!r->task.retry_for)
         return 0;
     struct json *values = work_values(w);
     params_defaults(&r->task.params, values);
-    int64_t seconds = json_int(json_get(values, r->task.retry_for));
+    int64_t ms = task_retry_ms(&r->task, values);
     work_wipe(values);
-    return seconds > 0 ? seconds * 1000 : 0;
+    return ms;
 }

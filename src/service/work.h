@@ -86,6 +86,7 @@ int task_run_pick(struct service *s, struct task_run *r, const struct strv *node
 int task_run_build(struct service *s, struct task_run *r, const struct work_request *w,
                    struct err *e);
 /* How long it is begun again where it asks for that (struct task, retry_for); else 0. */
+int64_t task_retry_ms(const struct task *t, const struct json *values); /* with its defaults */
 int64_t task_run_retry_ms(const struct task_run *r, const struct work_request *w);
 const char *task_run_env(const struct task_run *r, size_t node); /* or NULL */
 void task_run_clear(struct task_run *r);

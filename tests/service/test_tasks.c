@@ -192,7 +192,8 @@ static void test_all_faults_at_once(void **state)
     struct task_ask a;
     add_task(f, "pick.json",
              "{\"parameters\": {\"name\": {\"type\": \"String[1]\"}, "
-             "\"count\": {\"type\": \"Integer[1,5]\"}, \"mode\": {\"type\": \"Enum[on,off]\", \"default\": \"on\"}, "
+             "\"count\": {\"type\": \"Integer[1,5]\"}, "
+             "\"mode\": {\"type\": \"Enum[on,off]\", \"default\": \"on\"}, "
              "\"pw\": {\"type\": \"String\", \"sensitive\": true}}}");
     add_task(f, "pick.sh", "#!/bin/sh\ntouch \"$HOME/ran\"\n");
     ask_task(&a, "pick", LIST("n01"));
@@ -422,8 +423,9 @@ static void test_again_for_a_while(void **state)
     struct execution x;
     add_task(f, "wait.json", "{\"parameters\": {\"max\": {\"type\": \"Integer\", \"default\": 20}}, "
                              "\"muster\": {\"retry_for\": \"max\"}}");
-    add_task(f, "wait.sh", "#!/bin/sh\n[ -e \"$HOME/once\" ] && { echo '{\"_error\": {\"msg\": \"at last\"}}';"
-                           " exit 0; }\n: >\"$HOME/once\"\necho '{\"n\": 1}'; sleep 0.5\nexit 75\n");
+    add_task(f, "wait.sh",
+             "#!/bin/sh\n[ -e \"$HOME/once\" ] && { echo '{\"_error\": {\"msg\": \"at last\"}}';"
+             " exit 0; }\n: >\"$HOME/once\"\necho '{\"n\": 1}'; sleep 0.5\nexit 75\n");
     ask_task(&a, "wait", LIST("n01"));
     a.r.live = true;
     int64_t n = run_task(f, &a);
@@ -433,6 +435,39 @@ static void test_again_for_a_while(void **state)
     assert_non_null(strstr(x.error, "at last"));
     execution_clear(&x);
     assert_output(f, n, 0, "{\"_error\": {\"msg\": \"at last\"}}\n");
+}
+
+/* As a step of a plan: its answers count there too, and results get to it as they are. */
+static void test_in_a_plan(void **state)
+{
+    struct fixture *f = *state;
+    struct task_ask a;
+    struct execution x;
+    struct node_facts *v;
+    size_t n_facts;
+    add_task(f, "facts.sh", "#!/bin/sh\necho '{\"os\": \"debian\"}'\n");
+    add_task(f, "wait.json", "{\"parameters\": {\"max\": {\"type\": \"Integer\"}}, "
+                             "\"muster\": {\"retry_for\": \"max\"}}");
+    add_task(f, "wait.sh", "#!/bin/sh\n[ -e \"$HOME/once\" ] && exit 0; : >\"$HOME/once\"; exit 75\n");
+    add_task(f, "fail.sh", "#!/bin/sh\necho '{\"_error\": {\"msg\": \"no:'\"$PT_v\"'\"}}'\n");
+    make_dirs(f, "muster/plans");
+    write_file(f, "muster/plans/p.yaml",
+               "steps:\n- task: facts\n  targets: $targets\n"
+               "- task: wait\n  targets: $targets\n  parameters: {max: 20}\n"
+               "- name: said\n  command: printf %s \"it's\"\n  targets: $targets\n"
+               "- task: fail\n  targets: $targets\n  parameters: {v: \"x ${said['stdout']}\"}\n");
+    ask_task(&a, "p", LIST("n01"));
+    a.r.type = ACTION_TYPE_PLAN;
+    a.r.action = "p";
+    int64_t n = run_task(f, &a);
+    assert_int_equal(reader_execution(f->r, n, 0, &x, &f->e), 0);
+    assert_int_equal(x.status, EXEC_FAILED);
+    assert_int_equal(x.step, 4);
+    assert_non_null(strstr(x.error, "no:x it's"));
+    execution_clear(&x);
+    assert_int_equal(reader_facts(f->r, "n01", &v, &n_facts, &f->e), 0);
+    assert_int_equal(n_facts, 1);
+    node_facts_free(v, n_facts);
 }
 
 int main(void)
@@ -456,6 +491,7 @@ int main(void)
         TEST(test_output_is_kept),
         TEST(test_facts),
         TEST(test_again_for_a_while),
+        TEST(test_in_a_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
