@@ -307,7 +307,8 @@ static void look_at_vars(struct look *l, const struct fleet_node *node, const ch
 static void look_at_facts(struct look *l, const struct target_env *env,
                           const struct fleet_node *node, const char *name)
 {
-    const struct json *facts = env->facts ? env->facts(env->ctx, node->name) : NULL;
+    const struct json *facts = env->facts ? env->facts(env->ctx, node->name, name)
+                                          : NULL;
     CLEANUP_FREE char *full = NULL;
 
     if (facts)
@@ -373,7 +374,7 @@ static struct nodeset *known_names(const struct target_env *env)
             nodeset_add(c.names, strncmp(name, FACTS, FACTS_LEN) ? name : name + FACTS_LEN);
         }
         if (env->facts && learned < LEARN_MAX)
-            facts = env->facts(env->ctx, node->name);
+            facts = env->facts(env->ctx, node->name, NULL);
         if (facts) {
             learned++;
             json_each(facts, collect_member, &c);

@@ -122,15 +122,17 @@ static void read_facts(struct lookup *l)
 }
 
 /* One node's at a time: the documents of a large fleet would not fit into memory parsed. */
-static const struct json *facts(void *ctx, const char *node)
+static const struct json *facts(void *ctx, const char *node, const char *path)
 {
     struct lookup *l = ctx;
     intptr_t at;
     json_free(X_STEAL(l->parsed));
     if (!l->facts_read)
         read_facts(l);
-    if (strmap_get_num(l->by_node, node, &at))
-        l->parsed = json_parse(l->facts[at].facts, strlen(l->facts[at].facts), NULL);
+    if (!strmap_get_num(l->by_node, node, &at))
+        return NULL;
+    const char *text = l->facts[at].facts;
+    l->parsed = path ? json_parse_member(text, path) : json_parse(text, strlen(text), NULL);
     return l->parsed;
 }
 

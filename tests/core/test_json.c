@@ -217,6 +217,41 @@ static void test_damage(void **state)
     }
 }
 
+static void assert_member(const char *text, const char *path, const char *wanted)
+{
+    struct json *j = json_parse_member(text, path);
+
+    if (wanted)
+        assert_string_equal(json_text(j, NULL), wanted);
+    else
+        assert_null(j);
+    json_free(j);
+}
+
+static void test_member(void **state)
+{
+    static const char text[] = " { \"os\" : {\"name\": \"a}\\\"]\", \"l\": [1, {}]} ,\n\"os.x\":[1,\"]\"],"
+                               "\"o\":null, \"n\":-1.5e3, \"s\":\"os\", \"e\":\"\\\\\"} ";
+
+    assert_member(text, "os.name", "{\"os\":{\"name\":\"a}\\\"]\",\"l\":[1,{}]}}");
+    assert_member(text, "os.x.0", "{\"os\":{\"name\":\"a}\\\"]\",\"l\":[1,{}]},\"os.x\":[1,\"]\"]}");
+    assert_member(text, "n", "{\"n\":-1.5e3}");
+    assert_member(text, "s", "{\"s\":\"os\"}");
+    assert_member(text, "e", "{\"e\":\"\\\\\"}");
+    assert_member(text, "name", NULL);
+    assert_member(text, "osx", NULL);
+    assert_member("{}", "a", NULL);
+    assert_member("[1]", "0", "[1]");
+    /* With escapes in a name all is read. */
+    assert_member("{\"\\u0061\": 1, \"b\": 2}", "a", "{\"a\":1,\"b\":2}");
+    /* What is not JSON after all is nothing. */
+    assert_member("{\"a\": 1", "a", NULL);
+    assert_member("{\"a\": \"x", "a", NULL);
+    assert_member("{\"a\": }", "a", NULL);
+    assert_member("{\"a\": 1]", "a", NULL);
+    assert_member("", "a", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_read),
         cmocka_unit_test(test_refuse),
         cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_member),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

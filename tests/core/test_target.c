@@ -357,7 +357,7 @@ static void set_var(struct fleet *f, const char *node, const char *name, const c
 }
 
 /* What muster has learned; ctx holds the last document, as the service does. */
-static const struct json *facts(void *ctx, const char *node)
+static const struct json *facts(void *ctx, const char *node, const char *path)
 {
     static const struct {
         const char *node, *text;
@@ -374,7 +374,8 @@ static const struct json *facts(void *ctx, const char *node)
     *held = NULL;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!strcmp(rows[i].node, node))
-            *held = json_parse(rows[i].text, strlen(rows[i].text), NULL);
+            *held = path ? json_parse_member(rows[i].text, path)
+                         : json_parse(rows[i].text, strlen(rows[i].text), NULL);
     }
     return *held;
 }

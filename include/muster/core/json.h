@@ -38,6 +38,9 @@ const char *json_library_version(void); /* the one it runs with */
 /* Parses a whole document, at most 64 levels deep; trailing bytes, and duplicate or non-UTF-8 text
  * are errors. NULL and e (-ERR_VALIDATION with line and column) when it is not JSON. */
 struct json *json_parse(const char *text, size_t n, struct err *e);
+/* Of an object that was parsed before, as text: an object with at least those of its members that a path
+ * of names with dots between can lead through. NULL: there is none. */
+struct json *json_parse_member(const char *text, const char *path);
 enum json_type { JSON_NULL, JSON_BOOL, JSON_INT, JSON_NUMBER, JSON_STRING, JSON_ARRAY,
                  JSON_OBJECT };
 enum json_type json_type(const struct json *j); /* NULL: JSON_NULL */

@@ -38,9 +38,9 @@ struct target_env {
                    struct err *e);
     /* Gives the expression that is saved under a name (caller frees). 0 or -ERR_NOT_FOUND. NULL: none. */
     int (*saved)(void *ctx, const char *name, char **out, struct err *e);
-    /* The facts of a node: borrowed JSON, valid until the next call; NULL: none are known. NULL: only
-     * variables are looked at. */
-    const struct json *(*facts)(void *ctx, const char *node);
+    /* The facts of a node: borrowed JSON, valid until the next call; NULL: none are known. With a path,
+     * those are enough that it can lead through. NULL: only variables are looked at. */
+    const struct json *(*facts)(void *ctx, const char *node, const char *path);
     void *ctx;
     bool any_host;     /* names the fleet does not know are taken as they are */
     bool stdin_taken;  /* `-` is an error: something else reads standard input */
