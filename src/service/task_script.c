@@ -59,12 +59,14 @@
     "[ -n \"$d\" ] || no 72 \"no folder of this node takes files: TMPDIR, /tmp, /var/tmp, the home\"; " \
     "rm -f \"$d/.x\"; "
 
+/* The substitution ends when the watcher has left our group (it closes its output then), not before: what
+ * kills the group at once would take it along. */
 #define WATCH                                                                                  \
     "if command -v setsid >/dev/null 2>&1 && mkfifo \"$d/.w\" 2>/dev/null; then "               \
     "exec 8<>\"$d/.w\"; exec 7<\"$d/.w\"; rm -f \"$d/.w\"; "                                    \
-    "( setsid /bin/sh -c \"cd /; trap \\\"\\\" HUP INT TERM; read -r x; "                      \
+    "t=$(setsid /bin/sh -c \"trap \\\"\\\" HUP INT TERM; exec >/dev/null; cd /; read -r x; "     \
     "rm -rf \\\"\\$1\\\" || { chmod -R u+rwx \\\"\\$1\\\"; rm -rf \\\"\\$1\\\"; }\" muster \"$d\" " \
-    "<&7 7<&- 8>&- 9>&- >/dev/null 2>&1 & ); exec 7<&-; fi; "
+    "<&7 7<&- 8>&- 9>&- 2>/dev/null &); exec 7<&-; fi; "
 
 #define TAKE                                                                                   \
     "rc=${w%%:*}; w=${w#*:}; t=${w%%:*}; f=$d/${w#*:}; "                                        \
