@@ -269,6 +269,29 @@ char *plan_value_text(const struct plan_value *v, const struct plan_scope *scope
     return NULL;
 }
 
+char *plan_value_template(const struct plan_value *v, const struct plan_scope *scope)
+{
+    struct strbuf out;
+
+    strbuf_init(&out, TEXT_MAX);
+    if (v->kind == PLAN_VALUE_LITERAL)
+        strbuf_adds(&out, v->as_text ? v->as_text : "");
+    for (size_t i = 0; i < v->n_pieces; i++) {
+        const struct plan_piece *p = &v->pieces[i];
+        const struct json *value = NULL;
+        struct err e = ERR_INIT;
+
+        if (!p->ref)
+            strbuf_adds(&out, p->text);
+        else if (p->ref->of_step)
+            strbuf_addf(&out, "$%s", p->ref->name);
+        else if (!look_up(p->ref, scope, &value, &e))
+            add_value(&out, p->ref, value, false);
+        err_clear(&e);
+    }
+    return strbuf_steal(&out);
+}
+
 bool plan_value_by_node(const struct plan_value *v)
 {
     bool found = false;

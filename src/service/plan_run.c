@@ -331,12 +331,12 @@ static char *fixed_text(const struct plan_run *p, const struct plan_value *v, co
     return plan_value_text(v, &scope, e);
 }
 
+/* What runs is subject to the rules: a line, with results as their names yet, or a file by its path. */
 static int check_rules(struct service *s, const char *line, struct batch_review *v, struct err *e)
 {
     const char *deny = config_rules_match(&s->config.deny, line);
     if (deny)
-        return err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this command (deny: %s)",
-                       deny);
+        return err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this (deny: %s)", deny);
     v->confirm |= config_rules_match(&s->config.confirm, line) != NULL;
     return 0;
 }
@@ -426,6 +426,12 @@ static int ready(struct service *s, const struct plan_run *p, struct plan_part *
         rc = ready_script(s, p, part, e);
     else if (rc == 0 && (st->kind == PLAN_STEP_UPLOAD || st->kind == PLAN_STEP_DOWNLOAD))
         rc = ready_copy(s, p, part, e);
+    if (rc == 0 && st->kind == PLAN_STEP_COMMAND) {
+        CLEANUP_FREE char *text = plan_value_template(st->what, &(struct plan_scope){p->values, NULL, false});
+        rc = check_rules(s, text, v, e);
+    }
+    for (size_t i = 0; rc == 0 && i < part->task.task.n_impls; i++)
+        rc = check_rules(s, part->task.task.impls[i].path, v, e);
     if (rc != 0 || part->by_node || plan_part_is_local(part))
         return rc;
     /* What does not depend on results is made once here, to see that it can be. */
@@ -433,8 +439,6 @@ static int ready(struct service *s, const struct plan_run *p, struct plan_part *
     if (st->kind == PLAN_STEP_SCRIPT)
         part->task.command = x_strdup("script");
     rc = plan_line_make(p, (size_t) (part - p->parts), NULL, &line, e);
-    if (rc == 0 && st->kind == PLAN_STEP_COMMAND)
-        rc = check_rules(s, line.command, v, e);
     if (st->kind == PLAN_STEP_SCRIPT)
         free(X_STEAL(part->task.command));
     if (rc == 0)
@@ -485,6 +489,7 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
                   struct plan_run **out, struct err *e)
 {
     struct plan_run *p = x_calloc(1, sizeof *p);
+    p->deny = &s->config.deny;
     int rc = service_plan(s, r->work->name, &p->plan, e);
     if (rc == 0 && (r->stdin_path || r->stdin_fd || r->pty))
         rc = err_set(e, ERR_VALIDATION, "a plan takes no input and no terminal");

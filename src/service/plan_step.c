@@ -8,6 +8,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/batch.h"
+#include "muster/core/config.h"
 #include "muster/core/json.h"
 
 #include <string.h>
@@ -135,6 +136,10 @@ int plan_line_make(const struct plan_run *p, size_t step, const struct json *res
     if (st->kind == PLAN_STEP_COMMAND) {
         out->command = plan_value_text(st->what, &scope, e);
         rc = out->command ? check_line(out->command, e) : -ERR_VALIDATION;
+        const char *deny = rc == 0 ? config_rules_match(p->deny, out->command) : NULL;
+        if (deny)
+            rc = err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this command (deny: %s)",
+                         deny);
     } else if (st->kind == PLAN_STEP_SCRIPT) {
         out->command = x_strdup(part->task.command);
         out->input = secret_ref(part->task.input);

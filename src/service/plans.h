@@ -13,6 +13,7 @@
 struct batch;
 struct batch_request;
 struct batch_review;
+struct config_rules;
 struct err;
 struct event;
 struct json;
@@ -50,6 +51,7 @@ struct plan_run {
     struct json **known; /* of each node what steps before that gave; NULL: nothing */
     struct plan_part *parts;
     bool has_results;    /* something refers to one */
+    const struct config_rules *deny; /* the configuration's */
 };
 /* Finds, parses and checks it all: parameters, targets of each step, what steps run, rules. Puts the
  * nodes, warnings and whether a rule asks into v, whose nodes are the batch's targets ($targets). */

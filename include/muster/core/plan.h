@@ -86,6 +86,8 @@ int plan_value_json(const struct plan_value *v, const struct plan_scope *scope, 
                     struct err *e);
 /* NULL and e. undef is "", what is no text is compact JSON, targets are names with commas. Caller frees. */
 char *plan_value_text(const struct plan_value *v, const struct plan_scope *scope, struct err *e);
+/* A text before anything has run: parameters are filled in, a step's result stays "$name". Caller frees. */
+char *plan_value_template(const struct plan_value *v, const struct plan_scope *scope);
 /* Whether it refers to a step's result, so that it differs from node to node. */
 bool plan_value_by_node(const struct plan_value *v); /* NULL: false */
 /* Whether it refers to this parameter or step. NULL: false */
