@@ -9,11 +9,13 @@
 #include "muster/base/err.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
+#include "muster/core/task.h"
 #include "muster/ui/app.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#define ANSWER_MAX 65536 /* bytes of a task's JSON that are read for its first line */
 #define RELOCATE_MAX 200 /* classes looked through for the open ones, after a change */
 
 enum { COL_COUNT, COL_RC, COL_SIZE, COL_LINE, COL_NODES, COL_N };
@@ -156,6 +158,30 @@ static bool relocate(struct class_list *l, struct app *a)
     return true;
 }
 
+/* What a task says of itself stands in its JSON: that is its first line then. */
+static void answer_of(struct app *a, struct output_class *c)
+{
+    struct task_output o;
+    char *raw = NULL;
+    size_t n = 0;
+    if (c->out_size[0] == 0 || c->out_size[0] > ANSWER_MAX || !c->first_line ||
+        c->first_line[0] != '{' ||
+        reader_output_all(a->reader, c->out_id[0], ANSWER_MAX, &raw, &n, NULL) != 0)
+        return;
+    if (task_output_parse(raw, n, &o)) {
+        const char *text = o.error ? o.error : o.text && *o.text ? o.text : NULL;
+        if (!text && a->open.type == ACTION_TYPE_TASK)
+            text = o.rest;
+        if (text) {
+            free(c->first_line);
+            c->first_line_len = strcspn(text, "\n");
+            c->first_line = x_strndup(text, c->first_line_len);
+        }
+        task_output_clear(&o);
+    }
+    free(raw);
+}
+
 static struct output_class *class_at(const struct class_list *l, size_t cls)
 {
     return cls >= l->page_first && cls - l->page_first < l->n_page ? &l->page[cls - l->page_first]
@@ -208,6 +234,9 @@ void class_list_load(struct class_list *l, struct app *a, int64_t batch, int hei
         fail(l, &e);
         return;
     }
+    bool answers = a->open.type != ACTION_TYPE_COMMAND && !a->open.is_copy;
+    for (size_t i = 0; answers && i < l->n_page; i++)
+        answer_of(a, &l->page[i]);
     l->page_first = first;
     list_set_count(&l->list, row_count(l));
     l->generation = a->data_generation;

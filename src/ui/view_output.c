@@ -8,6 +8,7 @@
 #include "muster/base/err.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
+#include "muster/core/batch.h"
 #include "muster/core/task.h"
 #include "muster/store/reader.h"
 #include "muster/ui/app.h"
@@ -29,6 +30,7 @@ struct output_view {
     int mode;
     struct execution x;
     char *action;
+    enum action_type type;
     bool may_answer; /* it is a task or a plan: JSON that it printed is shown as what it says */
     bool raw;        /* as it was printed all the same */
     struct step_run *steps; /* of a plan */
@@ -138,7 +140,7 @@ static void add_header(struct output_view *o, int w)
     if (x->note)
         add_fact(out, w, "way", "%s", x->note);
     if (o->action)
-        add_fact(out, w, "command", "%s", o->action);
+        add_fact(out, w, action_type_name(o->type), "%s", o->action);
     if (x->status == EXEC_FAILED)
         add_fact(out, w, "state", "%s failed (%s): %s", vu_exec_glyph(x->status, x->reason),
                  reason_name(x->reason), reason_meaning(x->reason));
@@ -252,6 +254,7 @@ static bool read_execution(struct output_view *o)
         memset(&b, 0, sizeof b);
         if (reader_batch(a->reader, o->batch, &b, NULL) == 0) {
             o->action = x_strdup(b.action);
+            o->type = b.type;
             o->may_answer = b.type != ACTION_TYPE_COMMAND && !b.is_copy;
             strv_copy(&o->titles, &b.step_titles);
             batch_clear(&b);

@@ -199,7 +199,7 @@ static char *verdict(const struct batch *b, enum role *role)
         return x_asprintf("still running: %u%% done", batch_progress(st));
     case BATCH_SUCCESS:
         *role = ROLE_OK;
-        return x_asprintf("Success: the command succeeded on %s.",
+        return x_asprintf("Success: the %s succeeded on %s.", action_type_name(b->type),
                           st->total == 1 ? "the node" : "every node");
     case BATCH_FAILED:
         *role = ROLE_FAIL;
