@@ -387,6 +387,14 @@ void engine_drop(struct engine *e, int64_t batch, const char *text)
     pthread_mutex_unlock(&e->lock);
 }
 
+void engine_drop_steps(struct engine *e, int64_t batch)
+{
+    pthread_mutex_lock(&e->lock);
+    queue_drop_steps(&e->queue, batch);
+    dispatch(e);
+    pthread_mutex_unlock(&e->lock);
+}
+
 void engine_stop_dispatch(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);

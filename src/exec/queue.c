@@ -467,6 +467,13 @@ void queue_pause(struct queue *q, int64_t number, bool on)
         g->paused = on;
 }
 
+void queue_drop_steps(struct queue *q, int64_t number)
+{
+    struct run_group *g = find_group(q, number);
+    if (g && !g->cancelled)
+        (void) drop_waiting(q, g, true);
+}
+
 void queue_drop(struct queue *q, int64_t number, const char *text)
 {
     struct run_group *g = find_group(q, number);

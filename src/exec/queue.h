@@ -116,6 +116,7 @@ size_t queue_cancel(struct queue *q, int64_t batch);
 void queue_set_limit(struct queue *q, int64_t batch, size_t n);
 void queue_pause(struct queue *q, int64_t batch, bool on);
 void queue_drop(struct queue *q, int64_t batch, const char *text);
+void queue_drop_steps(struct queue *q, int64_t batch); /* those too */
 void queue_leave(struct queue *q, int64_t batch, uint32_t position);
 void queue_steps_over(struct queue *q, int64_t batch);
 

@@ -15,13 +15,9 @@
  * Locks: the engine's lock, then plans.lock, then the writer's queue. So the engine is never called with
  * the lock held. finish_emitted is counted before a job leaves the engine for an end that is ours: the
  * service is not idle in between. */
-#include "plans.h"
+#include "plans_priv.h"
 
-#include "answers.h"
-#include "create.h"
-#include "input.h"
 #include "service.h"
-#include "stage_plan.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
@@ -30,57 +26,10 @@
 #include "muster/base/secret.h"
 #include "muster/base/strbuf.h"
 #include "muster/core/event.h"
-#include "muster/core/fleet.h"
 #include "muster/core/json.h"
 #include "muster/store/writer.h"
 
 #include <string.h>
-
-enum node_state {
-    NODE_NEW,     /* waits in the engine for its first step */
-    NODE_QUEUED,  /* for a later one */
-    NODE_CLAIMED, /* a claim is on its way */
-    NODE_ACTIVE,
-    NODE_BETWEEN, /* a step's end is on its way to the store, another follows */
-    NODE_ENDING,  /* so is its last */
-    NODE_DONE
-};
-
-struct plan_node {
-    enum node_state state;
-    size_t step;
-    struct settings base, over;
-    unsigned key;
-    char *fault;           /* why the step cannot run, or NULL */
-    struct json *results;
-    struct strbuf out[2];  /* of a step whose result is kept */
-    bool gathers;
-};
-
-/* Copies of what the request has for every step, and its nodes. */
-struct plan_batch {
-    int64_t number;
-    struct plan_run *run;
-    struct plan_node *nodes;
-    size_t left; /* not done */
-    bool cancelled;
-    char *stopped; /* on_failure: why nothing more begins, or NULL */
-    unsigned fanout, retries, limit, per_key;
-    uint64_t max_output, max_pull;
-    bool live;
-    char *ssh_config, *chdir;
-    bool has_options;
-    struct strv ssh_options, env;
-    struct secret *password, *become_password;
-};
-
-struct plans {
-    struct service *service;
-    pthread_mutex_t lock;
-    struct plan_batch **v; /* under the lock, with all they hold */
-    size_t n, cap;
-    bool leaving;
-};
 
 struct plans *plans_new(struct service *s)
 {
@@ -282,195 +231,6 @@ bool plans_emit(struct plans *g, struct event *ev)
     return taken;
 }
 
-/* --- submitting --- */
-
-struct outgoing {
-    struct engine_batch batch;
-    struct engine_job job;
-    struct plan_line line;
-    struct strv env;
-    struct settings base, over;
-    char *ssh_config, *chdir;
-    struct strv ssh_options;
-    struct copy_files *files;
-    char *node;
-};
-
-static void outgoing_clear(struct outgoing *o)
-{
-    plan_line_clear(&o->line);
-    strv_clear(&o->env);
-    strv_clear(&o->ssh_options);
-    settings_clear(&o->base);
-    settings_clear(&o->over);
-    secret_unref(o->batch.password);
-    secret_unref(o->batch.become_password);
-    copy_files_unref(o->files);
-    free(o->ssh_config);
-    free(o->chdir);
-    free(o->node);
-}
-
-static void make_settings(const struct plan_node *x, const struct plan_step *st, struct outgoing *o)
-{
-    settings_init(&o->base);
-    settings_init(&o->over);
-    settings_merge(&o->base, &x->base);
-    settings_merge(&o->over, &x->over);
-    if (!st->run_as)
-        return;
-    free(o->over.become_user);
-    o->over.become_user = x_strdup(st->run_as);
-    if (!o->over.become && !o->base.become)
-        o->over.become = x_strdup(become_name(BECOME_SUDO));
-}
-
-static void start_gathering(struct plan_batch *b, struct plan_node *x)
-{
-    const struct plan_part *part = &b->run->parts[x->step];
-    if (!part->keep || plan_part_is_local(part))
-        return;
-    for (int i = 0; i < 2; i++)
-        strbuf_init(&x->out[i], PLAN_RESULT_MAX);
-    x->gathers = true;
-}
-
-/* All that the engine needs for the step that a node is at. Under the lock; the copies are ours, but
- * for the descriptor, which stays open as long as a node of the batch is not done. */
-static void outgoing_make(struct plan_batch *b, uint32_t position, bool later, struct outgoing *o)
-{
-    CLEANUP_ERR struct err e = ERR_INIT;
-    struct plan_node *x = &b->nodes[position];
-    const struct plan_part *part = &b->run->parts[x->step];
-    memset(o, 0, sizeof *o);
-    if (!plan_part_is_local(part) &&
-        plan_line_make(b->run, x->step, x->results, &o->line, &e) != 0)
-        x->fault = x_strdup(e.msg);
-    start_gathering(b, x);
-    make_settings(x, part->step, o);
-    strv_copy(&o->env, &b->env);
-    for (size_t i = 0; i < o->line.env.n; i++)
-        strv_push(&o->env, o->line.env.v[i]);
-    strv_copy(&o->ssh_options, &b->ssh_options);
-    o->ssh_config = x_strdup(b->ssh_config);
-    o->chdir = x_strdup(b->chdir);
-    o->node = x_strdup(b->run->nodes.v[position]);
-    o->files = copy_files_ref(part->files);
-    int fd = part->task.stdin_fd ? part->task.stdin_fd : part->stdin_fd;
-    o->batch = (struct engine_batch){
-        .number = b->number | (int64_t) (x->step + 1) << ENGINE_STEP_SHIFT,
-        .steps = true,
-        .later = later,
-        .command = o->line.command,
-        .fanout = b->fanout,
-        .max_output = part->copy.pull ? b->max_pull : b->max_output,
-        .retries = b->retries,
-        .live = b->live,
-        .ssh_config = o->ssh_config,
-        .ssh_options = b->has_options ? &o->ssh_options : NULL,
-        .env = o->env.n ? &o->env : NULL,
-        .chdir = o->chdir,
-        .stdin_fd = fd,
-        .input_secret = o->line.input,
-        .retry_for_ms = o->line.retry_for_ms,
-        .progress = part->stdin_fd != 0,
-        .copy = o->files,
-        .password = secret_ref(b->password),
-        .become_password = secret_ref(b->become_password),
-        .dispatch_limit = b->limit,
-        .per_key = b->per_key,
-    };
-    o->job = (struct engine_job){
-        .position = position, .node = o->node, .base = &o->base, .over = &o->over, .key = x->key,
-        .env = part->step->kind == PLAN_STEP_TASK ? task_run_env(&part->task, position) : NULL};
-}
-
-static bool submit(struct plans *g, struct outgoing *o)
-{
-    struct service *s = g->service;
-    pthread_mutex_lock(&s->engine_lock);
-    bool added = s->engine && engine_submit(s->engine, &o->batch, &o->job, 1);
-    pthread_mutex_unlock(&s->engine_lock);
-    outgoing_clear(o);
-    return added;
-}
-
-static void take_request(struct service *s, struct plan_batch *b, const struct batch_request *r)
-{
-    b->retries = r->retries >= 0 ? (unsigned) r->retries : s->config.retries;
-    b->max_output = r->max_output ? r->max_output : s->config.max_output;
-    b->max_pull = r->max_output ? r->max_output : COPY_MAX_BYTES_DEFAULT;
-    b->live = r->live;
-    b->ssh_config = x_strdup(r->ssh_config ? r->ssh_config : s->ssh_config);
-    b->has_options = r->ssh_options != NULL;
-    if (r->ssh_options)
-        strv_copy(&b->ssh_options, r->ssh_options);
-    if (r->env)
-        strv_copy(&b->env, r->env);
-    b->chdir = x_strdup(r->chdir);
-    b->password = secret_ref(r->password);
-    b->become_password = secret_ref(r->become_password);
-}
-
-static void take_node(struct service *s, struct plan_batch *b, size_t i,
-                      const struct batch_request *r)
-{
-    struct plan_node *x = &b->nodes[i];
-    const struct fleet_node *node = fleet_node(s->fleet, b->run->nodes.v[i]);
-    service_base_settings(s, node, &x->base);
-    settings_init(&x->over);
-    if (node)
-        settings_merge(&x->over, &node->over);
-    settings_merge(&x->over, &r->over);
-    input_imply_become(r, &x->base, &x->over);
-    x->step = plan_run_first(b->run, i);
-    if (b->run->known)
-        x->results = X_STEAL(b->run->known[i]);
-}
-
-/* What comes of a step passes those who know what it means. */
-static void hear(struct service *s, int64_t number, const struct plan_part *part,
-                   const struct plan_run *run)
-{
-    if (part->copy.remote)
-        copies_add(s->copies, number, &part->copy, &run->nodes);
-    if (part->step->kind == PLAN_STEP_TASK)
-        answers_add(s->answers, number, &part->task.task);
-}
-
-void plans_start(struct plans *g, int64_t number, struct plan_run *run,
-                 const struct batch_request *r, const struct stage_plan *stages,
-                 const unsigned *keys, unsigned fanout)
-{
-    struct service *s = g->service;
-    struct plan_batch *b = x_calloc(1, sizeof *b);
-    size_t n = run->nodes.n;
-    b->number = number;
-    b->run = run;
-    b->left = n;
-    b->fanout = fanout;
-    b->limit = stages->n > 1 ? stages->limits[0] : 0;
-    b->per_key = stages->per_key;
-    b->nodes = x_calloc(n + 1, sizeof *b->nodes);
-    take_request(s, b, r);
-    for (size_t i = 0; i < n; i++) {
-        take_node(s, b, i, r);
-        b->nodes[i].key = keys ? keys[i] : 0;
-    }
-    for (size_t i = 0; i < run->plan.n_steps; i++)
-        hear(s, number | (int64_t) (i + 1) << ENGINE_STEP_SHIFT, &run->parts[i], run);
-    struct outgoing *all = x_calloc(n + 1, sizeof *all);
-    for (size_t i = 0; i < n; i++)
-        outgoing_make(b, (uint32_t) i, false, &all[i]);
-    pthread_mutex_lock(&g->lock);
-    X_GROW(g->v, g->cap, g->n + 1);
-    g->v[g->n++] = b;
-    pthread_mutex_unlock(&g->lock);
-    for (size_t i = 0; i < n; i++)
-        submit(g, &all[i]);
-    free(all);
-}
-
 /* --- claims --- */
 
 /* A step that runs on no node, or cannot, ends at once. Under the lock. */
@@ -535,11 +295,14 @@ bool plans_claimed(struct plans *g, int64_t batch, uint32_t position, bool grant
     if (granted && !here)
         return true;
     pthread_mutex_lock(&g->lock);
-    if (here && heard) {
+    b = find(g, batch); /* a cancel may have ended it meanwhile */
+    x = b ? &b->nodes[position] : NULL;
+    if (b && here && heard) {
         run_here(g, b, position);
     } else {
-        if (!here && !heard && (x->state == NODE_NEW || x->state == NODE_QUEUED)) {
-            b->cancelled |= !g->leaving;
+        if (b && !here && !heard && (x->state == NODE_NEW || x->state == NODE_QUEUED)) {
+            /* A row that waited is gone by itself; one that runs, by a cancel of them all. */
+            b->cancelled |= x->state == NODE_QUEUED && !g->leaving;
             end_before(g, b, position);
         }
         atomic_fetch_sub(&s->finish_emitted, 1);
@@ -597,20 +360,19 @@ static void skipped(struct plan_batch *b)
             node_done(b, (uint32_t) i);
 }
 
-/* Under the lock; true: out is to be submitted. */
-static bool go_on(struct plans *g, struct plan_batch *b, uint32_t position, struct outgoing *out)
+/* Under the lock. What is to be submitted, or NULL. */
+static struct outgoing *go_on(struct plans *g, struct plan_batch *b, uint32_t position)
 {
     struct plan_node *x = &b->nodes[position];
     if (x->state != NODE_BETWEEN)
-        return false;
+        return NULL;
     x->step = plan_run_next(b->run, position, x->step + 1);
     if (b->cancelled || b->stopped || g->leaving) {
         end_before(g, b, position);
-        return false;
+        return NULL;
     }
     x->state = NODE_QUEUED;
-    outgoing_make(b, position, true, out);
-    return true;
+    return outgoing_make(b, &position, 1, true);
 }
 
 /* The engine has cancelled it. */
@@ -625,18 +387,36 @@ static void refused(struct plans *g, int64_t number, uint32_t position)
     pthread_mutex_unlock(&g->lock);
 }
 
+static void sweep(struct plans *g, struct plan_batch *b)
+{
+    for (size_t i = 0; i < b->run->nodes.n; i++)
+        if (b->nodes[i].state == NODE_QUEUED)
+            end_before(g, b, (uint32_t) i);
+}
+
+/* Those that wait for a later step, which the engine has dropped. All submissions of later steps and this
+ * are the writer's thread's, so none is under way. */
+static void sweep_stopped(struct plans *g, int64_t number)
+{
+    pthread_mutex_lock(&g->lock);
+    struct plan_batch *b = find(g, number);
+    if (b)
+        sweep(g, b);
+    pthread_mutex_unlock(&g->lock);
+}
+
 void plans_finished(struct plans *g, const struct event *ev)
 {
     struct service *s = g->service;
-    struct outgoing out;
-    bool next = false, ended = false, drop = false;
+    struct outgoing *next = NULL;
+    bool ended = false, drop = false;
     CLEANUP_FREE char *why = NULL;
     pthread_mutex_lock(&g->lock);
     struct plan_batch *b = find(g, ev->batch), *over = NULL;
     if (b && ev->kind == EVENT_SKIP) {
         skipped(b);
     } else if (b && ev->kind == EVENT_FINISH && ev->step && !ev->last) {
-        next = go_on(g, b, ev->position, &out);
+        next = go_on(g, b, ev->position);
     } else if (b && ev->kind == EVENT_FINISH) {
         drop = ev->status == EXEC_FAILED && b->run->plan.on_failure == PLAN_STOP && !b->stopped &&
                !b->cancelled;
@@ -649,30 +429,27 @@ void plans_finished(struct plans *g, const struct event *ev)
     if (b)
         over = take_over(g, b);
     pthread_mutex_unlock(&g->lock);
-    if (next && !submit(g, &out))
+    if (next && !outgoing_send(g, next))
         refused(g, ev->batch, ev->position);
     pthread_mutex_lock(&s->engine_lock);
-    if (drop && s->engine)
+    if (drop && s->engine) {
         engine_drop(s->engine, ev->batch, why);
+        engine_drop_steps(s->engine, ev->batch);
+    }
     if (ended && s->engine)
         engine_leave(s->engine, ev->batch, ev->position);
     if (over && s->engine)
         engine_steps_over(s->engine, ev->batch);
     pthread_mutex_unlock(&s->engine_lock);
-    if (drop)
+    if (drop) {
+        sweep_stopped(g, ev->batch);
         emit_skip(g, ev->batch, why);
+    }
     if (over)
         batch_free(over);
 }
 
 /* --- what comes from outside --- */
-
-static void sweep(struct plans *g, struct plan_batch *b)
-{
-    for (size_t i = 0; i < b->run->nodes.n; i++)
-        if (b->nodes[i].state == NODE_QUEUED)
-            end_before(g, b, (uint32_t) i);
-}
 
 void plans_cancelled(struct plans *g, int64_t batch)
 {

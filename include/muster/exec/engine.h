@@ -147,6 +147,8 @@ void engine_pause(struct engine *e, int64_t batch, bool on);
 /* Drops what is queued without an event (the store moves those rows), what runs goes on, with its later
  * steps. A first claim that is granted after this ends at once: REASON_SKIPPED with this text. */
 void engine_drop(struct engine *e, int64_t batch, const char *text);
+/* Later steps that wait are dropped without an event: the caller ends their nodes. */
+void engine_drop_steps(struct engine *e, int64_t batch);
 /* Stops dispatch (the store fails); what runs goes on. A claim that is not granted from now on is put
  * off instead of dropped, and asked for again by engine_resume_dispatch. */
 void engine_stop_dispatch(struct engine *e);
