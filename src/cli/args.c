@@ -266,6 +266,7 @@ static const struct {
     {V_NODES, OPT_SOURCES, OPT_FOLD_NODES},
     {V_NODES, OPT_SOURCES, OPT_JSON},
     {V_NODES, OPT_FOLD_NODES, OPT_JSON},
+    {V_NODES, OPT_SAVE, OPT_SOURCES},
     {V_RESULTS, OPT_NODE, OPT_FOLD},
     {V_RESULTS, OPT_STEP, OPT_DIFF},
     {V_RUN, OPT_TASK, OPT_PLAN},
@@ -374,6 +375,24 @@ static int check_work(const struct cli *c, struct err *e)
     return 0;
 }
 
+/* What lists or forgets saved targets looks at no target, and what keeps one takes it from the words. */
+static int check_saved(const struct cli *c, struct err *e)
+{
+    static const int ids[] = {WORDS, OPT_GROUP, OPT_ALL, OPT_EXCLUDE, OPT_EXCLUDE_GROUP, OPT_ANY_HOST,
+                              OPT_FOLD_NODES, OPT_SOURCES, OPT_REFRESH, OPT_SAVE, OPT_JSON};
+    int alone = c->set[OPT_FORGET] ? OPT_FORGET : OPT_SAVED;
+    if (c->set[OPT_FORGET] && c->set[OPT_SAVED])
+        return err_set(e, ERR_VALIDATION, "--forget and --saved: one of them, please");
+    for (size_t i = 0; c->set[alone] && i < ARRAY_LEN(ids) - (alone == OPT_SAVED); i++) {
+        if (!is_given(c, ids[i], alone))
+            continue;
+        CLEANUP_FREE char *other = shown(c, ids[i]);
+        return err_set(e, ERR_VALIDATION, "--%s and %s: one of them, please", option_row(alone)->name,
+                       other);
+    }
+    return 0;
+}
+
 int args_check(const struct cli *c, struct err *e)
 {
     int rc = check_become(c, e);
@@ -383,6 +402,8 @@ int args_check(const struct cli *c, struct err *e)
         rc = check_trial(c, e);
     if (rc == 0)
         rc = check_work(c, e);
+    if (rc == 0)
+        rc = check_saved(c, e);
     if (rc != 0)
         return rc;
     for (size_t i = 0; i < ARRAY_LEN(exclusive); i++) {

@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static verb_fn *const functions[] = {
@@ -65,8 +66,24 @@ static void open_log(struct cli *c, const struct service *s)
     log_open(path, level); /* muster works on without one */
 }
 
+/* A folder that somebody named is there. */
+static int check_task_path(const struct cli *c, struct err *e)
+{
+    const struct strv *dirs = &c->list[OPT_TASK_PATH];
+    struct stat st;
+    for (size_t i = 0; i < dirs->n; i++) {
+        if (stat(dirs->v[i], &st) != 0)
+            return err_set(e, ERR_VALIDATION, "--task-path %s: %s", dirs->v[i], strerror(errno));
+        if (!S_ISDIR(st.st_mode))
+            return err_set(e, ERR_VALIDATION, "--task-path %s: that is no folder", dirs->v[i]);
+    }
+    return 0;
+}
+
 struct service *cli_service(struct cli *c, struct err *e)
 {
+    if (check_task_path(c, e) != 0)
+        return NULL;
     const struct service_options o = {
         .db_path = c->text[OPT_DB],
         .inventories = c->set[OPT_INVENTORY] ? &c->list[OPT_INVENTORY] : NULL,

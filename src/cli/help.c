@@ -157,12 +157,21 @@ static const char *notes(enum verb v)
         return "\nBATCH is a number, an id, or last (also when left out).\n"
                "All its nodes, unless --page or --page-size (50) is given.\n";
     case VERB_NODES:
-        return "\nWithout TARGETS: groups and sources. With: one name a line, or -b folded.\n";
+        return "\nWithout TARGETS: groups and sources. With: one name a line, or -b folded.\n"
+               "\nExamples:\n"
+               "  muster nodes '@web&os.family=debian'    by a variable, or by what facts learned\n"
+               "  muster nodes @last:failed -b            by a batch's results\n"
+               "  muster nodes '@web!web03' --save most   from now on @saved:most\n";
     case VERB_RERUN:
         return "\nBATCH is a number, an id, or last (also when left out).\n"
-               "It runs with the options that the batch had; those given here come on top.\n"
+               "It runs with the options that the batch had; those given here come on top. EDITS:\n"
+               "KEY=VALUE... are parameters of its task or plan instead of the old ones (KEY= alone\n"
+               "is an empty one); -- COMMAND... is another command instead of the old one. A plan\n"
+               "goes on at the step where each node failed, unless --from-start. What was never\n"
+               "stored is asked for again: passwords, sensitive parameters.\n"
                "Exit status as of run (muster run -h); 6 no such batch.\n"
-               "\nExamples:\n  muster rerun last --failed\n  muster rerun 42 --reason timeout\n";
+               "\nExamples:\n  muster rerun last --failed\n  muster rerun 42 --reason timeout -u 120\n"
+               "  muster rerun 42 --failed version=1.24\n  muster rerun 42 --all --expand -- uptime -p\n";
     case VERB_WATCH:
         return "\nBATCH is a number, an id, or last (also when left out).\n"
                "Ctrl-C leaves, and the batch goes on.\n"

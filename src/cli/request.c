@@ -99,6 +99,23 @@ static void stage_options(const struct cli *c, struct stage_request *q)
         q->canary_ok = 100;
 }
 
+/* Whom it logs in as, where, and how long that and the command may take. */
+static int login_options(const struct cli *c, struct batch_request *r, struct err *e)
+{
+    int rc = 0;
+    if (c->set[OPT_LOGIN])
+        rc = setting_set(&r->over, SETTING_USER, c->text[OPT_LOGIN], e);
+    if (rc == 0 && c->set[OPT_PORT])
+        rc = setting_set(&r->over, SETTING_PORT, c->text[OPT_PORT], e);
+    if (c->set[OPT_CONNECT_TIMEOUT])
+        r->over.connect_timeout_ms = c->number[OPT_CONNECT_TIMEOUT];
+    if (c->set[OPT_COMMAND_TIMEOUT])
+        r->over.command_timeout_ms = c->number[OPT_COMMAND_TIMEOUT];
+    if (c->set[OPT_RETRIES])
+        r->retries = (int) c->number[OPT_RETRIES];
+    return rc;
+}
+
 int request_extras(struct cli *c, struct batch_request *r, struct err *e)
 {
     int rc = become_options(c, r, e);
@@ -107,6 +124,8 @@ int request_extras(struct cli *c, struct batch_request *r, struct err *e)
         rc = setting_set(&r->over, SETTING_TRANSPORT, c->text[OPT_TRANSPORT], e);
     if (rc == 0 && c->set[OPT_JUMP])
         rc = setting_set(&r->over, SETTING_JUMP, c->text[OPT_JUMP], e);
+    if (rc == 0)
+        rc = login_options(c, r, e);
     for (size_t i = 0; i < c->list[OPT_ENV].n && rc == 0; i++)
         rc = service_check_env(c->list[OPT_ENV].v[i], e);
     if (c->list[OPT_ENV].n)
@@ -129,20 +148,10 @@ int request_extras(struct cli *c, struct batch_request *r, struct err *e)
 int request_options(struct cli *c, struct batch_request *r, struct err *e)
 {
     int rc = request_extras(c, r, e);
-    if (rc == 0 && c->set[OPT_LOGIN])
-        rc = setting_set(&r->over, SETTING_USER, c->text[OPT_LOGIN], e);
-    if (rc == 0 && c->set[OPT_PORT])
-        rc = setting_set(&r->over, SETTING_PORT, c->text[OPT_PORT], e);
     for (size_t i = 0; i < c->list[OPT_IDENTITY].n && rc == 0; i++)
         rc = setting_set(&r->over, SETTING_IDENTITY, c->list[OPT_IDENTITY].v[i], e);
     for (size_t i = 0; i < c->list[OPT_SSH_OPTION].n && rc == 0; i++)
         rc = ssh_option(&r->over, c->list[OPT_SSH_OPTION].v[i], e);
-    if (c->set[OPT_CONNECT_TIMEOUT])
-        r->over.connect_timeout_ms = c->number[OPT_CONNECT_TIMEOUT];
-    if (c->set[OPT_COMMAND_TIMEOUT])
-        r->over.command_timeout_ms = c->number[OPT_COMMAND_TIMEOUT];
-    if (c->set[OPT_RETRIES])
-        r->retries = (int) c->number[OPT_RETRIES];
     if (c->set[OPT_MAX_OUTPUT])
         r->max_output = (uint64_t) c->number[OPT_MAX_OUTPUT];
     if (c->set[OPT_FANOUT])

@@ -31,9 +31,9 @@ struct request_document {
     struct json *parameters; /* an object within whole, or NULL */
     struct json *whole;
 };
-/* Reads the document at path ("-": standard input). The name of a task or plan becomes the flag's. Its flags are set in c as if they had been
- * given, those that name targets too; a flag that was given on the command line stands over the
- * document's. */
+/* Reads the document at path ("-": standard input). The name of a task or plan becomes the flag's. Its
+ * flags are set in c as if they had been given, those that name targets too; a flag that was given on
+ * the command line stands over the document's. */
 int request_read(struct cli *c, const char *path, struct request_document *d, struct err *e);
 void request_document_clear(struct request_document *d);
 

@@ -54,7 +54,8 @@ static int find_batch(struct service *s, const char *name, int64_t *number, stru
 
 static int refuse_edits(const struct cli *c, const struct strv *edits, struct err *e)
 {
-    static const enum option_id ids[] = {OPT_PARAMS, OPT_ASK_PARAM, OPT_ON_FAILURE, OPT_FROM_START};
+    static const enum option_id ids[] = {OPT_PARAMS, OPT_ASK_PARAM, OPT_ON_FAILURE, OPT_FROM_START,
+                                         OPT_TASK_PATH};
     if (edits->n)
         return err_set(e, ERR_VALIDATION, "%s: that batch is no task and no plan, so it has no parameters",
                        edits->v[0]);
@@ -65,8 +66,28 @@ static int refuse_edits(const struct cli *c, const struct strv *edits, struct er
     return 0;
 }
 
+/* What a command has and neither a task, a plan nor a copy. */
+static int refuse_unused(const struct cli *c, const struct batch_request *r, struct err *e)
+{
+    static const enum option_id ids[] = {OPT_STDIN, OPT_PTY, OPT_ENV, OPT_LIVE};
+    size_t n = r->copy ? 4 : r->work ? 2 : 0;
+    for (size_t i = 0; i < n; i++)
+        if (c->set[ids[i]])
+            return err_set(e, ERR_VALIDATION, "--%s: that batch is a %s, which has no use for it: "
+                           "leave it out", option_row(ids[i])->name,
+                           r->copy ? "copy" : action_type_name(r->type));
+    if (c->set[OPT_ON_FAILURE] && r->work && r->type != ACTION_TYPE_PLAN)
+        return err_set(e, ERR_VALIDATION, "--on-failure: that batch is a task, and only a plan has steps");
+    if (c->set[OPT_FROM_START] && r->work && r->type != ACTION_TYPE_PLAN)
+        return err_set(e, ERR_VALIDATION, "--from-start: that batch is a task, and only a plan has steps");
+    return 0;
+}
+
 static int options(struct cli *c, struct batch_request *r, struct err *e)
 {
+    int rc = refuse_unused(c, r, e);
+    if (rc != 0)
+        return rc;
     if (c->set[OPT_LABEL])
         r->label = c->text[OPT_LABEL];
     if (c->set[OPT_FANOUT])

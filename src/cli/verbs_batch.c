@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The verbs about one batch: status, watch, results, cancel, export. */
 #include "follow.h"
+#include "known.h"
 #include "print_steps.h"
 #include "table.h"
 
@@ -140,8 +141,10 @@ static int status(struct cli *c, struct session *s, struct err *e)
     reader_end_snapshot(s->reader);
     if (rc == 0) {
         print_head(&b);
-        print_rows(x, n, &b.step_titles);
+        rc = known_print_notes(s->reader, NULL, s->number, e);
     }
+    if (rc == 0)
+        print_rows(x, n, &b.step_titles);
     executions_free(x, n);
     batch_clear(&b);
     return rc;

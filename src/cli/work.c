@@ -70,6 +70,7 @@ static int read_params(struct work *w, const char *path, struct err *e)
     strbuf_init(&text, PARAMS_MAX);
     int rc = from_stdin ? io_read_fd(STDIN_FILENO, PARAMS_MAX, &text, e)
                         : io_read_file(path, PARAMS_MAX, &text, e);
+    bool named = rc != 0 && !from_stdin; /* by what could not read it */
     struct json *j = rc == 0 ? json_parse(text.s, text.len, e) : NULL;
     if (rc == 0 && !j)
         rc = -ERR_VALIDATION;
@@ -78,7 +79,7 @@ static int read_params(struct work *w, const char *path, struct err *e)
     if (rc == 0)
         rc = work_set_json(w->request, w->params, j, e);
     if (rc != 0)
-        err_prefix(e, "--params %s: ", path);
+        err_prefix(e, named ? "--params: " : "--params %s: ", path);
     json_free(j);
     secret_wipe(text.s, text.len); /* sensitive ones may be in it */
     strbuf_free(&text);
@@ -106,7 +107,6 @@ static void set_word(struct work *w, const char *word, struct param_faults *f)
         add_fault(f, name, x_strdup(e.msg));
 }
 
-
 /* --- what is asked for --- */
 
 static void want(struct work *w, const char *name)
@@ -124,6 +124,10 @@ static void want_named(struct work *w, const struct strv *names, struct param_fa
         else if (p)
             add_fault(f, p->name, x_asprintf("is not sensitive, so it is not asked for: give %s=VALUE",
                                              p->name));
+        else if (w->params->any)
+            add_fault(f, names->v[i],
+                      x_asprintf("there is no metadata that makes it sensitive, so it is not asked for: "
+                                 "give %s=VALUE", names->v[i]));
         else
             add_fault(f, names->v[i], x_strdup("there is no such parameter to ask for"));
     }

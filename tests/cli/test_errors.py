@@ -171,8 +171,8 @@ class Database(Case):
         for which in ('99', '#99', 'x', '00000000-0000-0000-0000-000000000000', '-1', '0'):
             for verb in ('status', 'results', 'watch', 'cancel', 'export'):
                 self.refused(self.muster(verb, '--', which), 6, which)
-            self.refused(self.muster('rerun', '--all', which) if which != '-1' else
-                         self.muster('rerun', '--all', '0'), 6, which.lstrip('-') if which != '-1' else '0')
+            # Behind -- stands a command for rerun, so that -1 is an option there.
+            self.refused(self.muster('rerun', '--all', which), 2 if which == '-1' else 6, which)
         r = self.muster('status', '99', '--json')
         self.refused(r, 6, code='BATCH_NOT_FOUND')
         self.refused(self.muster('cancel', '99', '--json'), 6, code='BATCH_NOT_FOUND')
