@@ -83,17 +83,25 @@ void service_write_cancels(struct service *s)
     s->n_unwritten = left;
 }
 
-int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, struct err *e)
+/* What every change of a batch needs: leave to make it, its id, the writer. 0, or -code. */
+static int begin(struct service *s, int64_t number, char *id, struct writer **w, struct err *e)
 {
-    memset(out, 0, sizeof *out);
     int rc = service_may_change(s, e);
     if (rc == 0)
-        rc = batch_id(s, number, out->id, e);
+        rc = batch_id(s, number, id, e);
     if (rc != 0)
         return rc;
-    struct writer *w = service_writer(s, e);
-    if (!w)
-        return -ERR_STORE;
+    *w = service_writer(s, e);
+    return *w ? 0 : -ERR_STORE;
+}
+
+int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, struct err *e)
+{
+    struct writer *w;
+    memset(out, 0, sizeof *out);
+    int rc = begin(s, number, out->id, &w, e);
+    if (rc != 0)
+        return rc;
     struct cancel_result res = {0};
     rc = writer_cancel(w, number, &res, e);
     if (rc == -ERR_STORE && cancel_unwritten(s, number, out) == 0) {
@@ -116,15 +124,11 @@ int batch_cancel(struct service *s, int64_t number, struct cancel_answer *out, s
 
 int batch_pause(struct service *s, int64_t number, bool on, struct pause_answer *out, struct err *e)
 {
+    struct writer *w;
     memset(out, 0, sizeof *out);
-    int rc = service_may_change(s, e);
-    if (rc == 0)
-        rc = batch_id(s, number, out->id, e);
+    int rc = begin(s, number, out->id, &w, e);
     if (rc != 0)
         return rc;
-    struct writer *w = service_writer(s, e);
-    if (!w)
-        return -ERR_STORE;
     struct pause_result res = {0};
     rc = writer_pause(w, number, on, &res, e);
     if (rc != 0)
