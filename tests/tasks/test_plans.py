@@ -12,6 +12,7 @@ import sys
 import unittest
 
 import lib
+import test_scripts
 from lib import rig, until
 
 BROKEN = ["n020", "n040", "n060", "n080", "n100"]
@@ -131,12 +132,42 @@ class Plans(lib.Fleet):
         ten = [f"n{i:03d}" for i in range(1, 11)]
         ninety = [f"n{i:03d}" for i in range(11, 101)]
         self.assertEqual(self.found(f"@all&os.name={name}"), ten)
+        self.assertEqual(self.found(f"@all&os={name}"), ten)
         self.assertEqual(self.found(f"@all&kernel={kernel}"), ten)
         self.assertEqual(self.found(f"@all!kernel={kernel}"), ninety)
         self.muster("nodes", "@all&os.name=plan9", rc=2)
         self.assertIn(facts["kernel_release"], self.muster("node", "n005"))
         d = json.loads(self.muster("run", "--json", "-w", f"@all&os.name={name}", "--", "echo here"))
         self.assertEqual(len(d["executions"]), 10)
+
+
+class UpdateService(lib.Fleet):
+    """The plan that comes along, with false managers on the node."""
+
+    def test_update_service(self):
+        fake, programs = self.path("fake"), self.path("bin")
+        for folder in (programs, fake, *(os.path.join(fake, x) for x in ("installed", "repo", "rc/rc3.d"))):
+            os.makedirs(folder)
+        self.write("fake/repo/web", "2.0-1\n")
+        self.write("fake/installed/web", "1.0-1\n")
+        self.write("fake/known", "")
+        managers = {x: test_scripts.MANAGER for x in ("apt-get", "dpkg-query")}
+        managers |= {x: test_scripts.SERVICES for x in ("systemctl", "rc-service", "rc-update", "service")}
+        managers["id"] = "#!/bin/sh\necho 0\n"
+        for name, text in managers.items():
+            self.write(f"bin/{name}", text, 0o755)
+        for changed in (True, False):
+            d = json.loads(self.muster("run", "-w", "n001", "--plan", "update_service", "package=web",
+                                       "service=web", "--env", f"FAKE={fake}", "--env",
+                                       f"PATH={programs}:/usr/bin:/bin", "--json"))
+            x = d["executions"][0]
+            answer = json.loads(x["result"]["stdout"])
+            self.assertEqual((answer["version"], answer["changed"]), ("2.0-1", changed))
+            self.assertEqual([json.loads(s["stdout"]).get("status") for s in x["steps"]],
+                             ["installed", "running", "running"])
+        log = [line.split() for line in self.read("fake/log").splitlines()]
+        did = [w for line in log for w in line if w in ("update", "install", "restart")]
+        self.assertEqual(did, ["update", "install", "restart"] * 2)
 
 
 class Rebooting(unittest.TestCase):

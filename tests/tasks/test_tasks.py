@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import unittest
 
 import lib
@@ -249,25 +250,32 @@ class Gone(lib.Fleet):
         d = json.loads(self.muster("status", "--json"))
         self.assertEqual({x["reason"] for x in d["executions"]}, {"lost"})
 
-    def test_a_secret_is_nowhere(self):
-        params = self.write("params.json", {"secret": SECRET}, 0o600)
-        p = self.begin("--params", params, "-vv", "-b")
-        self.running()
-        rounds, lines = 0, set()
-        while rounds < 20:
-            rounds += 1
+    @staticmethod
+    def watch_command_lines(lines, over):
+        while not over.is_set():
             for pid in filter(str.isdigit, os.listdir("/proc")):
                 try:
                     with open(f"/proc/{pid}/cmdline", "rb") as f:
                         lines.add(f.read())
                 except OSError:
                     pass
-        self.assertTrue([x for x in lines if b"muster" in x and b"mktemp" in x], "the script was seen")
-        self.assertEqual([x for x in lines if SECRET.encode() in x], [])
+
+    def test_a_secret_is_nowhere(self):
+        params = self.write("params.json", {"secret": SECRET}, 0o600)
+        lines, over = set(), threading.Event()
+        watcher = threading.Thread(target=self.watch_command_lines, args=(lines, over))
+        watcher.start()
+        self.addCleanup(over.set)
+        p = self.begin("--params", params, "-vv", "-b")
+        self.running()
+        until(lambda: [x for x in lines if b"muster" in x and b"mktemp" in x], "the script in the list")
         os.unlink(params)
         self.let_go()
         out = self.finish(p, 0)
         self.assertIn(f"done with {len(SECRET)}", out)
+        over.set()
+        watcher.join()
+        self.assertEqual([x for x in lines if SECRET.encode() in x], [])
         found, read = [], 0
         for top, _, files in os.walk(self.home):
             for name in files:
