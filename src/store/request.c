@@ -163,22 +163,34 @@ static int cancel_row(struct wdb *d, struct batch_row *b, struct cancel_result *
     return rc;
 }
 
-int request_cancel(struct wdb *d, int64_t number, struct cancel_result *out, struct err *e)
+/* Begins a transaction on a batch that runs. *b NULL: there is none that does (*ended: it has ended), and
+ * no transaction either. */
+static int begin_on_running(struct wdb *d, int64_t number, struct batch_row **b, bool *ended,
+                            struct err *e)
 {
-    struct batch_row *b = NULL;
-
-    *out = (struct cancel_result){0};
+    *b = NULL;
     int rc = sql_begin(&d->sql, BUSY_MAX_MS);
     if (rc == SQLITE_OK)
-        rc = batch_row_get(d, number, &b);
-    if (rc == SQLITE_OK && (!b || b->status != BATCH_RUNNING)) {
-        wdb_rollback(d);
-        out->ended = b != NULL;
-        return b ? 0 : no_such_batch(number, e);
-    }
-    if (rc == SQLITE_OK)
-        rc = cancel_row(d, b, out);
-    rc = wdb_end(d, rc, "Writing", e);
+        rc = batch_row_get(d, number, b);
+    if (rc != SQLITE_OK)
+        return wdb_end(d, rc, "Writing", e);
+    if (*b && (*b)->status == BATCH_RUNNING)
+        return 0;
+    wdb_rollback(d);
+    *ended = *b != NULL;
+    *b = NULL;
+    return *ended ? 0 : no_such_batch(number, e);
+}
+
+int request_cancel(struct wdb *d, int64_t number, struct cancel_result *out, struct err *e)
+{
+    struct batch_row *b;
+
+    *out = (struct cancel_result){0};
+    int rc = begin_on_running(d, number, &b, &out->ended, e);
+    if (rc != 0 || !b)
+        return rc;
+    rc = wdb_end(d, cancel_row(d, b, out), "Writing", e);
     if (rc != 0)
         return rc;
     /* Who asked in this process knows already. */
@@ -191,25 +203,17 @@ int request_cancel(struct wdb *d, int64_t number, struct cancel_result *out, str
 int request_pause(struct wdb *d, int64_t number, bool on, struct pause_result *out,
                   struct err *e)
 {
-    struct batch_row *b = NULL;
+    struct batch_row *b;
 
     *out = (struct pause_result){0};
-    int rc = sql_begin(&d->sql, BUSY_MAX_MS);
-    if (rc == SQLITE_OK)
-        rc = batch_row_get(d, number, &b);
-    if (rc == SQLITE_OK && (!b || b->status != BATCH_RUNNING)) {
-        wdb_rollback(d);
-        out->ended = b != NULL;
-        return b ? 0 : no_such_batch(number, e);
-    }
-    if (rc == SQLITE_OK) {
-        out->queued = b->stats.queued;
-        out->owned_here = d->owner_id && b->owner == d->owner_id;
-        rc = sql_run(&d->sql,
-                     "UPDATE batch_executions SET paused = ? WHERE number = ? AND paused <> ?",
-                     "did", (int) on, number, (int) on);
-        out->changed = rc == SQLITE_OK && sqlite3_changes(d->sql.db) == 1;
-    }
+    int rc = begin_on_running(d, number, &b, &out->ended, e);
+    if (rc != 0 || !b)
+        return rc;
+    out->queued = b->stats.queued;
+    out->owned_here = d->owner_id && b->owner == d->owner_id;
+    rc = sql_run(&d->sql, "UPDATE batch_executions SET paused = ? WHERE number = ? AND paused <> ?",
+                 "did", (int) on, number, (int) on);
+    out->changed = rc == SQLITE_OK && sqlite3_changes(d->sql.db) == 1;
     rc = wdb_end(d, rc, "Writing", e);
     for (size_t i = 0; rc == 0 && i < d->n_owned; i++)
         if (d->owned[i].number == number)
@@ -217,8 +221,8 @@ int request_pause(struct wdb *d, int64_t number, bool on, struct pause_result *o
     return rc;
 }
 
-/* The outputs of the batch that no execution of another batch points to, nor a step of one, go with it. There is no
- * index from outputs to executions, since deleting is rare and running is not: one scan. */
+/* The outputs of the batch that no execution of another batch points to, nor a step of one, go with it.
+ * There is no index from outputs to executions, since deleting is rare and running is not: one scan. */
 static int delete_outputs(struct wdb *d, const struct batch_row *b)
 {
     static const char *const steps[] = {
