@@ -362,13 +362,10 @@ static int check_stdin(const struct cli *c, struct err *e)
     return err_set(e, ERR_VALIDATION, "%s and %s: standard input has one reader", readers[0], readers[1]);
 }
 
-/* What only a task or a plan has a use for. */
-static int check_work(const struct cli *c, struct err *e)
+int args_check_work(const struct cli *c, struct err *e)
 {
     static const enum option_id ids[] = {OPT_PARAMS, OPT_ASK_PARAM, OPT_ON_FAILURE, OPT_TASK_PATH};
-    /* What a request runs is seen when it has been read. */
-    bool unknown = c->verb != VERB_RUN || c->set[OPT_REQUEST];
-    for (size_t i = 0; !unknown && i < ARRAY_LEN(ids); i++)
+    for (size_t i = 0; c->verb == VERB_RUN && i < ARRAY_LEN(ids); i++)
         if (c->set[ids[i]] && !c->set[OPT_TASK] && !c->set[OPT_PLAN])
             return err_set(e, ERR_VALIDATION, "--%s: that is for --task and --plan",
                            option_row(ids[i])->name);
@@ -400,8 +397,8 @@ int args_check(const struct cli *c, struct err *e)
         rc = check_stdin(c, e);
     if (rc == 0)
         rc = check_trial(c, e);
-    if (rc == 0)
-        rc = check_work(c, e);
+    if (rc == 0 && !c->set[OPT_REQUEST])
+        rc = args_check_work(c, e);
     if (rc == 0)
         rc = check_saved(c, e);
     if (rc != 0)

@@ -75,6 +75,9 @@ int args_set(struct cli *c, const struct option_row *o, const char *shown, const
              struct err *e);
 /* -ERR_VALIDATION when two were given of which one would be ignored. */
 int args_check(const struct cli *c, struct err *e);
+/* -ERR_VALIDATION when a command was given what only a task or a plan has a use for; with --request, to be
+ * called when that has been read. */
+int args_check_work(const struct cli *c, struct err *e);
 void args_clear(struct cli *c);
 const char *verb_name(enum verb v);
 const char *verb_arguments(enum verb v);

@@ -121,6 +121,8 @@ static int print_one(struct follow *f, const struct execution *x, struct err *e)
         return print_jsonl(f, x, e);
     if (f->format != FOLLOW_HUMAN || f->cli->set[OPT_FOLD])
         return 0;
+    if (!f->live && f->printer.steps.n && f->cli->set[OPT_VERBOSE])
+        return print_steps(&f->printer, 0, false, x->node, e);
     if (!f->live)
         return print_execution(&f->printer, x, e);
     int rc = live_print(f->live, &f->printer, x, e);
@@ -411,7 +413,9 @@ static int finish(struct follow *f, struct err *e)
     else if (f->format == FOLLOW_CSV)
         rc = batch_export(f->service, f->number, EXPORT_CSV, NULL, NULL, STDOUT_FILENO, e);
     else if (f->format == FOLLOW_HUMAN && f->cli->set[OPT_FOLD])
-        rc = print_classes(&f->printer, e);
+        rc = f->printer.steps.n && f->cli->set[OPT_VERBOSE]
+                 ? print_steps(&f->printer, 0, true, NULL, e)
+                 : print_classes(&f->printer, e);
     if (rc == 0 && f->have_batch)
         rc = print_step_stats(&f->printer, &f->batch, e);
     if (rc == 0 && f->have_batch)

@@ -375,6 +375,8 @@ static int read_document(struct cli *c, struct request_document *d, struct err *
         return err_set(e, ERR_VALIDATION, "--request names the command itself: leave out %s",
                        c->args.v[0]);
     int rc = request_read(c, c->text[OPT_REQUEST], d, e);
+    if (rc == 0)
+        rc = args_check_work(c, e);
     return rc == 0 ? args_check(c, e) : rc;
 }
 

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans on the command line: steps as they run, as they are shown, and as they are run again."""
+import json
+
+from lib import Case, main
+
+PLAN = '''
+description: Three steps
+parameters:
+  targets: {type: TargetSpec}
+  fail: {type: String, default: none}
+steps:
+  - description: say one
+    command: echo one
+    targets: $targets
+  - description: maybe fail
+    command: if [ "$fail" = "$MUSTER_NODE" ]; then echo bad >&2; exit 3; fi; printf 'two\\nno end'
+    env_vars: {fail: $fail}
+    targets: $targets
+  - description: say three
+    command: echo three
+    targets: $targets
+'''
+
+
+class Plans(Case):
+    def setUp(self):
+        super().setUp()
+        self.write('config/muster/plans/three.yaml', PLAN)
+
+    def plan(self, *args, **more):
+        return self.ok('run', '-w', 'n[001-003]', '--plan', 'three', *args, **more)
+
+    def test_run(self):
+        r = self.plan('fail=n002', rc=5)
+        self.assertEqual(sorted(r.lines), ['n001: three', 'n003: three'])
+        for line in ('n002: bad', 'muster: n002: step 2 (maybe fail): exit code 3', 'step 1 say one: 3 ok',
+                     'step 2 maybe fail: 2 ok, 1 failed: n002', 'step 3 say three: 2 ok',
+                     'exit code 3 (1): n002'):
+            self.assertIn(line, r.err.splitlines(), str(r))
+        self.assertEqual(self.ok('history', '--type', 'plan', '--json').json['total'], 1)
+        self.assertRegex(self.ok('status').text, r'n002 +failed +exit +3 .* 2 maybe fail')
+        self.ok('note', 'last', 'to be looked at')
+        self.assertRegex(self.ok('status').text, 'note, .* to be looked at')
+
+    def test_results(self):
+        self.plan('fail=n002', rc=5)
+        text = self.ok('results').text
+        self.assertIn('== step 1: say one\n---------------\nn[001-003] (3)\n---------------\none\n', text)
+        self.assertIn('== step 3: say three\n---------------\nn[001,003] (2)\n', text)
+        self.assertEqual(self.ok('results', '--step', '1').text, 'n001: one\nn002: one\nn003: one\n')
+        r = self.ok('results', '--step', '2', '-b')
+        self.assertIn('n[001,003] (2)', r.text)
+        self.assertIn('bad', r.err)
+        self.assertIn('one', self.ok('results', '--node', 'n002').lines)
+        self.refused(self.muster('results', '--step', '4'), 2, 'steps 1 to 3')
+        self.refused(self.muster('results', '--node', 'n009'), 2, 'n009')
+
+    def test_lines_as_they_arrive(self):
+        r = self.plan('-L')
+        for node in ('n001', 'n002', 'n003'):
+            mine = [line for line in r.lines if line.startswith(node)]
+            self.assertEqual(mine, [node + ': ' + word for word in ('one', 'two', 'no end', 'three')])
+        r = self.ok('run', '-w', 'n001', '--plan', 'three', '-v')
+        self.assertEqual(r.lines, ['== step 1: say one', 'n001: one', '== step 2: maybe fail', 'n001: two',
+                                   'n001: no end', '== step 3: say three', 'n001: three'])
+        self.assertIn('== step 2: maybe fail', self.plan('-v', '-b').text)
+
+    def test_documents(self):
+        d = self.plan('fail=n002', '--json', rc=5).json
+        self.assertEqual([s['title'] for s in d['batch']['steps']], ['say one', 'maybe fail', 'say three'])
+        steps = self.by_node(d)['n002']['steps']
+        self.assertEqual([(s['step'], s['status'], s['exitCode']) for s in steps],
+                         [(1, 'success', 0), (2, 'failed', 3)])
+        rows = [json.loads(line) for line in self.plan('--format', 'jsonl').lines]
+        self.assertEqual({len(x['steps']) for x in rows}, {3})
+        self.assertEqual(self.plan('--format', 'csv').text.count('success'), 3)
+
+    def test_on_failure(self):
+        r = self.plan('fail=n001', '--on-failure', 'stop', '-f', '1', rc=3)
+        self.assertIn('skipped 2: n[002-003]', r.err)
+        self.write('r.json', json.dumps({'targetNodeIds': ['n001', 'n002'], 'plan': 'three', 'fanout': 1,
+                                         'parameters': {'fail': 'n001'}, 'onFailure': 'stop'}))
+        self.assertIn('skipped 1: n002', self.ok('run', '--request', 'r.json', rc=3).err)
+
+    def test_rerun(self):
+        self.plan('fail=n002', rc=5)
+        r = self.ok('rerun', 'last', '--failed', 'fail=none', '-L')
+        self.assertEqual(r.lines, ['n002: two', 'n002: no end', 'n002: three'])
+        self.assertNotIn('step 1', r.err)
+        r = self.ok('rerun', '1', '--failed', '--from-start', '-L', rc=5)
+        self.assertEqual(r.lines, ['n002: one'])
+        self.refused(self.muster('rerun', '1', '--failed', '--expand'), 2, '--expand goes with --all only')
+        self.refused(self.muster('rerun', '1', '--all', '--', 'true'), 2, 'KEY=VALUE')
+
+    def test_refused(self):
+        self.write('bad.yaml', 'parameters: {targets: {type: TargetSpec}}\nsteps:\n'
+                   '  - {command: echo, targets: $nope}\n  - {resources: [], targets: $targets}\n')
+        r = self.muster('run', '-w', 'n001', '--plan', './bad.yaml')
+        self.refused(r, 2, 'bad.yaml:3: $nope', 'bad.yaml:4:', '`resources`')
+        self.refused(self.muster('plans', './bad.yaml'), 2, '$nope')
+        self.refused(self.muster('run', '--plan', 'three'), 2, 'step 1 (say one): no target', '-w TARGETS')
+        self.refused(self.muster('run', '-w', 'n001', '--plan', 'three', 'fial=x'), 2, 'fial', 'fail')
+        self.refused(self.muster('run', '-w', 'n001', '--plan', 'tree'), 2, 'did you mean three')
+        self.assertEqual(self.rows(), (0, 0))
+
+    def test_shown(self):
+        self.assertRegex(self.ok('plans').text, r'(?m)^three +Three steps$')
+        text = self.ok('plans', 'three').text
+        self.assertIn('2  command   maybe fail', text)
+        self.assertIn('default "none"', text)
+        self.assertEqual([s['title'] for s in self.ok('plans', 'three', '--json').json['steps']],
+                         ['say one', 'maybe fail', 'say three'])
+        r = self.plan('fail=x', '--dry-run')
+        for line in ('plan: three', 'parameters: fail=x', 'step 2: command: maybe fail',
+                     'when a node fails: continue'):
+            self.assertIn(line, r.lines)
+        d = self.plan('--on-failure', 'stop', '--dry-run', '--json').json
+        self.assertEqual((d['type'], len(d['steps']), d['onFailure']), ('plan', 3, 'stop'))
+        self.assertEqual(self.rows(), (0, 0))
+
+
+if __name__ == '__main__':
+    main()
