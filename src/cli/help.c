@@ -58,7 +58,7 @@ static const struct {
     enum option_id first;
     const char *text;
 } headings[] = {
-    {OPT_TARGETS, "Targets"},          {OPT_FANOUT, "Queue"},
+    {OPT_TARGETS, "Targets"},          {OPT_TASK, "Tasks and plans"},    {OPT_FANOUT, "Queue"},
     {OPT_LOGIN, "SSH"},                {OPT_ASK_PASSWORD, "Passwords and other users"},
     {OPT_ENV, "What the command gets"}, {OPT_CONNECT_TIMEOUT, "Limits"},
     {OPT_CANARY, "In stages"},         {OPT_LABEL, "The run"},            {OPT_FOLD, "Results"},
@@ -101,9 +101,10 @@ static const char *notes(enum verb v)
         return "\nTargets: web[01-20]  @group  a,b (union)  a!b (without)  a&b (both)  a^b (either)\n"
                "  web*  /regex/  ^file  - (standard input)  @last:failed  @42:timeout  @42:rc=3\n"
                "  and with --any-host: user@host  host:2222  [2001:db8::1]:2222\n"
-               "\nmuster run -w @web --task package name=nginx: a task (muster tasks lists them) with\n"
-               "its parameters; --plan NAME: steps in order on each node, where a plan that names its\n"
-               "own targets needs no -w. Sensitive parameters are asked for, or come by --params.\n"
+               "\n--task NAME runs a task with its parameters (muster tasks lists them), --plan\n"
+               "NAME the steps of a plan in order on each node (muster plans); a plan that names\n"
+               "its own targets needs no -w. Sensitive parameters are asked for, or come by\n"
+               "--params, never as KEY=VALUE: everybody can read a command line.\n"
                "\nMUSTER_NODE, MUSTER_HOST and MUSTER_USER are in the command's environment, with\n"
                "what --env sets; without --stdin its standard input is empty. Exit code 76: the\n"
                "folder of --chdir could not be entered, so it was not run.\n"
@@ -120,7 +121,20 @@ static const char *notes(enum verb v)
                "\nExamples:\n"
                "  muster run -w localhost -- uname -a\n"
                "  muster run -w @web,db1 -b -- 'systemctl is-active nginx'\n"
-               "  muster run -w @last:failed -f 20 -u 60 -- apt-get -q update\n";
+               "  muster run -w @last:failed -f 20 -u 60 -- apt-get -q update\n"
+               "  muster run -w @web --task package name=nginx action=latest\n"
+               "  muster run -w @web --plan reboot --waves 1,10%\n";
+    case VERB_TASKS:
+        return "\nWithout NAME: one a line. NAME is a task, or a script file with a / in its name.\n"
+               "Looked for, the first of a name wins: in --task-path and task_path of the\n"
+               "configuration; in tasks and modules of $XDG_CONFIG_HOME/muster and\n"
+               "$XDG_DATA_HOME/muster, and of a Bolt project that this folder is; then those\n"
+               "that come with muster.\n"
+               "\nExamples:\n  muster tasks package\n  muster run -w @web --task package name=nginx\n";
+    case VERB_PLANS:
+        return "\nWithout NAME: one a line. NAME is a plan, or its YAML file. They are looked for\n"
+               "where tasks are (muster help tasks), in folders named plans.\n"
+               "\nExamples:\n  muster plans reboot\n  muster run -w @web --plan reboot --dry-run\n";
     case VERB_PUSH:
         return "\nA folder that is there, or a REMOTE that ends in a slash, takes what is sent; else\n"
                "REMOTE is the new name. Folders are merged with, files are replaced: as a whole, and\n"
@@ -159,16 +173,16 @@ static const char *notes(enum verb v)
     case VERB_NODES:
         return "\nWithout TARGETS: groups and sources. With: one name a line, or -b folded.\n"
                "\nExamples:\n"
-               "  muster nodes '@web&os.family=debian'    by a variable, or by what facts learned\n"
+               "  muster nodes '@web&os.name=Debian'      by a variable, or by a fact\n"
                "  muster nodes @last:failed -b            by a batch's results\n"
                "  muster nodes '@web!web03' --save most   from now on @saved:most\n";
     case VERB_RERUN:
         return "\nBATCH is a number, an id, or last (also when left out).\n"
-               "It runs with the options that the batch had; those given here come on top. EDITS:\n"
-               "KEY=VALUE... are parameters of its task or plan instead of the old ones (KEY= alone\n"
-               "is an empty one); -- COMMAND... is another command instead of the old one. A plan\n"
-               "goes on at the step where each node failed, unless --from-start. What was never\n"
-               "stored is asked for again: passwords, sensitive parameters.\n"
+               "It runs with the options that the batch had; those given here come on top.\n"
+               "EDITS are KEY=VALUE..., parameters of its task or plan instead of the old ones,\n"
+               "or -- COMMAND..., another command instead of the old one. A plan goes on at the\n"
+               "step where each node failed, unless --from-start. What was never stored is asked\n"
+               "for again: passwords, sensitive parameters.\n"
                "Exit status as of run (muster run -h); 6 no such batch.\n"
                "\nExamples:\n  muster rerun last --failed\n  muster rerun 42 --reason timeout -u 120\n"
                "  muster rerun 42 --failed version=1.24\n  muster rerun 42 --all --expand -- uptime -p\n";

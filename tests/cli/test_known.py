@@ -48,7 +48,7 @@ class Known(Case):
         facts = self.ok('node', 'db1', '--json').json['node']['facts']
         self.assertEqual(facts['batch'], 1)
         kernel = facts['values']['kernel']
-        self.assertRegex(self.ok('node', 'db1').text, 
+        self.assertRegex(self.ok('node', 'db1').text,
                          r'facts, learned .* ago by #1\n(.*\n)*kernel +' + kernel)
         self.assertEqual(self.ok('nodes', '@both&kernel=' + kernel).lines, ['db1', 'n001'])
         self.assertEqual(self.ok('nodes', '@db&dc=fra').lines, ['db1'])
