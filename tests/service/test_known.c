@@ -58,7 +58,8 @@ static void test_saved(void **state)
     assert_no_targets(f, "@saved:frnt", "did you mean front?");
     assert_refused(f, service_save_targets(f->s, "bad name", "n01", &f->e), ERR_VALIDATION, "bad name");
     assert_refused(f, service_save_targets(f->s, "x", "nobody", &f->e), ERR_INVALID_NODES, "nobody");
-    assert_refused(f, service_save_targets(f->s, "x", "n01,,n02", &f->e), ERR_VALIDATION, "a name is missing");
+    assert_refused(f, service_save_targets(f->s, "x", "n01,,n02", &f->e), ERR_VALIDATION,
+                   "a name is missing");
     assert_int_equal(service_save_targets(f->s, "front", NULL, &f->e), 0);
     assert_refused(f, service_save_targets(f->s, "front", NULL, &f->e), ERR_NOT_FOUND, "front");
     assert_no_targets(f, "@saved:most", "front");

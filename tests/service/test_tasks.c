@@ -5,7 +5,9 @@
 
 #include "tasks.h"
 
+#include "muster/base/io.h"
 #include "muster/base/secret.h"
+#include "muster/base/strbuf.h"
 #include "muster/core/json.h"
 #include "muster/service/tasks.h"
 
@@ -470,6 +472,65 @@ static void test_in_a_plan(void **state)
     node_facts_free(v, n_facts);
 }
 
+static struct json *export_of(struct fixture *f, int64_t number)
+{
+    CLEANUP_FREE char *path = x_asprintf("%s/out.json", f->dir);
+    struct strbuf b;
+    if (batch_export(f->s, number, EXPORT_JSON, NULL, path, -1, &f->e) != 0)
+        fail_msg("%s", f->e.msg);
+    strbuf_init(&b, 1 << 20);
+    assert_int_equal(io_read_file(path, 1 << 20, &b, &f->e), 0);
+    struct json *o = json_parse(b.s, b.len, &f->e);
+    if (!o)
+        fail_msg("%s: %s", f->e.msg, b.s);
+    strbuf_free(&b);
+    return o;
+}
+
+static void assert_step(const struct json *steps, size_t i, const char *status, const char *out)
+{
+    const struct json *step = json_at(steps, i);
+    assert_string_equal(json_str(json_get(step, "status")), status);
+    const char *said = json_str(json_get(json_get(step, "result"), "stdout"));
+    if (!said)
+        said = json_str(json_get(step, "stdout"));
+    assert_string_equal(said ? said : "", out);
+}
+
+/* While one node has ended and another is in its second step. */
+static void test_export_of_a_plan(void **state)
+{
+    struct fixture *f = *state;
+    struct task_ask a;
+    make_dirs(f, "muster/plans");
+    write_file(f, "muster/plans/p.yaml",
+               "steps:\n- command: echo \"one $MUSTER_NODE\"\n  targets: $targets\n"
+               "- targets: $targets\n  command: '[ $MUSTER_NODE = n01 ] && exit 3; " HELD "'\n");
+    ask_task(&a, "p", LIST("n01", "n02"));
+    a.r.type = ACTION_TYPE_PLAN;
+    a.r.action = "p";
+    int64_t n = start_task(f, &a);
+    wait_held(f, "n02");
+    while (stats_of(f, n).failed != 1)
+        wait_running(f, n, 1);
+    struct json *o = export_of(f, n);
+    const struct json *all = json_get(o, "executions");
+    assert_int_equal(json_len(all), 2);
+    const struct json *ended = json_at(all, 0), *runs = json_at(all, 1);
+    assert_string_equal(json_str(json_get(ended, "status")), "failed");
+    assert_int_equal(json_len(json_get(ended, "steps")), 2);
+    assert_step(json_get(ended, "steps"), 0, "success", "one n01\n");
+    assert_step(json_get(ended, "steps"), 1, "failed", "");
+    assert_string_equal(json_str(json_get(runs, "status")), "running");
+    assert_int_equal(json_len(json_get(runs, "steps")), 2);
+    assert_step(json_get(runs, "steps"), 0, "success", "one n02\n");
+    assert_step(json_get(runs, "steps"), 1, "running", "");
+    assert_int_equal(json_len(json_get(json_get(o, "batch"), "steps")), 2);
+    json_free(o);
+    open_gate(f);
+    wait_idle(f->s);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, tasks_setup, fixture_teardown)
@@ -492,6 +553,7 @@ int main(void)
         TEST(test_facts),
         TEST(test_again_for_a_while),
         TEST(test_in_a_plan),
+        TEST(test_export_of_a_plan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
