@@ -50,7 +50,8 @@ static bool is_amount(const char *text)
 static bool is_percent(const char *text)
 {
     size_t n = strspn(text, "0123456789");
-    return n && n <= 3 && (!text[n] || strcmp(text + n, "%") == 0) && atoi(text) <= 100;
+    return n && n <= 3 && (!text[n] || strcmp(text + n, "%") == 0) &&
+           strtoul(text, NULL, 10) <= 100;
 }
 
 static bool is_setting(enum setting_id id, const char *text)
@@ -176,7 +177,7 @@ static void stages(const struct form *f, struct pending_hold *h)
     if (set(f, FORM_CANARY))
         q->canary = (unsigned) strtoul(f->fields[FORM_CANARY].text, NULL, 10);
     if (set(f, FORM_CANARY_OK))
-        q->canary_ok = atoi(f->fields[FORM_CANARY_OK].text);
+        q->canary_ok = (int) strtoul(f->fields[FORM_CANARY_OK].text, NULL, 10);
     if (set(f, FORM_WAVE_PAUSE))
         text_parse_duration(f->fields[FORM_WAVE_PAUSE].text, &q->pause_ms);
     q->waves = h->waves = text_of(f, FORM_WAVES);

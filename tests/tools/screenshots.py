@@ -20,6 +20,23 @@ import lib          # noqa: E402
 
 SIZES = [(120, 35), (80, 24), (40, 12)]
 SLOW_CHECK = "sleep $((RANDOM % 4)); node-check"
+PLAN = """description: Takes machines out, updates them, and puts them in again
+parameters:
+  targets: {type: TargetSpec}
+steps:
+  - description: Take it out of the pool
+    command: 'echo "$MUSTER_NODE: no new sessions"; sleep 0.$((RANDOM % 9))'
+    targets: $targets
+  - description: Check the machine
+    command: node-check
+    targets: $targets
+  - description: Update the packages
+    command: sleep $((1 + RANDOM % 3)); echo 12 packages are new
+    targets: $targets
+  - description: Put it in again
+    command: 'echo "$MUSTER_NODE: back in the pool"'
+    targets: $targets
+"""
 # What earlier days left in the history.
 EARLIER = ["uname -sr", "test -e /var/run/reboot-required", "df -h / | tail -n 1", "nproc"]
 
@@ -56,10 +73,20 @@ class Session:
         print(path)
 
     def compose(self, command):
-        self.press("2", "g", "e")
+        self.press("2", "g", "j", "e")
         self.press("C-u")
         self.t.text(command)
         self.press("Enter")
+
+    def turn(self, kind, name):
+        """The form to a task or a plan of this name; the cursor is on its first parameter."""
+        self.press("2", "g")
+        while f"[{kind}]" not in self.t.screen():
+            self.press("l")
+        self.press("j", "Enter", "/")
+        self.t.text(name)
+        self.t.wait_for(re.compile(r"\b1 of \d"))
+        self.press("Enter", "Enter")
 
     def run(self, targets):
         """Through the review; the answer is the number of nodes when it is many."""
@@ -67,17 +94,49 @@ class Session:
         self.t.wait_for("nothing runs before you agree")
         if re.search(r"type (\d+)", self.t.screen()):
             self.t.text(str(targets))
-        self.press("Enter")
+        self.t.keys("Enter")
+        self.t.wait_gone("nothing runs before you agree")
 
     def wait_done(self, targets):
         self.press("3")
         self.t.wait_for(re.compile(rf"{targets}/{targets}\b"))
 
 
+def work_pictures(s):
+    """The fields of a task, the steps of a plan as they end, and what they wrote on a node."""
+    s.turn("task", "package")
+    s.press("e")
+    s.t.text("openssl")
+    s.t.wait_for(re.compile(r">name\* +openssl"))
+    s.press("Enter")
+    s.press("l", "j", "j", "j", "e")
+    s.t.text("soon")
+    s.t.wait_for(re.compile(r">lock_tim.* +soon"))
+    s.press("Escape")
+    s.picture("task")
+    s.turn("plan", "refresh")
+    s.run(26)
+    s.t.keys("3")
+    s.t.wait_for(re.compile(r"(?<!\d)([3-9]|1\d)/26\b"))
+    s.picture("plan", settle=False)
+    s.wait_done(26)
+    s.press("!", "g", "Enter")
+    if s.t.rows < 20:
+        s.press("G")
+    s.t.wait_for("== step")
+    s.picture("steps")
+    s.press("Escape", "!")
+
+
 def take(muster, folder, columns, rows, work):
     database = os.path.join(work, "fleet.db")
-    env = {"MUSTER_DB": database, "HOME": work, "XDG_STATE_HOME": work, "LC_ALL": "C.UTF-8",
+    env = {"MUSTER_DB": database, "HOME": work, "XDG_STATE_HOME": work,
+           "XDG_DATA_HOME": os.path.join(work, "data"), "LC_ALL": "C.UTF-8",
            "MUSTER_DEMO_FLEET": os.path.abspath(os.environ["MUSTER_DEMO_FLEET"])}
+    plans = os.path.join(work, "data", "muster", "plans")
+    os.makedirs(plans)
+    with open(os.path.join(plans, "refresh.yaml"), "w", encoding="ascii") as f:
+        f.write(PLAN)
     for command in EARLIER:
         subprocess.run(as_bastion([muster, "run", "-w", "localhost", "--db", database, "--",
                                    command]), env={**os.environ, **env}, check=False,
@@ -102,6 +161,7 @@ def take(muster, folder, columns, rows, work):
         s.wait_done(26)
         s.press("4", "g")
         s.picture("results")
+        work_pictures(s)
         s.press("5", "g")
         s.picture("history")
         s.press("q")
