@@ -34,6 +34,18 @@ static char *become_text(const struct cli *c, const struct batch_request *r)
                       password ? ", with a password" : "");
 }
 
+/* Of a rerun: the steps that its nodes begin at. */
+static void print_first_steps(const struct work *w, size_t n_nodes)
+{
+    for (size_t s = 0; w->request->first_step && s < w->plan.n_steps; s++) {
+        size_t n = 0;
+        for (size_t i = 0; i < n_nodes; i++)
+            n += w->request->first_step[i] == s;
+        if (n)
+            printf("begin at step %zu: %zu node%s\n", s + 1, n, n == 1 ? "" : "s");
+    }
+}
+
 int dry_run(const struct cli *c, const struct batch_request *r, const struct batch_review *v,
             const struct work *w)
 {
@@ -60,7 +72,9 @@ int dry_run(const struct cli *c, const struct batch_request *r, const struct bat
            v->fanout);
     if (w)
         work_describe(w);
-    else
+    if (w && w->is_plan)
+        print_first_steps(w, v->nodes.n);
+    if (!w)
         printf("command: %s\n", action);
     CLEANUP_FREE char *stages = text_clean(v->stages);
     if (*stages)

@@ -85,6 +85,7 @@ class Plans(Case):
 
     def test_rerun(self):
         self.plan('fail=n002', rc=5)
+        self.assertIn('begin at step 2: 1 node', self.ok('rerun', 'last', '--failed', '--dry-run').lines)
         r = self.ok('rerun', 'last', '--failed', 'fail=none', '-L')
         self.assertEqual(r.lines, ['n002: two', 'n002: no end', 'n002: three'])
         self.assertNotIn('step 1', r.err)
