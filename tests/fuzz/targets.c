@@ -15,7 +15,9 @@
 #include "muster/core/fleet.h"
 #include "muster/core/json.h"
 #include "muster/core/nodeset.h"
+#include "muster/core/plan.h"
 #include "muster/core/target.h"
+#include "muster/core/task.h"
 #include "muster/core/yaml.h"
 #include "muster/inventory/inventory.h"
 
@@ -80,6 +82,12 @@ static void fuzz_nodeset(const char *p, size_t n)
     nodeset_free(s);
 }
 
+static int saved_by_name(void *ctx, const char *name, char **out, struct err *e)
+{
+    *out = x_asprintf("x,@saved:%s", *name == 'a' ? "b" : *name == 'b' ? "c&x" : "a");
+    return 0;
+}
+
 /* A known fleet is not needed to read an expression: any name is taken as it is. */
 static void fuzz_target(const char *p, size_t n)
 {
@@ -87,7 +95,8 @@ static void fuzz_target(const char *p, size_t n)
         return; /* would read files of this machine */
     struct err e = ERR_INIT;
     struct fleet *f = fleet_new();
-    const struct target_env env = {.fleet = f, .any_host = true, .stdin_taken = true};
+    const struct target_env env = {.fleet = f, .any_host = true, .stdin_taken = true,
+                                   .saved = saved_by_name};
     struct target_set out;
     target_set_init(&out);
     if (target_eval(&env, p, &out, &e) == 0)
@@ -110,11 +119,71 @@ static void fuzz_json(const char *p, size_t n)
         FUZZ_CHECK(again);
         FUZZ_CHECK(strcmp(json_text(again, &again_len), text) == 0);
         json_free(again);
+        json_free(json_parse_member(text, "a.b"));
         free(text);
     } else {
         FUZZ_CHECK(e.code != ERR_NONE);
     }
     json_free(j);
+    err_clear(&e);
+}
+
+/* What a path leads to is the same in the part as in the whole; and no text is too odd to look for it. */
+static void fuzz_member(const char *p, size_t n)
+{
+    struct json *part = json_parse_member(p, "a"), *whole = json_parse(p, n, NULL);
+    struct json *x = whole ? json_get(whole, "a") : NULL;
+    if (x) {
+        CLEANUP_FREE char *text = x_strdup(json_text(x, NULL));
+        FUZZ_CHECK(part);
+        FUZZ_CHECK(strcmp(json_text(json_get(part, "a"), NULL), text) == 0);
+    }
+    json_free(part);
+    json_free(whole);
+}
+
+/* A type, and the value behind the first newline. */
+static void fuzz_type(const char *p, size_t n)
+{
+    struct err e = ERR_INIT;
+    const char *line = memchr(p, '\n', n);
+    CLEANUP_FREE char *type = x_strndup(p, line ? (size_t) (line - p) : n);
+    struct ptype *t = ptype_parse(type, &e);
+    FUZZ_CHECK((t == NULL) == (e.code != ERR_NONE));
+    if (t) {
+        const char *typed = line ? line + 1 : "";
+        struct json *value = utf8_valid(typed, strlen(typed)) ? ptype_value(t, typed) : NULL;
+        free(ptype_fault(t, value));
+        free(ptype_expects(t));
+        json_free(value);
+    }
+    ptype_free(t);
+    err_clear(&e);
+}
+
+static void fuzz_task(const char *p, size_t n)
+{
+    struct err e = ERR_INIT;
+    struct task t;
+    struct task_output said;
+    if (task_parse(p, n, &t, &e) == 0)
+        task_clear(&t);
+    else
+        FUZZ_CHECK(e.code == ERR_VALIDATION);
+    if (task_output_parse(p, n, &said))
+        task_output_clear(&said);
+    free(task_output_text(p, n));
+    err_clear(&e);
+}
+
+static void fuzz_plan(const char *p, size_t n)
+{
+    struct err e = ERR_INIT;
+    struct plan plan;
+    if (plan_parse("fuzz", "fuzz.yaml", p, n, &plan, &e) == 0)
+        plan_clear(&plan);
+    else
+        FUZZ_CHECK(e.code == ERR_VALIDATION);
     err_clear(&e);
 }
 
@@ -211,9 +280,27 @@ const struct fuzz_target fuzz_targets[] = {
                               "\xe4\xb8\xad\xe6\x96\x87", "\xe2\x80\xae rlo", "\xf0\x9f\x98\x80")},
     {"nodeset", fuzz_nodeset, SEEDS("web[01-20]", "a[1-2]b[3,5-9/2]", "[::1]", "plain", "n[1-10/3]x")},
     {"target", fuzz_target, SEEDS("web[01-20],db1!web03", "a,b&b", "@web!@db", "/^web/", "web*?",
-                                  "@last:failed", "@42:rc=3")},
+                                  "@last:failed", "@42:rc=3", "@saved:a!x", "os=deb*&@web",
+                                  "os.name~[de]b,disks.1!=\"x y\"", "facts.disks.0=1")},
     {"json", fuzz_json, SEEDS("{\"a\": [1, 2.5, -3e4, \"x\\u00e9\", null, true]}", "[]", "\"\"",
                               "{\"command\": \"uptime\", \"targets\": [\"web1\"]}")},
+    {"member", fuzz_member, SEEDS("{\"a\": {\"b\": [1, \"}\"]}, \"c\": null}", "{\"c\":\"\\\"a\",\"a\":-1.5}",
+                                  "[{\"a\": 1}]", "{\"\\u0061\": true}")},
+    {"type", fuzz_type,
+     SEEDS("Optional[Enum[a, 'b c']]\na", "Integer[1, default]\n12",
+           "Hash[String[1], Array[Integer, 1, 3]]\n{}",
+           "Struct[{a => String, Optional['b'] => Variant[Float, Boolean]}]\n{\"a\": \"x\"}",
+           "Pattern[/^a[b-d]+$/]\nabc", "Tuple[Integer, String, 1, 5]\n[1]", "Sensitive[TargetSpec]\nx")},
+    {"task", fuzz_task,
+     SEEDS("{\"description\": \"x\", \"parameters\": {\"a\": {\"type\": \"Enum[x, y]\"}}, "
+           "\"input_method\": \"stdin\", \"files\": [\"m/files/x/\"]}",
+           "{\"implementations\": [{\"name\": \"a.sh\", \"requirements\": [\"shell\"]}]}",
+           "{\"_output\": \"x\", \"_error\": {\"msg\": \"m\", \"kind\": \"k\"}, \"rest\": [1]}")},
+    {"plan", fuzz_plan,
+     SEEDS("parameters: {a: {type: String, default: x}}\nsteps:\n- name: one\n  command: \"echo $a\"\n"
+           "  targets: $targets\n- message: \"${one['stdout']} ${a}\"\nreturn: $one\n",
+           "steps:\n- task: t\n  targets: [a, b]\n  parameters: {x: [1, $y]}\n  catch_errors: true\n"
+           "- upload: a\n  destination: /b\n  targets: c\n", "steps:\n- eval: [1, {a: $b}]\n  name: b\n")},
     {"yaml", fuzz_yaml, SEEDS("a: {b: [1, 2], c: 'x'}\n", "- a\n- b: |\n    text\n", "&a [*a]",
                               "\"q\": \"\\x41\"\n")},
     {"inventory", fuzz_inventory,
