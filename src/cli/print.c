@@ -306,9 +306,17 @@ static int add_exit_codes(struct reader *r, int64_t number, struct strbuf *out, 
     struct execution *x = NULL;
     size_t n = 0;
     int rc = reader_executions(r, number, &f, SORT_POSITION, false, 0, SIZE_MAX, &x, &n, NULL, e);
-    for (size_t i = 0; i < n; i++)
-        seen[x[i].exit_code & 255] = true;
+    struct nodeset *told = nodeset_new(); /* they ended well, and said that something was wrong */
+    for (size_t i = 0; i < n; i++) {
+        if (x[i].exit_code > 0)
+            seen[x[i].exit_code & 255] = true;
+        else
+            nodeset_add(told, x[i].node);
+    }
     executions_free(x, n);
+    if (nodeset_count(told))
+        add_nodes(out, "error", false, told);
+    nodeset_free(told);
     for (int code = 1; code < 256 && rc == 0; code++) {
         char shown[32], what[16];
         snprintf(shown, sizeof shown, "exit code %d", code);

@@ -25,7 +25,8 @@ static int failed_nodes(struct reader *r, const struct batch *b, struct nodeset 
     size_t n = 0;
     int rc = reader_executions(r, b->number, &f, SORT_POSITION, false, 0, SIZE_MAX, &x, &n, NULL, e);
     for (size_t i = 0; i < n; i++)
-        if (x[i].step && x[i].step <= b->n_steps && x[i].reason != REASON_SKIPPED)
+        if (x[i].step && x[i].step <= b->n_steps && x[i].reason != REASON_SKIPPED &&
+            x[i].reason != REASON_CANCELLED)
             nodeset_add(at[x[i].step], x[i].node);
     executions_free(x, n);
     return rc;
@@ -34,7 +35,7 @@ static int failed_nodes(struct reader *r, const struct batch *b, struct nodeset 
 static void add_step(const struct batch *b, const struct step_stats *t, const struct nodeset *failed,
                      struct strbuf *out)
 {
-    if (!t->running && !t->success && !t->failed)
+    if (!t->running && !t->success && !t->failed && !t->stopped)
         return;
     CLEANUP_FREE char *title = text_clean(b->step_titles.v[t->step - 1]);
     strbuf_addf(out, "step %u %s:", t->step, title);
@@ -47,9 +48,13 @@ static void add_step(const struct batch *b, const struct step_stats *t, const st
         strbuf_addf(out, "%s %u ok", comma, t->success);
         comma = ",";
     }
+    if (t->stopped) {
+        strbuf_addf(out, "%s %u stopped", comma, t->stopped);
+        comma = ",";
+    }
     if (t->failed)
         strbuf_addf(out, "%s %u failed", comma, t->failed);
-    if (nodeset_count(failed)) {
+    if (t->failed && nodeset_count(failed)) {
         struct strbuf fold;
         strbuf_init(&fold, 0);
         nodeset_fold(&fold, failed, 0);

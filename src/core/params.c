@@ -92,7 +92,7 @@ static int check_given(const char *name, struct json *value, void *ctx)
     if (!value && (param->fallback || !param->required))
         return 0;
     fault = ptype_fault(param->type, value);
-    if (fault && param->sensitive) { /* nothing of the value is told */
+    if (fault && (param->sensitive || g->p->hide)) { /* nothing of the value is told */
         char *want = ptype_expects(param->type);
 
         free(fault);

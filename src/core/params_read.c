@@ -5,6 +5,7 @@
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/core/json.h"
+#include "muster/core/suggest.h"
 #include "ptype.h"
 
 #include <string.h>
@@ -20,6 +21,25 @@ static bool name_ok(const char *name)
            strlen(name) <= NAME_MAX_BYTES;
 }
 
+struct near_key {
+    const char *const *keys;
+    size_t n;
+    char *fault;
+};
+
+static int look_at_key(const char *key, struct json *value, void *ctx)
+{
+    struct near_key *look = ctx;
+    const char *near = suggest_nearest(key, look->keys, look->n);
+    bool same = near && strcmp(near, key) == 0;
+
+    for (size_t i = 0; i < look->n && !same; i++)
+        same = strcmp(look->keys[i], key) == 0;
+    if (near && !same)
+        look->fault = x_asprintf("%.100s: there is no such key; did you mean %s?", key, near);
+    return look->fault != NULL;
+}
+
 /* A text member, NULL where there is none; *wrong when it is something else. */
 static const char *text_of(const struct json *spec, const char *key, bool *wrong)
 {
@@ -29,8 +49,19 @@ static const char *text_of(const struct json *spec, const char *key, bool *wrong
     return json_str(value);
 }
 
+/* A key that is nearly one of ours was meant to be it: "sensitiv" must not let a secret through. */
+char *near_key(const struct json *spec, const char *const *keys, size_t n)
+{
+    struct near_key look = {keys, n, NULL};
+
+    if (json_type(spec) == JSON_OBJECT)
+        json_each(spec, look_at_key, &look);
+    return look.fault;
+}
+
 char *param_read(const char *name, const struct json *spec, bool of_plan, struct param *out)
 {
+    static const char *const keys[] = {"type", "description", "default", "sensitive"};
     struct err e = ERR_INIT;
     const struct json *flag = json_get(spec, "sensitive");
     const char *type;
@@ -43,6 +74,9 @@ char *param_read(const char *name, const struct json *spec, bool of_plan, struct
                         "digits and _");
     if (spec && json_type(spec) != JSON_OBJECT)
         return x_strdup("its description has to be an object");
+    fault = near_key(spec, keys, ARRAY_LEN(keys));
+    if (fault)
+        return fault;
     type = text_of(spec, "type", &wrong);
     if (wrong)
         return x_strdup("its type has to be a text");

@@ -204,7 +204,8 @@ static struct plan_ref *read_inner(const char *s, const char **next, bool quoted
     }
     ref = read_ref(&at);
     known = resolve(ref, names);
-    if (!known && !quoted) {
+    /* The shell takes a variable as one word, whatever is in it: what env_vars gives is safe so. */
+    if (!quoted && (!known || (names->shells && yaml_get(names->shells, ref->name)))) {
         plan_ref_free(ref);
         return NULL;
     }
@@ -260,10 +261,11 @@ void plan_refs_read(const struct yaml_node *node, const struct plan_names *names
 {
     v->as_text = yaml_is_null(node) ? NULL : x_strdup(node->scalar);
     if (node->style == YAML_STYLE_BLOCK)
-        plan_fault(f, node->line, "a block behind | or > is code (Bolt evaluates it), and not known "
+        plan_fault(f, node->line, "a block behind | is code (Bolt evaluates it), and not known "
                                   "here: put the text in \"double quotes\" or 'single quotes'");
     else if (node->style == YAML_STYLE_PLAIN && *node->scalar == '$')
         read_bare(node, names, f, v);
-    else if (node->style != YAML_STYLE_SINGLE && strpbrk(node->scalar, "$\\"))
+    else if (node->style != YAML_STYLE_SINGLE && node->style != YAML_STYLE_FOLDED &&
+             strpbrk(node->scalar, "$\\"))
         read_text(node, names, f, v);
 }

@@ -319,7 +319,11 @@ static void read_what(struct step_reader *r, const struct yaml_node *node)
         r->s->what = plan_value_read(node, r->names, r->f);
         return;
     }
+    const struct yaml_node *env = r->s->kind == PLAN_STEP_COMMAND ? yaml_get(r->node, "env_vars") : NULL;
+
+    r->names->shells = env && env->kind == YAML_MAPPING ? env : NULL;
     r->s->what = read_scalar(r, node, key);
+    r->names->shells = NULL;
     if (r->s->kind == PLAN_STEP_TASK || r->s->kind == PLAN_STEP_SCRIPT ||
         r->s->kind == PLAN_STEP_UPLOAD)
         not_by_node(r, r->s->what, node->line, key);

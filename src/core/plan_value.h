@@ -22,6 +22,7 @@ struct plan_names {
     const struct params *params;
     struct strv steps;
     size_t n_values; /* read so far */
+    const struct yaml_node *shells; /* a mapping whose names plain text leaves to the shell; or NULL */
 };
 #define PLAN_VALUES_MAX ((size_t) 20000) /* LIMIT: aliases of YAML make many of few */
 

@@ -59,6 +59,9 @@ int ptype_regex(const char *ruby, regex_t *out, struct err *e);
 /* One parameter's metadata (NULL or an object) into out: what is wrong with it, or NULL. Of a plan, one
  * without a type has to be given. out is to be cleared in both cases. Caller frees. */
 char *param_read(const char *name, const struct json *spec, bool of_plan, struct param *out);
+/* What is wrong with the keys of an object: one that is nearly one of these n. NULL: nothing. Caller
+ * frees. */
+char *near_key(const struct json *spec, const char *const *keys, size_t n);
 void param_clear(struct param *p);
 #define PARAMS_MAX 500 /* LIMIT */
 

@@ -178,6 +178,14 @@ static void read_metadata(struct reader *r, const struct json *root)
     const struct json *version = json_get(root, "puppet_task_version");
     int input;
 
+    static const char *const keys[] = {
+        "description", "input_method", "parameters", "implementations", "files", "supports_noop",
+        "private", "remote", "extensions", "muster", "puppet_task_version"};
+    char *near = near_key(root, keys, ARRAY_LEN(keys));
+
+    if (near)
+        fault(r, "%s", near);
+    free(near);
     if (version && (json_type(version) != JSON_INT || json_int(version) != 1))
         fault(r, "puppet_task_version: only version 1 is known");
     r->t->description = read_text(r, root, "description");

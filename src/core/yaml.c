@@ -152,8 +152,9 @@ static enum yaml_style style_of(yaml_scalar_style_t style)
         return YAML_STYLE_SINGLE;
     case YAML_DOUBLE_QUOTED_SCALAR_STYLE:
         return YAML_STYLE_DOUBLE;
-    case YAML_LITERAL_SCALAR_STYLE:
     case YAML_FOLDED_SCALAR_STYLE:
+        return YAML_STYLE_FOLDED;
+    case YAML_LITERAL_SCALAR_STYLE:
         return YAML_STYLE_BLOCK;
     default:
         return YAML_STYLE_PLAIN;

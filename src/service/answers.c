@@ -87,6 +87,8 @@ static struct heard *find_node(struct answers *a, const struct event *ev, bool m
 static void judge(struct event *ev, const struct strbuf *out, bool facts)
 {
     struct task_output said;
+    if (out->truncated && !ev->note)
+        ev->note = x_strdup("it printed more than 1 MiB: not looked at for _error");
     if (out->truncated || !out->len || !task_output_parse(out->s, out->len, &said))
         return;
     bool ended = ev->status == EXEC_SUCCESS || ev->reason == REASON_EXIT;

@@ -372,6 +372,7 @@ static int ready_task(struct service *s, const struct plan_run *p, struct plan_p
 {
     CLEANUP_FREE char *name = fixed_text(p, part->step->what, "the name of the task", e);
     int rc = name ? service_task(s, name, &part->task.task, e) : -ERR_VALIDATION;
+    part->task.task.params.hide = p->secret_names.n > 0;
     if (rc == 0 && part->task.task.remote)
         rc = err_set(e, ERR_VALIDATION, "task %s is a \"remote\" one, which runs on another machine for its "
                      "targets: these cannot be run here", name);
@@ -485,6 +486,36 @@ static int ready_all(struct service *s, struct plan_run *p, struct batch_review 
     return faults_err(&f, p, e);
 }
 
+/* Whoever names targets means to run on them, and on no others. */
+static int check_targets(const struct plan_run *p, const struct batch_request *r,
+                         const struct batch_review *v, struct err *e)
+{
+    if (r->rerun_of || !v->nodes.n || params_find(&p->plan.params, "targets"))
+        return 0;
+    for (size_t i = 0; i < p->plan.n_steps; i++) {
+        const struct plan_step *st = &p->plan.steps[i];
+        const struct plan_value *const used[] = {st->targets, st->what, st->parameters, st->arguments,
+                                                 st->env};
+        if (plan_step_on_nodes(st->kind) && !st->targets)
+            return 0;
+        for (size_t j = 0; j < ARRAY_LEN(used); j++)
+            if (plan_value_names(used[j], "targets"))
+                return 0;
+    }
+    return err_set(e, ERR_VALIDATION, "plan %s names the targets of each step itself, and takes no others: "
+                   "leave them out (-w, -g, -a; on the screen the selection)", p->plan.name);
+}
+
+static int check_changed(struct plan_run *p, const struct batch_request *r, struct batch_review *v,
+                         struct err *e)
+{
+    int rc = work_file_hash(p->plan.path, p->hash, e);
+    if (rc == 0 && r->work->hash && strcmp(r->work->hash, p->hash) != 0)
+        strv_push_own(&v->warnings, x_asprintf("plan %s has changed since #%lld ran it", p->plan.name,
+                                               (long long) r->rerun_of));
+    return rc;
+}
+
 int plan_run_make(struct service *s, const struct batch_request *r, struct batch_review *v,
                   struct plan_run **out, struct err *e)
 {
@@ -493,6 +524,10 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
     int rc = service_plan(s, r->work->name, &p->plan, e);
     if (rc == 0 && (r->stdin_path || r->stdin_fd || r->pty))
         rc = err_set(e, ERR_VALIDATION, "a plan takes no input and no terminal");
+    if (rc == 0)
+        rc = check_targets(p, r, v, e);
+    if (rc == 0)
+        rc = check_changed(p, r, v, e);
     if (rc == 0 && r->work->on_failure >= 0)
         p->plan.on_failure = (enum plan_on_failure) r->work->on_failure;
     if (rc == 0) {

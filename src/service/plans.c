@@ -25,6 +25,7 @@
 #include "muster/base/log.h"
 #include "muster/base/secret.h"
 #include "muster/base/strbuf.h"
+#include "muster/base/text.h"
 #include "muster/core/event.h"
 #include "muster/core/json.h"
 #include "muster/store/writer.h"
@@ -162,7 +163,7 @@ static void end_after(struct plans *g, struct plan_batch *b, uint32_t position)
                                   : NULL;
     bool failed = b->run->plan.ret && !text;
     ev->status = failed ? EXEC_FAILED : EXEC_SUCCESS;
-    ev->reason = failed ? REASON_INTERNAL : REASON_NONE;
+    ev->reason = failed ? REASON_EXIT : REASON_NONE;
     ev->error = failed ? x_asprintf("return: %s", e.msg) : NULL;
     ev->exit_code = failed ? -1 : 0;
     ev->last = true;
@@ -171,17 +172,36 @@ static void end_after(struct plans *g, struct plan_batch *b, uint32_t position)
     emit(g, ev);
 }
 
+/* A later step would get a part of what it refers to, and not know. */
+static bool is_too_long(const struct plan_node *x, struct event *ev)
+{
+    char size[24];
+    if (!x->gathers || !(x->out[0].truncated || x->out[1].truncated))
+        return false;
+    ev->status = EXEC_FAILED;
+    ev->reason = REASON_EXIT;
+    free(ev->error);
+    ev->error = x_asprintf("it said more than %s, and a later step refers to its result",
+                           text_size(PLAN_RESULT_MAX, size));
+    return true;
+}
+
 /* Decides what a step's end is; the event goes on to the writer. */
 static void step_ends(struct plans *g, struct plan_batch *b, struct event *ev)
 {
     struct plan_node *x = &b->nodes[ev->position];
     bool failed = ev->status == EXEC_FAILED, caught = failed && is_caught(b, x, ev);
     size_t next = plan_run_next(b->run, ev->position, x->step + 1);
+
+    gather(x, ev);
+    if (!failed && is_too_long(x, ev)) {
+        failed = true;
+        caught = is_caught(b, x, ev);
+    }
     bool over = (failed && !caught) || next == b->run->plan.n_steps;
     bool beside = over && (!failed || caught) && (caught || b->run->plan.ret);
     uint32_t position = ev->position;
 
-    gather(x, ev);
     take_gathered(b, x, ev);
     if (failed) {
         CLEANUP_FREE char *where = plan_run_step(b->run, x->step);
@@ -260,7 +280,7 @@ static void run_here(struct plans *g, struct plan_batch *b, uint32_t position)
         ev->exit_code = 0;
     } else {
         ev->status = EXEC_FAILED;
-        ev->reason = REASON_INTERNAL;
+        ev->reason = REASON_EXIT;
         ev->error = x->fault ? X_STEAL(x->fault) : x_strdup(e.msg);
     }
     if (text)

@@ -43,6 +43,7 @@ struct plan_part {
 };
 struct plan_run {
     struct plan plan;
+    char hash[65];       /* of its file */
     struct json *values; /* of parameters, the sensitive ones too */
     struct strv secret_names;
     struct strv nodes;

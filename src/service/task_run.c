@@ -57,17 +57,30 @@ static int hash_file(struct sha256 *h, const char *path, struct err *e)
     return rc;
 }
 
-static int hash_task(struct task_run *r, struct err *e)
+static void to_hex(struct sha256 *h, char hex[65])
 {
     uint8_t sum[SHA256_LEN];
+    sha256_end(h, sum);
+    for (size_t i = 0; i < sizeof sum; i++)
+        snprintf(hex + 2 * i, 3, "%02x", sum[i]);
+}
+
+int work_file_hash(const char *path, char hex[65], struct err *e)
+{
+    struct sha256 *h = sha256_new();
+    int rc = hash_file(h, path, e);
+    to_hex(h, hex);
+    return rc;
+}
+
+static int hash_task(struct task_run *r, struct err *e)
+{
     struct sha256 *h = sha256_new();
     int rc = hash_file(h, r->task.path, e);
     for (size_t i = 0; i < r->task.n_impls && rc == 0; i++)
         if (strcmp(r->task.impls[i].path, r->task.path) != 0)
             rc = hash_file(h, r->task.impls[i].path, e);
-    sha256_end(h, sum);
-    for (size_t i = 0; i < sizeof sum; i++)
-        snprintf(r->hash + 2 * i, 3, "%02x", sum[i]);
+    to_hex(h, r->hash);
     return rc;
 }
 

@@ -90,6 +90,8 @@ int64_t task_retry_ms(const struct task *t, const struct json *values); /* with 
 int64_t task_run_retry_ms(const struct task_run *r, const struct work_request *w);
 const char *task_run_env(const struct task_run *r, size_t node); /* or NULL */
 void task_run_clear(struct task_run *r);
+/* Of a file, in hex. -ERR_VALIDATION: it cannot be read. */
+int work_file_hash(const char *path, char hex[65], struct err *e);
 
 /* --- what runs there (task_script.c) --- */
 

@@ -66,7 +66,8 @@ int reader_steps(struct reader *r, int64_t number, uint32_t position, struct ste
 static int count_steps(struct reader *r, const struct span *s, struct step_stats *v, size_t n)
 {
     sqlite3_stmt *st = sql_get(&r->sql,
-        "SELECT step, status = 'running', status = 'success' FROM execution_steps"
+        "SELECT step, status = 'running', status = 'success',"
+        " reason IN ('cancelled', 'skipped') FROM execution_steps"
         " WHERE execution BETWEEN ? AND ?");
     int rc = st ? sql_bind(st, "ii", s->first, s->last) : sql_code(&r->sql);
 
@@ -80,6 +81,8 @@ static int count_steps(struct reader *r, const struct span *s, struct step_stats
             c->running++;
         else if (sqlite3_column_int(st, 2))
             c->success++;
+        else if (sqlite3_column_int(st, 3))
+            c->stopped++;
         else
             c->failed++;
     }

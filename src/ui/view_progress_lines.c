@@ -294,12 +294,14 @@ static char *step_line(const struct batch *b, const struct step_stats *s)
     const char *title = s->step <= b->step_titles.n ? b->step_titles.v[s->step - 1] : "";
     strbuf_init(&out, 512);
     strbuf_addf(&out, "%2u %-20.60s ", s->step, title);
-    if (!s->running && !s->success && !s->failed)
+    if (!s->running && !s->success && !s->failed && !s->stopped)
         strbuf_adds(&out, " -");
     if (s->running)
         strbuf_addf(&out, " run %u", s->running);
     if (s->success)
         strbuf_addf(&out, " ok %u", s->success);
+    if (s->stopped)
+        strbuf_addf(&out, " stop %u", s->stopped);
     if (s->failed)
         strbuf_addf(&out, " FAIL %u", s->failed);
     return strbuf_steal(&out);

@@ -66,6 +66,47 @@ class Plans(Case):
                                    'n001: no end', '== step 3: say three', 'n001: three'])
         self.assertIn('== step 2: maybe fail', self.plan('-v', '-b').text)
 
+    def test_what_env_vars_sets_is_the_shells(self):
+        self.write('config/muster/plans/env.yaml', 'parameters: {said: {type: String}}\nsteps:\n'
+                   '  - command: printf "%s|" "$said"\n    env_vars: {said: $said}\n')
+        r = self.ok('run', '-w', 'n001', '--plan', 'env', 'said=a  b; echo INJECTED')
+        self.assertEqual(r.lines, ['n001: a  b; echo INJECTED|'])
+
+    def test_targets_of_its_own(self):
+        self.write('config/muster/plans/own.yaml', 'steps:\n  - command: id\n    targets: n001\n')
+        self.refused(self.muster('run', '-w', 'n002', '--plan', 'own'), 2, 'names the targets of each step')
+        self.assertIn('n001', self.ok('run', '--plan', 'own').text)
+
+    def test_no_fault_tells_a_secret(self):
+        self.write('config/muster/tasks/num.json', '{"parameters": {"n": {"type": "Integer"}}}')
+        self.write('config/muster/tasks/num.sh', '#!/bin/sh\n')
+        self.write('config/muster/plans/leak.yaml',
+                   'parameters:\n  targets: {type: TargetSpec}\n'
+                   '  pw: {type: String, sensitive: true}\nsteps:\n'
+                   '  - {name: a, command: id -u, targets: $targets}\n'
+                   '  - {task: num, targets: $targets, parameters: {n: $pw, x: "$a"}}\n'
+                   '  - {task: num, targets: $targets, parameters: {n: $pw}}\n')
+        p = self.write('p.json', '{"pw": "T0PSECRET"}')
+        r = self.muster('run', '-w', 'n001', '--plan', 'leak', '--params', p)
+        self.assertNotEqual(r.rc, 0)
+        self.assertIn('expects an Integer', r.err)
+        self.assertNotIn('T0PSECRET', r.err + r.text + self.muster('status').text)
+
+    def test_a_long_result_is_no_half_one(self):
+        self.write('config/muster/plans/long.yaml',
+                   'parameters: {targets: {type: TargetSpec}}\nsteps:\n'
+                   "  - {name: a, command: 'head -c 100000 /dev/zero | tr \\\\0 x', targets: $targets}\n"
+                   '  - {command: "echo ${a[\'stdout\']}", targets: $targets}\n')
+        r = self.muster('run', '-w', 'n001', '--plan', 'long')
+        self.assertEqual(r.rc, 5, str(r))
+        self.assertIn('it said more than 64 KiB', r.err)
+
+    def test_another_plan_by_now(self):
+        self.plan('fail=n002', rc=5)
+        self.write('config/muster/plans/three.yaml', PLAN + '# more\n')
+        r = self.muster('rerun', '--failed', 'fail=none')
+        self.assertIn('plan three has changed since #1 ran it', r.err)
+
     def test_documents(self):
         d = self.plan('fail=n002', '--json', rc=5).json
         self.assertEqual([s['title'] for s in d['batch']['steps']], ['say one', 'maybe fail', 'say three'])

@@ -157,6 +157,9 @@ static void test_values(void **state)
     check_value("command: echo $HOME ${X:-y} $(id) $svc", false,
                 "echo $HOME ${X:-y} $(id) my svc", NULL);
     check_value("command: 'echo $svc'", false, "echo $svc", NULL);
+    /* A folded block is taken as it is, and what env_vars sets is the shell's. */
+    check_value("command: >-\n      echo\n      $svc", false, "echo $svc", NULL);
+    check_value("{command: echo $svc $nodes, env_vars: {svc: $svc}}", false, "echo $svc a,b", NULL);
     (void) state;
 }
 
@@ -186,7 +189,6 @@ static void test_refused(void **state)
         {STEP("{script: m/x, pwsh_params: {}}"), "pwsh_params: PowerShell"},
         {STEP("{task: x, noop: true}"), "noop:"},
         {STEP("command: |\n      \"id\""), "p.yaml:8: a block behind |"},
-        {STEP("eval: >\n      x"), "a block behind |"},
         {STEP("eval: $list.first"), "functions"},
         {STEP("eval: $list.filter |$n| { $n > 5 }"), "functions"},
         {STEP("eval: $svc + 1"), "operators"},

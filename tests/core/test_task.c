@@ -84,6 +84,8 @@ static void test_broken(void **state)
     check_broken("{\"parameters\": {\"a\": {\"sensitive\": \"yes\"}}}", "true or false");
     check_broken("{\"parameters\": {\"a\": {\"type\":\"Integer\",\"default\": \"x\"}}}",
                  "its default expects an Integer");
+    check_broken("{\"parameters\": {\"a\": {\"sensitiv\": true}}}", "did you mean sensitive?");
+    check_broken("{\"inputmethod\": \"stdin\"}", "did you mean input_method?");
     check_broken("{\"files\": [\"../x/y\"]}", "has to be a path");
     check_broken("{\"files\": [\"/etc/shadow\"]}", "has to be a path");
     check_broken("{\"files\": [\"m/files/../../x\"]}", "has to be a path");

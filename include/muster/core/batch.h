@@ -119,6 +119,7 @@ void step_runs_free(struct step_run *v, size_t n);
 struct step_stats {
     unsigned step; /* from 1 */
     uint32_t running, success, failed;
+    uint32_t stopped; /* cancelled or skipped there: by no fault of the node's */
 };
 /* "11.8 MiB of 50 MiB"; buf at least 64 bytes. Returns buf. */
 char *bytes_progress(uint64_t done, uint64_t total, char *buf);

@@ -50,6 +50,7 @@ struct param {
 struct params {
     struct param *v;
     size_t n;
+    bool hide; /* no fault tells a value: it may come from a secret elsewhere */
     bool any; /* there is no metadata: all names and values are taken, as strings */
 };
 void params_clear(struct params *p);

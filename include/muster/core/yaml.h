@@ -12,7 +12,8 @@ struct err;
 enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
 
 /* How a scalar was written. */
-enum yaml_style { YAML_STYLE_PLAIN, YAML_STYLE_SINGLE, YAML_STYLE_DOUBLE, YAML_STYLE_BLOCK };
+enum yaml_style { YAML_STYLE_PLAIN, YAML_STYLE_SINGLE, YAML_STYLE_DOUBLE, YAML_STYLE_FOLDED,
+                  YAML_STYLE_BLOCK };
 
 struct yaml_node {
     enum yaml_kind kind;
