@@ -100,16 +100,35 @@ static char *ansible_graph(const char *path)
 static void samples_are_as_ansible_draws_them(void **state)
 {
     struct fixture *f = *state;
-    const char *const samples[] = {ini, yaml};
+    const char *const samples[] = {ini, yaml, SAMPLES "/ansible-site", SAMPLES "/ansible-stages.yaml"};
 
     if (!there_is("ansible-inventory"))
         skip();
     for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
         assert_int_equal(fixture_load(f, samples[i], NULL), 0);
         assert_string_equal(f->fleet->sources[0].type, "ansible");
+        assert_true(f->fleet->n_groups >= 4 && f->fleet->n_nodes >= 5);
         CLEANUP_FREE char *own = own_graph(f), *theirs = ansible_graph(samples[i]);
         assert_string_equal(own, theirs);
     }
+}
+
+/* Variables beside the inventory; a host's go over its groups'. */
+static void variables_of_a_folder(void **state)
+{
+    struct fixture *f = *state;
+
+    if (!there_is("ansible-inventory"))
+        skip();
+    assert_int_equal(fixture_load(f, SAMPLES "/ansible-site", NULL), 0);
+    assert_string_equal(var_of(node_of(f, "lb1.example.net"), "dc"), "ams");
+    assert_string_equal(var_of(node_of(f, "appa.example.net"), "dc"), "fra");
+    assert_string_equal(node_of(f, "appa.example.net")->over.user, "web");
+    assert_string_equal(var_of(node_of(f, "appb.example.net"), "dc"), "lon");
+    assert_string_equal(node_of(f, "appb.example.net")->over.become, "sudo");
+    assert_string_equal(node_of(f, "app-old.example.net")->over.host, "192.0.2.40");
+    assert_int_equal(node_of(f, "pg02.example.net")->over.port, 2022);
+    assert_string_equal(node_of(f, "laptop")->over.transport, "local");
 }
 
 static void variables_are_settings(void **state)
@@ -273,6 +292,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(samples_are_as_ansible_draws_them, fixture_setup,
                                         fixture_teardown),
+        cmocka_unit_test_setup_teardown(variables_of_a_folder, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(variables_are_settings, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(a_script_prints_json, fixture_setup, fixture_teardown),

@@ -36,6 +36,35 @@ static void groups_and_targets(void **state)
                              "ann@10.0.0.5:2202,localhost,win1.example.com");
 }
 
+/* A deeper group goes over the one around it, an earlier group over a later one, a target over all. */
+static void nested_groups(void **state)
+{
+    struct fixture *f = *state;
+    const struct fleet_node *n;
+
+    assert_int_equal(fixture_load(f, SAMPLES "/bolt-nested.yaml", NULL), 0);
+    expect_members(f, "debian", "deb1.example.org,deb2.example.org");
+    expect_members(f, "redhat", "rh2,rh1.example.org");
+    expect_members(f, "canary", "deb2.example.org,rh2");
+    expect_members(f, "here", "localhost");
+    n = node_of(f, "rh1.example.org");
+    assert_string_equal(n->over.user, "cloud-user");
+    assert_int_equal(n->over.port, 2022);
+    assert_int_equal(n->over.connect_timeout_ms, 20000);
+    assert_string_equal(n->over.become_user, "root");
+    assert_string_equal(var_of(n, "kernel"), "stock");
+    assert_string_equal(var_of(n, "managed"), "true");
+    assert_string_equal(var_of(n, "site"), "main");
+    n = node_of(f, "rh2");
+    assert_string_equal(n->over.host, "rh2.example.org");
+    assert_string_equal(var_of(n, "kernel"), "lts");
+    assert_string_equal(var_of(n, "wave"), "1");
+    n = node_of(f, "deb2.example.org");
+    assert_string_equal(n->over.user, "admin");
+    assert_string_equal(var_of(n, "kernel"), "distro");
+    assert_string_equal(var_of(n, "facts.os.family"), "Debian");
+}
+
 static void precedence(void **state)
 {
     struct fixture *f = *state;
@@ -151,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(groups_and_targets, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(nested_groups, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(precedence, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(secrets_are_not_kept, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(aliases_name_their_node, fixture_setup,
