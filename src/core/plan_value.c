@@ -245,6 +245,27 @@ int plan_value_json(const struct plan_value *v, const struct plan_scope *scope, 
     return 0;
 }
 
+struct json *plan_value_known(const struct plan_value *v, const struct plan_scope *scope,
+                              struct strv *later, struct err *e)
+{
+    struct json *all = json_object();
+
+    for (size_t i = 0; v->keys && i < v->n_items; i++) {
+        struct json *one = NULL;
+
+        if (plan_value_by_node(v->items[i])) {
+            strv_push(later, v->keys[i]);
+            continue;
+        }
+        if (plan_value_json(v->items[i], scope, &one, e)) {
+            json_free(all);
+            return NULL;
+        }
+        json_put(all, v->keys[i], one);
+    }
+    return all;
+}
+
 char *plan_value_text(const struct plan_value *v, const struct plan_scope *scope, struct err *e)
 {
     struct strbuf out;

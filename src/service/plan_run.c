@@ -367,6 +367,33 @@ static int pick_impls(struct service *s, const struct plan_run *p, struct plan_p
     return 0;
 }
 
+/* Of parameters that take results of steps, all that can be told before there are any. */
+static int check_known(const struct plan_run *p, const struct plan_part *part, struct err *e)
+{
+    const struct params *params = &part->task.task.params;
+    const struct plan_scope scope = {p->values, NULL, false};
+    struct strv later = STRV_INIT;
+    struct param_faults faults = {0};
+    struct json *known = plan_value_known(part->step->parameters, &scope, &later, e);
+    int rc = known ? 0 : -ERR_VALIDATION;
+    if (known && !params->any) {
+        params_check(params, known, &later, &faults);
+        for (size_t i = 0; i < later.n; i++) {
+            if (params_find(params, later.v[i]))
+                continue;
+            faults.v = x_array(faults.v, faults.n + 1, sizeof *faults.v);
+            faults.v[faults.n++] = (struct param_fault){x_strdup(later.v[i]),
+                                                        x_strdup("there is no such parameter")};
+        }
+        CLEANUP_FREE char *what = x_asprintf("task %s", part->task.task.name);
+        rc = param_faults_err(&faults, what, e);
+    }
+    param_faults_clear(&faults);
+    strv_clear(&later);
+    work_wipe(known);
+    return rc;
+}
+
 static int ready_task(struct service *s, const struct plan_run *p, struct plan_part *part,
                       struct err *e)
 {
@@ -376,6 +403,8 @@ static int ready_task(struct service *s, const struct plan_run *p, struct plan_p
     if (rc == 0 && part->task.task.remote)
         rc = err_set(e, ERR_VALIDATION, "task %s is a \"remote\" one, which runs on another machine for its "
                      "targets: these cannot be run here", name);
+    if (rc == 0 && part->step->parameters && plan_value_by_node(part->step->parameters))
+        rc = check_known(p, part, e);
     return rc == 0 ? pick_impls(s, p, part, e) : rc;
 }
 

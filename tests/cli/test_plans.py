@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans on the command line: steps as they run, as they are shown, and as they are run again."""
 import json
+import os
 
 from lib import Case, main
 
@@ -91,6 +92,19 @@ class Plans(Case):
         self.assertNotEqual(r.rc, 0)
         self.assertIn('expects an Integer', r.err)
         self.assertNotIn('T0PSECRET', r.err + r.text + self.muster('status').text)
+
+    def test_what_can_be_told_is_told_before(self):
+        self.write('config/muster/tasks/num.json', '{"parameters": {"n": {"type": "Integer"}, "m": {}}}')
+        self.write('config/muster/tasks/num.sh', '#!/bin/sh\n')
+        ran = self.path('ran')
+        self.write('config/muster/plans/early.yaml',
+                   'parameters: {targets: {type: TargetSpec}}\nsteps:\n'
+                   f"  - {{name: a, command: 'echo >>{ran}', targets: $targets}}\n"
+                   '  - {task: num, targets: $targets, parameters: {m: $a, bogus: $a, n: many}}\n')
+        r = self.muster('run', '-w', 'n001', '--plan', 'early')
+        self.assertEqual(r.rc, 2, str(r))
+        self.assertIn('2 parameters are wrong', r.err)
+        self.assertFalse(os.path.exists(ran))
 
     def test_a_long_result_is_no_half_one(self):
         self.write('config/muster/plans/long.yaml',
