@@ -289,18 +289,36 @@ int service_targets(struct service *s, const struct target_request *t, struct ta
     return rc;
 }
 
-int targets_check(struct service *s, const char *name, const char *targets, struct err *e)
+/* An expression by itself: standard input is somebody else's. unsaved: a name that it may not use. */
+static int eval_alone(struct service *s, const char *expr, const char *unsaved, struct target_set *out,
+                      struct err *e)
 {
     const struct fleet *fleet = service_fleet(s, e);
+    target_set_init(out);
     if (!fleet)
         return -ERR_VALIDATION;
-    struct lookup l = {.s = s, .unsaved = name};
+    struct lookup l = {.s = s, .unsaved = unsaved};
     struct target_env env = env_of(&l, fleet, false);
-    struct target_set set;
-    target_set_init(&set);
     env.stdin_taken = true;
-    int rc = eval_expr(&env, targets, &set, e);
-    target_set_clear(&set);
+    int rc = eval_expr(&env, expr, out, e);
     lookup_clear(&l);
+    return rc;
+}
+
+int targets_check(struct service *s, const char *name, const char *targets, struct err *e)
+{
+    struct target_set set;
+    int rc = eval_alone(s, targets, name, &set, e);
+    target_set_clear(&set);
+    return rc;
+}
+
+int service_match(struct service *s, const char *expr, struct nodeset *out, struct err *e)
+{
+    struct target_set set;
+    int rc = eval_alone(s, expr, NULL, &set, e);
+    if (rc == 0 && set.nodes)
+        nodeset_union(out, set.nodes);
+    target_set_clear(&set);
     return rc;
 }

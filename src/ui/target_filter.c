@@ -106,16 +106,31 @@ static int parse_group(struct term *t, const struct fleet *f, const char *name, 
     return found ? 0 : err_set(e, ERR_VALIDATION, "no group %s", name);
 }
 
+static void take_mask(struct term *t, const struct fleet *f, const struct nodeset *set)
+{
+    t->kind = TERM_MASK;
+    t->mask = x_calloc(f->n_nodes + 1, 1);
+    for (size_t i = 0; i < f->n_nodes; i++)
+        t->mask[i] = nodeset_has(set, f->nodes[i].name);
+}
+
 static int parse_nodeset(struct term *t, const struct fleet *f, const char *text, struct err *e)
 {
     struct nodeset *set = nodeset_new();
     int rc = nodeset_expand(set, text, e);
-    if (rc == 0) {
-        t->kind = TERM_MASK;
-        t->mask = x_calloc(f->n_nodes + 1, 1);
-        for (size_t i = 0; i < f->n_nodes; i++)
-            t->mask[i] = nodeset_has(set, f->nodes[i].name);
-    }
+    if (rc == 0)
+        take_mask(t, f, set);
+    nodeset_free(set);
+    return rc;
+}
+
+static int parse_fact(struct term *t, const struct fleet *f, const struct filter_facts *facts,
+                      const char *word, struct err *e)
+{
+    struct nodeset *set = nodeset_new();
+    int rc = facts->match(facts->ctx, word, set, e);
+    if (rc == 0)
+        take_mask(t, f, set);
     nodeset_free(set);
     return rc;
 }
@@ -143,7 +158,8 @@ static bool fleet_has_var(const struct fleet *f, const char *name)
 }
 
 /* name=value, name!=value, name~regex. Returns 1 when it is none of these. */
-static int parse_var(struct term *t, const struct fleet *f, const char *word, struct err *e)
+static int parse_var(struct term *t, const struct fleet *f, const struct filter_facts *facts,
+                     const char *word, struct err *e)
 {
     size_t n = strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-");
     const char *op = word + n;
@@ -155,6 +171,8 @@ static int parse_var(struct term *t, const struct fleet *f, const char *word, st
     t->text = x_strdup(op + (t->op == VAR_DIFFERS ? 2 : 1));
     if (!*t->text)
         return err_set(e, ERR_VALIDATION, "a value is missing after %s", word);
+    if (!fleet_has_var(f, t->name) && facts)
+        return parse_fact(t, f, facts, word, e);
     if (!fleet_has_var(f, t->name))
         return err_set(e, ERR_VALIDATION, "no node has a variable %s", t->name);
     return t->op == VAR_REGEX ? compile(t, t->text, e) : 0;
@@ -182,7 +200,8 @@ static int parse_plain(struct term *t, const char *word, struct err *e)
     return 0;
 }
 
-static int parse_word(struct term *t, const struct fleet *f, const char *word, struct err *e)
+static int parse_word(struct term *t, const struct fleet *f, const struct filter_facts *facts,
+                      const char *word, struct err *e)
 {
     size_t n;
     int rc;
@@ -208,7 +227,7 @@ static int parse_word(struct term *t, const struct fleet *f, const char *word, s
         t->kind = TERM_SEL;
         return 0;
     }
-    rc = parse_var(t, f, word, e);
+    rc = parse_var(t, f, facts, word, e);
     if (rc != 1)
         return rc;
     if (strchr(word, '['))
@@ -238,7 +257,8 @@ static size_t word_length(const char *s)
     return i;
 }
 
-struct target_filter *target_filter_new(const struct fleet *f, const char *text, struct err *e)
+struct target_filter *target_filter_new(const struct fleet *f, const struct filter_facts *facts,
+                                        const char *text, struct err *e)
 {
     struct target_filter *t = x_calloc(1, sizeof *t);
     bool or_before = false;
@@ -263,7 +283,7 @@ struct target_filter *target_filter_new(const struct fleet *f, const char *text,
         memset(term, 0, sizeof *term);
         term->or_before = or_before;
         or_before = false;
-        if (parse_word(term, f, word, e) != 0)
+        if (parse_word(term, f, facts, word, e) != 0)
             goto fail;
         text += n;
     }

@@ -6,7 +6,8 @@
  *   /re/           an extended regular expression    web[001-120]         a node set
  *   @group         members, through children too; globs allowed
  *   source:hosts   nodes of a source, by type or a part of its path
- *   dc=fra dc!=fra os~^deb    a variable: equal (globs allowed), not equal, regular expression
+ *   dc=fra dc!=fra os~^deb    a variable: equal (globs allowed), not equal, regular expression; a name
+ *                  that is no variable's is a fact's, as those that were known when it was typed
  *   sel:           what is selected
  * Pure. */
 #ifndef MUSTER_UI_TARGET_FILTER_H
@@ -18,11 +19,19 @@
 
 struct err;
 struct fleet;
+struct nodeset;
 struct target_filter;
 
+/* Where facts are known: adds the nodes that a term means (core/target.h). 0 or an error. */
+struct filter_facts {
+    int (*match)(void *ctx, const char *term, struct nodeset *out, struct err *e);
+    void *ctx;
+};
+
 /* NULL on -ERR_VALIDATION: unfinished or naming what does not exist; the text says what. An
- * empty text gives a filter that all match. */
-struct target_filter *target_filter_new(const struct fleet *f, const char *text, struct err *e);
+ * empty text gives a filter that all match. facts NULL: only variables are known. */
+struct target_filter *target_filter_new(const struct fleet *f, const struct filter_facts *facts,
+                                        const char *text, struct err *e);
 void target_filter_free(struct target_filter *t); /* NULL allowed */
 bool target_filter_any(const struct target_filter *t); /* true: everything matches */
 bool target_filter_uses_selection(const struct target_filter *t);

@@ -99,6 +99,11 @@ static void run_filter(struct target_tree *t)
     t->stale = true;
 }
 
+static const struct filter_facts *facts_of(const struct target_tree *t)
+{
+    return t->facts.match ? &t->facts : NULL;
+}
+
 static void take_fleet(struct target_tree *t, const struct fleet *f)
 {
     t->fleet = f;
@@ -118,7 +123,7 @@ static void take_fleet(struct target_tree *t, const struct fleet *f)
      * nothing, as one that was dropped would let "all" pick what nobody sees it to be. */
     struct err e = ERR_INIT;
     target_filter_free(t->filter);
-    t->filter = target_filter_new(f, t->filter_text, &e);
+    t->filter = target_filter_new(f, facts_of(t), t->filter_text, &e);
     free(X_STEAL(t->filter_error));
     if (!t->filter)
         t->filter_error = x_strdup(e.msg ? e.msg : "no longer valid");
@@ -157,7 +162,7 @@ int target_tree_filter(struct target_tree *t, const char *text, struct err *e)
     struct target_filter *filter;
     if (!t->fleet || (t->filter && strcmp(text, t->filter_text) == 0))
         return 0;
-    filter = target_filter_new(t->fleet, text, e);
+    filter = target_filter_new(t->fleet, facts_of(t), text, e);
     if (!filter)
         return -ERR_VALIDATION;
     target_filter_free(t->filter);

@@ -5,6 +5,8 @@
 #ifndef MUSTER_UI_TARGET_TREE_H
 #define MUSTER_UI_TARGET_TREE_H
 
+#include "target_filter.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,6 +41,7 @@ struct target_tree {
     size_t n_loose, loose_match;
     size_t n_match, n_picked, n_hidden; /* hidden: picked and not shown by the filter */
     uint64_t sel_generation;
+    struct filter_facts facts;    /* set after init, where facts are known */
     struct target_filter *filter; /* the last valid one; NULL: no longer valid, nothing matches */
     char *filter_text;            /* of it */
     char *filter_error;           /* why the fleet of now does not take it, or NULL */

@@ -10,6 +10,7 @@
 #include "muster/core/nodeset.h"
 #include "muster/store/reader.h"
 #include "muster/ui/app.h"
+#include "muster/service/service.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,10 +29,17 @@ static void clear_runs(struct targets_view *t)
     t->n_runs = 0;
 }
 
+static int match_facts(void *ctx, const char *term, struct nodeset *out, struct err *e)
+{
+    return service_match(ctx, term, out, e);
+}
+
 static void targets_init(struct view *v)
 {
     struct targets_view *t = self(v);
     target_tree_init(&t->tree);
+    if (v->app->service)
+        t->tree.facts = (struct filter_facts){match_facts, v->app->service};
     prompt_init(&t->prompt);
     t->at_kind = -1;
     t->runs_generation = -1;

@@ -4,6 +4,7 @@
 #include "harness.h"
 
 #include "muster/base/alloc.h"
+#include "muster/base/err.h"
 #include "muster/base/io.h"
 #include "muster/core/fleet.h"
 #include "muster/core/nodeset.h"
@@ -355,7 +356,7 @@ static void test_properties(void **state)
 
 static size_t matches(const struct fleet *f, const char *text, const char *selected)
 {
-    struct target_filter *t = target_filter_new(f, text, NULL);
+    struct target_filter *t = target_filter_new(f, NULL, text, NULL);
     uint8_t *on = x_calloc(f->n_nodes + 1, 1), *sel = x_calloc(f->n_nodes + 1, 1);
     size_t n;
     if (!t)
@@ -371,9 +372,42 @@ static size_t matches(const struct fleet *f, const char *text, const char *selec
 
 static void refused(const struct fleet *f, const char *text)
 {
-    struct target_filter *t = target_filter_new(f, text, NULL);
+    struct target_filter *t = target_filter_new(f, NULL, text, NULL);
     if (t)
         fail_msg("`%s` is taken", text);
+}
+
+/* As if web01 alone had the fact. */
+static int one_fact(void *ctx, const char *term, struct nodeset *out, struct err *e)
+{
+    ++*(int *) ctx;
+    if (strcmp(term, "cpus=4") != 0)
+        return err_set(e, ERR_VALIDATION, "no node has a variable or fact %s", term);
+    nodeset_add(out, "web01");
+    return 0;
+}
+
+static void test_filter_by_facts(void **state)
+{
+    struct harness *h = harness_new("nodes: {\"web[01-03]\": {host: h, vars: {dc: fra}}}\n");
+    harness_open(h, 80, 24, false);
+    int asked = 0;
+    const struct filter_facts facts = {one_fact, &asked};
+    const struct fleet *f = h->app->fleet;
+    struct err e = ERR_INIT;
+    uint8_t *on = x_calloc(f->n_nodes + 1, 1), *sel = x_calloc(f->n_nodes + 1, 1);
+    struct target_filter *t = target_filter_new(f, &facts, "dc=fra !cpus=4", &e);
+    assert_non_null(t);
+    assert_int_equal(target_filter_run(t, f, sel, on), 2);
+    target_filter_free(t);
+    assert_int_equal(asked, 1); /* a variable of the inventory is not asked for */
+    assert_null(target_filter_new(f, &facts, "nope=1", &e));
+    assert_non_null(strstr(e.msg, "no node has a variable or fact nope=1"));
+    err_clear(&e);
+    free(on);
+    free(sel);
+    harness_free(h);
+    (void) state;
 }
 
 static void test_filter(void **state)
@@ -470,6 +504,7 @@ int main(void)
         cmocka_unit_test(test_filter_keeps_selection), cmocka_unit_test(test_invert_twice),
         cmocka_unit_test(test_range),           cmocka_unit_test(test_tree),
         cmocka_unit_test(test_unfinished),      cmocka_unit_test(test_filter),
+        cmocka_unit_test(test_filter_by_facts),
         cmocka_unit_test(test_filter_cursor),   cmocka_unit_test(test_nothing_to_undo),
         cmocka_unit_test(test_run_under_cursor), cmocka_unit_test(test_refresh),
         cmocka_unit_test(test_properties),      cmocka_unit_test(test_ten_thousand),

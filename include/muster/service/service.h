@@ -18,6 +18,7 @@
 
 struct err;
 struct config;
+struct nodeset;
 struct reader;
 struct service;
 struct target_set;
@@ -111,6 +112,9 @@ struct target_request {
  * -ERR_VALIDATION ("no target ..."). */
 int service_targets(struct service *s, const struct target_request *t, struct target_set *out,
                     struct err *e);
+
+/* Adds the nodes that an expression means; none is no error. Standard input is not read. */
+int service_match(struct service *s, const char *expr, struct nodeset *out, struct err *e);
 
 /* --- create --- */
 
