@@ -206,6 +206,9 @@ static struct plan_ref *read_inner(const char *s, const char **next, bool quoted
     known = resolve(ref, names);
     /* The shell takes a variable as one word, whatever is in it: what env_vars gives is safe so. */
     if (!quoted && (!known || (names->shells && yaml_get(names->shells, ref->name)))) {
+        /* No shell has this: it was meant for Bolt. */
+        if (braces && *at == '(')
+            plan_fault(f, line, "${%.100s(..)}: functions are not known here (Bolt has them)", ref->name);
         plan_ref_free(ref);
         return NULL;
     }

@@ -195,6 +195,7 @@ static void test_refused(void **state)
         {STEP("eval: $list[$svc]"), "nothing that is computed"},
         {STEP("message: \"${list.join(',')}\""), "functions"},
         {STEP("message: \"${1 + 1}\""), "code is not known"},
+        {STEP("command: echo ${upcase($svc)}"), "${upcase(..)}: functions"},
         {STEP("command: $svc --all"), "operators"},
         {STEP("command: $(which x)"), "begins with $"},
         {STEP("message: \"$HOME\""), "$HOME: there is no parameter and no earlier step"},
