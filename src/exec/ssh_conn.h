@@ -68,6 +68,7 @@ struct stopper {
     int last_sig;    /* what the process has been sent */
     unsigned looks;
     int status;      /* of the channel's script */
+    int64_t eof_ms;  /* when its output had ended; 0: not yet */
     LIBSSH2_CHANNEL *channel;
     char *input;     /* what is left to feed; wiped */
     size_t input_len, input_off;
@@ -210,6 +211,11 @@ enum go conn_open(struct conn *c);       /* ssh_run.c */
 enum go conn_env(struct conn *c);        /* ssh_env.c */
 enum go conn_exec(struct conn *c);
 enum go conn_run(struct conn *c);
+/* Whether a channel whose output has ended (since *eof_ms; 0: begins now, with the session's timer if
+ * told) need not wait longer for the server to close it. The library's close is content with any packet
+ * as the answer, one of another channel too, and then the exit status has not come; and a server that
+ * gets our CLOSE first may forget to tell it. All close by themselves within a moment of the end. */
+bool conn_close_due(struct conn *c, int64_t *eof_ms, bool timer);
 enum go conn_close(struct conn *c);
 enum go conn_over(struct conn *c);
 enum go conn_report(struct conn *c);     /* the end of a channel that the server has closed */

@@ -221,25 +221,26 @@ static int pump(struct conn *c)
     return 0;
 }
 
-/* Nothing more will come. A command that has closed its output may still read the rest of its input,
- * and a server that gets our CLOSE while it does may forget to tell how the command ended: so the
- * server closes first, as they all do within a moment of the command's end. */
-static bool finished(struct conn *c)
+bool conn_close_due(struct conn *c, int64_t *eof_ms, bool timer)
 {
     int64_t now = mono_ms(session_clock(c->session));
 
+    if (!*eof_ms) {
+        *eof_ms = now;
+        if (timer)
+            session_timer(c->session, CLOSE_WAIT_MS);
+    }
+    return now - *eof_ms >= CLOSE_WAIT_MS;
+}
+
+/* Nothing more will come, and the server has closed. */
+static bool finished(struct conn *c)
+{
     if (!libssh2_channel_eof(c->channel))
         return false;
     if (libssh2_channel_wait_closed(c->channel) == 0)
         return true;
-    if (!c->feed.done)
-        return false;
-    if (!c->eof_ms) {
-        c->eof_ms = now;
-        if (!conn_stopping(c))
-            session_timer(c->session, CLOSE_WAIT_MS);
-    }
-    return now - c->eof_ms >= CLOSE_WAIT_MS;
+    return c->feed.done && conn_close_due(c, &c->eof_ms, !conn_stopping(c));
 }
 
 enum go conn_run(struct conn *c)

@@ -185,6 +185,7 @@ static bool stop_exec(struct conn *c)
     input_free(&c->stop);
     c->stop.input = x_malloc(SECRET_MAX + 2);
     c->stop.input_len = session_stop_input(c->session, c->stop.input, SECRET_MAX + 2);
+    c->stop.eof_ms = 0;
     c->stop.state = STOPPER_FEED;
     return true;
 }
@@ -219,6 +220,9 @@ static bool stop_read(struct conn *c)
                                             buf, sizeof buf)) > 0)
             ;
     if (!libssh2_channel_eof(c->stop.channel))
+        return false;
+    if (libssh2_channel_wait_closed(c->stop.channel) != 0 &&
+        !conn_close_due(c, &c->stop.eof_ms, true))
         return false;
     c->stop.state = STOPPER_CLOSE;
     return true;

@@ -339,6 +339,9 @@ def stopping():
         "exec": {"node": EXEC, "transport": "exec"},
         "dropbear": {"server": "dropbear"},
         "MaxSessions 1": {"server": "onesession"},
+        "output ends before the command": {
+            "server": "late", "command": "trap '' TERM; "
+            "yes & sleep {sleep}"},
         "behind a bastion": {"server": "inner", "config": ("ProxyJump b1",), "extra": BASTION},
         "behind a bastion, openssh": {
             "server": "inner", "config": ("ProxyJump b1",), "extra": BASTION,

@@ -48,6 +48,8 @@ SERVERS = {
     "startups": ("127.0.0.1", 2216, KEY_ONLY + ["MaxStartups 2:100:2"], {}),
     "nopty": ("127.0.0.1", 2217, KEY_ONLY + ["PermitTTY no"], {}),
     "sftponly": ("127.0.0.1", 2218, KEY_ONLY + ["ForceCommand internal-sftp"], {}),
+    "late": ("127.0.0.1", 2228, KEY_ONLY + [   # the output ends before the command does
+        'ForceCommand sh -c "$SSH_ORIGINAL_COMMAND"; s=$?; exec >&- 2>&-; sleep 0.3; exit $s'], {}),
     "nosftp": ("127.0.0.1", 2219, KEY_ONLY + ["Subsystem sftp /bin/false"], {}),
     "tries": ("127.0.0.1", 2220, KEY_ONLY + ["MaxAuthTries 3"], {}),
     "bastion": ("127.0.0.2", 2221, KEY_ONLY + ["PermitOpen inner.test:2223 bastion2.test:2222"],
