@@ -28,6 +28,7 @@ struct eval {
     struct nodeset *direct;  /* names that were written, in order, whatever became of them */
     struct nodeset *unknown; /* names that no inventory knows */
     struct strv unknown_groups;
+    struct strv terms; /* that gave no node */
     const struct saving *saved; /* the saved ones that we are in */
     int depth;
     bool muted; /* what is named now is taken away: it is neither written first, nor a group given */
@@ -51,6 +52,7 @@ void target_set_clear(struct target_set *t)
     nodeset_free(t->nodes);
     strv_clear(&t->groups);
     strv_clear(&t->warnings);
+    free(t->why_none);
     target_set_init(t);
 }
 
@@ -356,6 +358,8 @@ static int eval_var(struct eval *v, char op, const char *text, struct nodeset *s
 
     for (size_t i = 0; !rc && i < nodeset_count(found); i++)
         add_direct(v, op, set, nodeset_at(found, i));
+    if (!nodeset_count(found) && op != '!' && !v->muted)
+        strv_push(&v->terms, text);
     nodeset_free(found);
     return rc;
 }
@@ -387,6 +391,8 @@ static const char *operand_end(struct eval *v, const char *s)
 {
     bool inside = false;
 
+    if (var_term_foreign(s, v->e))
+        return NULL;
     if (var_term_here(s))
         return var_term_end(s, v->e);
     if (*s == '/') {
@@ -563,6 +569,13 @@ int target_eval(const struct target_env *env, const char *expr, struct target_se
                      "the groups", names);
         free(names);
     }
+    for (size_t i = 0; !rc && !nodeset_count(acc) && i < v.terms.n && !out->why_none; i++) {
+        char *why = var_term_unmet(env, v.terms.v[i]);
+
+        if (why)
+            out->why_none = x_asprintf("%s: %s", v.terms.v[i], why);
+        free(why);
+    }
     if (rc)
         target_set_clear(out);
     else
@@ -571,5 +584,6 @@ int target_eval(const struct target_env *env, const char *expr, struct target_se
     nodeset_free(v.direct);
     nodeset_free(v.unknown);
     strv_clear(&v.unknown_groups);
+    strv_clear(&v.terms);
     return rc;
 }

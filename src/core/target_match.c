@@ -5,6 +5,7 @@
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
 #include "muster/base/strbuf.h"
+#include "muster/base/text.h"
 #include "muster/core/fleet.h"
 #include "muster/core/json.h"
 #include "muster/core/nodeset.h"
@@ -21,7 +22,9 @@
 #define FACTS "facts."
 #define FACTS_LEN (sizeof FACTS - 1)
 #define LEARN_MAX 200  /* LIMIT: nodes whose facts are looked at for a name that is near */
-#define SHOWN_MAX 12   /* LIMIT: names that an error lists */
+#define SHOWN_MAX 12   /* LIMIT: names, or values, that an error lists */
+#define VALUES_MAX 1000 /* LIMIT: values that are gathered for that */
+#define VALUE_COLS 40
 
 enum relation { IS, IS_NOT, LIKE };
 
@@ -33,8 +36,7 @@ struct term {
 
 /* --- reading it --- */
 
-/* The length of the name, or 0; *value is what follows the relation. */
-static size_t read_name(const char *s, enum relation *relation, const char **value)
+static size_t name_length(const char *s)
 {
     size_t n = 0;
 
@@ -42,17 +44,42 @@ static size_t read_name(const char *s, enum relation *relation, const char **val
         return 0;
     while (isalnum((unsigned char) s[n]) || (s[n] && strchr("_.:-", s[n])))
         n++;
-    if (s[n] == '=')
+    return n;
+}
+
+/* The length of the name, or 0; *value is what follows the relation. */
+static size_t read_name(const char *s, enum relation *relation, const char **value)
+{
+    size_t n = name_length(s), at = n + strspn(s + n, BLANKS);
+
+    if (s[at] == '=')
         *relation = IS;
-    else if (s[n] == '!' && s[n + 1] == '=')
+    else if (s[at] == '!' && s[at + 1] == '=')
         *relation = IS_NOT;
-    else if (s[n] == '~')
+    else if (s[at] == '~')
         *relation = LIKE;
     else
         return 0;
-    *value = s + n + (*relation == IS_NOT ? 2 : 1);
+    *value = s + at + (*relation == IS_NOT ? 2 : 1);
     *value += strspn(*value, BLANKS);
     return n;
+}
+
+int var_term_foreign(const char *s, struct err *e)
+{
+    /* The longest first. */
+    static const char *const foreign[] = {"!==", "==", "=~", "~=", "!~", "<=", ">=", "<", ">"};
+    size_t n = name_length(s);
+    const char *at = s + n + strspn(s + n, BLANKS);
+
+    for (size_t i = 0; n && i < ARRAY_LEN(foreign); i++) {
+        if (strncmp(at, foreign[i], strlen(foreign[i])))
+            continue;
+        return err_set(e, ERR_VALIDATION, "%.*s: there is no operator %s: a variable or fact is compared as "
+                       "NAME=VALUE, NAME!=VALUE (with * and ?) or NAME~REGEX",
+                       (int) strcspn(s, ","), s, foreign[i]);
+    }
+    return 0;
 }
 
 bool var_term_here(const char *s)
@@ -98,6 +125,14 @@ const char *var_term_end(const char *s, struct err *e)
     const char *value = s, *end;
 
     read_name(s, &relation, &value);
+    if (relation != LIKE && value[0] == '/' && value[1] == '^') {
+        size_t n = strcspn(value + 1, "/,");
+
+        err_set(e, ERR_VALIDATION, "%.*s: a regular expression is written %.*s~%.*s",
+                (int) (value + 1 + n - s + (value[1 + n] == '/')), s, (int) name_length(s), s, (int) n,
+                value + 1);
+        return NULL;
+    }
     if (*value != '"' && *value != '\'')
         return relation == LIKE ? regex_end(value) : value + strcspn(value, OPERATORS);
     end = strchr(value + 1, *value);
@@ -193,13 +228,29 @@ bool target_glob(const char *pattern, const char *name)
 /* What looking at one node has come to. */
 struct look {
     const struct term *t;
+    struct nodeset *values; /* of it, cut; or NULL */
     bool found; /* it has the variable */
     bool fits;  /* with a value that is, or is like, the wanted one */
 };
 
+static void keep_value(struct nodeset *values, const char *text)
+{
+    CLEANUP_FREE char *clean = text_clean(text);
+    struct strbuf b;
+
+    if (nodeset_count(values) >= VALUES_MAX)
+        return;
+    strbuf_init(&b, 0);
+    text_fit(&b, clean, VALUE_COLS, false);
+    nodeset_add(values, b.len ? b.s : "\"\"");
+    strbuf_free(&b);
+}
+
 static void look_at_text(struct look *l, const char *text)
 {
     l->found = true;
+    if (l->values)
+        keep_value(l->values, text);
     if (l->fits)
         return;
     if (l->t->relation == LIKE)
@@ -412,6 +463,62 @@ static int refuse_name(const struct target_env *env, const char *name, struct er
     strbuf_free(&b);
     nodeset_free(known);
     return -ERR_VALIDATION;
+}
+
+/* --- values that nobody has --- */
+
+static int by_value(const void *a, const void *b)
+{
+    return text_natcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static char *unmet_text(const struct term *t, const struct nodeset *values)
+{
+    size_t n = nodeset_count(values);
+    CLEANUP_FREE const char **list = x_array(NULL, n + 1, sizeof *list);
+    CLEANUP_FREE char *value = text_clean(t->value);
+    const char *near;
+    struct strbuf b;
+
+    for (size_t i = 0; i < n; i++)
+        list[i] = nodeset_at(values, i);
+    near = t->relation == IS ? suggest_nearest(t->value, list, n) : NULL;
+    qsort(list, n, sizeof *list, by_value);
+    strbuf_init(&b, 0);
+    strbuf_addf(&b, "no node has %s%s%s \"%.100s\" (", t->relation == LIKE ? "a " : "", t->name,
+                t->relation == LIKE ? " like" : "", value);
+    if (near)
+        strbuf_addf(&b, "did you mean %s? ", near);
+    strbuf_adds(&b, n ? "values: " : "they have no value to compare");
+    for (size_t i = 0; i < n && i < SHOWN_MAX; i++)
+        strbuf_addf(&b, "%s%s", i ? ", " : "", list[i]);
+    if (n > SHOWN_MAX)
+        strbuf_addf(&b, " and %zu more", n - SHOWN_MAX);
+    strbuf_addch(&b, ')');
+    if (t->relation == IS && *t->value == '/' && t->value[strlen(t->value) - 1] == '/')
+        strbuf_addf(&b, "; a regular expression is written %s~REGEX", t->name);
+    return strbuf_steal(&b);
+}
+
+char *var_term_unmet(const struct target_env *env, const char *text)
+{
+    const struct fleet *f = env->fleet;
+    struct nodeset *values = nodeset_new();
+    struct term t = {.relation = IS};
+    bool unmet = !term_read(&t, text, NULL) && t.relation != IS_NOT;
+    char *why = NULL;
+
+    for (size_t i = 0; unmet && i < f->n_nodes; i++) {
+        struct look l = {.t = &t, .values = values};
+
+        look_at_node(&l, env, &f->nodes[i]);
+        unmet = !l.fits;
+    }
+    if (unmet)
+        why = unmet_text(&t, values);
+    term_clear(&t);
+    nodeset_free(values);
+    return why;
 }
 
 int var_term_eval(const struct target_env *env, const char *text, bool everyone,

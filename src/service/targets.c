@@ -250,6 +250,7 @@ static int no_target(const struct target_request *t, const struct target_set *ou
                                    : "give -w TARGETS, -g GROUP or -a");
     return err_set(e, ERR_VALIDATION, "no target: %s",
                    out->warnings.n ? out->warnings.v[0]
+                   : out->why_none ? out->why_none
                                    : "what was given, less what was left out, names no node "
                                      "(muster nodes EXPRESSION shows what one means)");
 }

@@ -397,9 +397,9 @@ static int result_filter(const char *what, struct exec_filter *f, struct err *e)
         return 0;
     }
     return err_set(e, ERR_VALIDATION,
-                   "'%s' is not a result: it is failed, success, rc=N, or a reason (exit, signal, "
-                   "timeout, unreachable, unsupported, hostkey, auth, lost, cancelled, skipped, "
-                   "internal).", what);
+                   "'%s' is not a result: it is failed, success, rc=N, classN (class1, class2, .. of equal "
+                   "results, the largest first), or a reason (exit, signal, timeout, unreachable, "
+                   "unsupported, hostkey, auth, lost, cancelled, skipped, internal).", what);
 }
 
 int reader_nodes_by_result(struct reader *r, int64_t number, const char *what,

@@ -456,6 +456,53 @@ static void test_facts(void **state)
     json_free(held);
 }
 
+static void check_none(struct fixture *x, const char *expr, const char *why)
+{
+    check(x, expr, "");
+    if (!why)
+        assert_null(x->set.why_none);
+    else if (!x->set.why_none || !strstr(x->set.why_none, why))
+        fail_msg("%s: \"%s\" is not in \"%s\"", expr, why, x->set.why_none ? x->set.why_none : "");
+}
+
+static void test_values_that_nobody_has(void **state)
+{
+    struct fixture *x = *state;
+
+    add_vars(x);
+    check_none(x, "dc=mars", "dc=mars: no node has dc \"mars\" (values: AMS, fra)");
+    check_none(x, "dc=fta", "(did you mean fra? values: AMS, fra)");
+    check_none(x, "dc~^m", "dc~^m: no node has a dc like \"^m\" (values: AMS, fra)");
+    check_none(x, "dc=/fra/", "a regular expression is written dc~REGEX");
+    check_none(x, "@web&dc=mars", "dc=mars");
+    check_none(x, "roles=boss", "(values: backup, primary, replica)");
+    check_none(x, "@front&dc=fra", NULL); /* somebody has it */
+    check_none(x, "db1!dc=fra", NULL);
+    check(x, "db1!dc=mars", "db1");
+    assert_null(x->set.why_none);
+    check(x, "dc = fra , dc != fra & db3", "db3");
+}
+
+static void test_operators_that_there_are_not(void **state)
+{
+    static const struct {
+        const char *expr, *op;
+    } rows[] = {{"dc>1", ">"}, {"dc >= 1", ">="}, {"web01,dc<3,db1", "<"}, {"dc==fra", "=="},
+                {"dc=~fra", "=~"}, {"dc!~fra", "!~"}, {"dc!==fra", "!=="}};
+    struct fixture *x = *state;
+
+    add_vars(x);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char *text = x_asprintf("there is no operator %s:", rows[i].op);
+
+        check_fails(x, rows[i].expr, ERR_VALIDATION, text);
+        assert_null(strstr(x->e.msg, "db1"));
+        free(text);
+    }
+    check_fails(x, "dc=/^fra/,db1", ERR_VALIDATION, "dc=/^fra/: a regular expression is written dc~^fra");
+    check(x, "dc=\"=x\",db1", "db1");
+}
+
 static void test_unknown_variables(void **state)
 {
     struct fixture *x = *state;
@@ -618,7 +665,8 @@ int main(void)
         TEST(test_standard_input),
         TEST(test_variables),
         TEST(test_facts),
-        TEST(test_unknown_variables),
+        TEST(test_unknown_variables), TEST(test_values_that_nobody_has),
+        TEST(test_operators_that_there_are_not),
         TEST(test_saved),
         TEST(test_glob),
         TEST(test_only_known_nodes),

@@ -10,7 +10,8 @@
  * facts.NAME means; what muster has learned comes before an inventory's facts. NAME may go into
  * objects and lists with dots (os.release.major, disks.0.size); an object is compared by its member
  * `name`, a list fits when one of its members does. Letters' case in a value does not count. A node
- * without the variable is neither = nor ~, so it is !=; a name that no node has is an error.
+ * without the variable is neither = nor ~, so it is !=; a name that no node has is an error, and so are
+ * other operators (< > == =~ !~) behind a name.
  * A value ends at , ! & or ^ unless it stands in quotes; in a regex also in brackets, and a ^ at its
  * beginning or after | is its own. NAME!=VALUE is no difference; NAME!OTHER is one.
  * Commas inside brackets and regexes do not split.
@@ -51,6 +52,7 @@ struct target_set {
     struct strv groups;      /* groups that were named, each once, without '@'; none of those that
                               * & or ^, or ! with a variable, has narrowed */
     struct strv warnings;    /* unknown groups, one sentence each */
+    char *why_none;          /* no node is left, and a variable's or fact's value is one that none has */
     bool used_stdin;
 };
 
