@@ -100,73 +100,76 @@ static void describe_variant(struct strbuf *out, const struct ptype *t)
     }
 }
 
+static void describe_string(struct strbuf *out, const struct ptype *t)
+{
+    strbuf_adds(out, "a String");
+    if (t->has_min && t->min == 1 && !t->has_max) {
+        strbuf_adds(out, " that is not empty");
+    } else if (t->has_min || t->has_max) {
+        strbuf_adds(out, " of ");
+        describe_range(out, t, " characters");
+    }
+}
+
+static void describe_struct(struct strbuf *out, const struct ptype *t)
+{
+    char *keys = strv_join(&t->words, ", ");
+
+    strbuf_addf(out, "a Hash with the keys %.200s", keys);
+    free(keys);
+}
+
+static void describe_inner(struct strbuf *out, const struct ptype *t)
+{
+    if (t->n_args)
+        describe(out, t->args[0]);
+    else
+        strbuf_adds(out, "a value");
+}
+
+static void describe_truth(struct strbuf *out, const struct ptype *t)
+{
+    strbuf_adds(out, t->truth < 0 ? "true or false" : t->truth ? "true" : "false");
+}
+
+static void describe_tuple(struct strbuf *out, const struct ptype *t)
+{
+    strbuf_addf(out, "an Array of %zu items", t->n_args);
+}
+
+/* A text, where it is always the same, or what says it. */
 static void describe(struct strbuf *out, const struct ptype *t)
 {
-    switch (t->kind) {
-    case PT_STRING:
-        strbuf_adds(out, "a String");
-        if (t->has_min && t->min == 1 && !t->has_max) {
-            strbuf_adds(out, " that is not empty");
-        } else if (t->has_min || t->has_max) {
-            strbuf_adds(out, " of ");
-            describe_range(out, t, " characters");
-        }
-        break;
-    case PT_INTEGER:
-    case PT_FLOAT:
-        describe_number(out, t);
-        break;
-    case PT_NUMERIC:
-        strbuf_adds(out, "a number");
-        break;
-    case PT_BOOLEAN:
-        strbuf_adds(out, t->truth < 0 ? "true or false" : t->truth ? "true" : "false");
-        break;
-    case PT_ARRAY:
-    case PT_HASH:
-        describe_many(out, t);
-        break;
-    case PT_TUPLE:
-        strbuf_addf(out, "an Array of %zu items", t->n_args);
-        break;
-    case PT_STRUCT: {
-        char *keys = strv_join(&t->words, ", ");
+    static const struct {
+        const char *text;
+        void (*say)(struct strbuf *out, const struct ptype *t);
+    } rows[] = {
+        [PT_ANY] = {.text = "any value"},
+        [PT_DATA] = {.text = "any value"},
+        [PT_UNDEF] = {.text = "nothing"},
+        [PT_SCALAR] = {.text = "text, a number, true or false"},
+        [PT_NUMERIC] = {.text = "a number"},
+        [PT_TARGETS] = {.text = "targets: a String or an Array of such"},
+        [PT_STRING] = {.say = describe_string},
+        [PT_INTEGER] = {.say = describe_number},
+        [PT_FLOAT] = {.say = describe_number},
+        [PT_ARRAY] = {.say = describe_many},
+        [PT_HASH] = {.say = describe_many},
+        [PT_TUPLE] = {.say = describe_tuple},
+        [PT_STRUCT] = {.say = describe_struct},
+        [PT_ENUM] = {.say = describe_words},
+        [PT_PATTERN] = {.say = describe_pattern},
+        [PT_VARIANT] = {.say = describe_variant},
+        [PT_OPTIONAL] = {.say = describe_inner},
+        [PT_NOTUNDEF] = {.say = describe_inner},
+        [PT_SENSITIVE] = {.say = describe_inner},
+        [PT_BOOLEAN] = {.say = describe_truth},
+    };
 
-        strbuf_addf(out, "a Hash with the keys %.200s", keys);
-        free(keys);
-        break;
-    }
-    case PT_ENUM:
-        describe_words(out, t);
-        break;
-    case PT_PATTERN:
-        describe_pattern(out, t);
-        break;
-    case PT_VARIANT:
-        describe_variant(out, t);
-        break;
-    case PT_OPTIONAL:
-    case PT_NOTUNDEF:
-    case PT_SENSITIVE:
-        if (t->n_args)
-            describe(out, t->args[0]);
-        else
-            strbuf_adds(out, "a value");
-        break;
-    case PT_TARGETS:
-        strbuf_adds(out, "targets: a String or an Array of such");
-        break;
-    case PT_SCALAR:
-        strbuf_adds(out, "text, a number, true or false");
-        break;
-    case PT_UNDEF:
-        strbuf_adds(out, "nothing");
-        break;
-    case PT_ANY:
-    case PT_DATA:
-        strbuf_adds(out, "any value");
-        break;
-    }
+    if (rows[t->kind].say)
+        rows[t->kind].say(out, t);
+    else
+        strbuf_adds(out, rows[t->kind].text);
 }
 
 char *ptype_expects(const struct ptype *t)

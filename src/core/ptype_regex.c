@@ -73,71 +73,93 @@ static void escape(struct translator *t)
     }
 }
 
-/* A set in brackets; s is behind the '['. POSIX has no escapes in it, but a place for each special one. */
+/* A set in brackets as it is read. POSIX has no escapes in one, but a place for each special one. */
+struct set {
+    struct strbuf b; /* the others */
+    bool close, dash, caret;
+};
+
+/* s is behind the backslash. */
+static void set_escape(struct translator *t, struct set *set)
+{
+    char c = *t->s ? *t->s++ : '\0';
+    const char *class = class_of(c);
+
+    if (class)
+        strbuf_adds(&set->b, class);
+    else if (control_of(c))
+        strbuf_addch(&set->b, control_of(c));
+    else if (isalnum((unsigned char) c) || !c)
+        t->wrong = "an escape like \\p, \\W or \\x in a set";
+    else if (c == ']')
+        set->close = true;
+    else if (c == '-')
+        set->dash = true;
+    else if (c == '^' && !set->b.len)
+        set->caret = true;
+    else
+        strbuf_addch(&set->b, c);
+}
+
+/* [:alpha:], where s is behind its '['; any other set within is not known. */
+static void set_class(struct translator *t, struct set *set)
+{
+    const char *end = *t->s == ':' ? strstr(t->s, ":]") : NULL;
+
+    if (!end) {
+        t->wrong = *t->s == ':' ? "a set that does not end" : "a set within a set";
+        return;
+    }
+    strbuf_addch(&set->b, '[');
+    strbuf_add(&set->b, t->s, (size_t) (end + 2 - t->s));
+    t->s = end + 2;
+}
+
+static void set_write(struct translator *t, const struct set *set, bool negated)
+{
+    bool first = !set->close && !set->b.len && !negated && !set->dash;
+
+    strbuf_adds(&t->out, negated ? "[^" : "[");
+    if (set->close)
+        strbuf_addch(&t->out, ']');
+    if (set->caret && first)
+        strbuf_adds(&t->out, "^^"); /* ends up as an error of regcomp(), as would "[^]" */
+    strbuf_add(&t->out, set->b.s, set->b.len);
+    if (set->caret && !first)
+        strbuf_addch(&t->out, '^');
+    if (set->dash)
+        strbuf_addch(&t->out, '-');
+    strbuf_addch(&t->out, ']');
+}
+
+/* s is behind the '['. */
 static void brackets(struct translator *t)
 {
-    bool negated = *t->s == '^', close = false, dash = false, caret = false;
-    struct strbuf set;
+    bool negated = *t->s == '^';
+    struct set set = {.close = false};
 
     t->s += negated;
-    strbuf_init(&set, 0);
+    strbuf_init(&set.b, 0);
     while (*t->s && *t->s != ']' && !t->wrong) {
         char c = *t->s++;
-        const char *class;
 
-        if (c == '[' || (c == '&' && *t->s == '&')) {
-            if (c == '[' && *t->s == ':') {
-                const char *end = strstr(t->s, ":]");
-
-                if (!end) {
-                    t->wrong = "a set that does not end";
-                    break;
-                }
-                strbuf_addch(&set, '[');
-                strbuf_add(&set, t->s, (size_t) (end + 2 - t->s));
-                t->s = end + 2;
-                continue;
-            }
+        if (c == '[')
+            set_class(t, &set);
+        else if (c == '&' && *t->s == '&')
             t->wrong = "a set within a set";
-        } else if (c == '\\') {
-            c = *t->s ? *t->s++ : '\0';
-            class = class_of(c);
-            if (class)
-                strbuf_adds(&set, class);
-            else if (control_of(c))
-                strbuf_addch(&set, control_of(c));
-            else if (isalnum((unsigned char) c) || !c)
-                t->wrong = "an escape like \\p, \\W or \\x in a set";
-            else if (c == ']')
-                close = true;
-            else if (c == '-')
-                dash = true;
-            else if (c == '^' && !set.len)
-                caret = true;
-            else
-                strbuf_addch(&set, c);
-        } else if (c == '-' && (!set.len || *t->s == ']')) {
-            dash = true;
-        } else {
-            strbuf_addch(&set, c);
-        }
+        else if (c == '\\')
+            set_escape(t, &set);
+        else if (c == '-' && (!set.b.len || *t->s == ']'))
+            set.dash = true;
+        else
+            strbuf_addch(&set.b, c);
     }
     if (*t->s == ']')
         t->s++;
     else if (!t->wrong)
         t->wrong = "a set that does not end";
-    strbuf_adds(&t->out, negated ? "[^" : "[");
-    if (close)
-        strbuf_addch(&t->out, ']');
-    if (caret && !close && !set.len && !negated && !dash)
-        strbuf_adds(&t->out, "^^"); /* ends up as an error of regcomp(), as would "[^]" */
-    strbuf_add(&t->out, set.s, set.len);
-    if (caret && (close || set.len || negated || dash))
-        strbuf_addch(&t->out, '^');
-    if (dash)
-        strbuf_addch(&t->out, '-');
-    strbuf_addch(&t->out, ']');
-    strbuf_free(&set);
+    set_write(t, &set, negated);
+    strbuf_free(&set.b);
 }
 
 static void group(struct translator *t)

@@ -60,10 +60,23 @@ void app_review(struct app *a)
 
 /* --- from the form --- */
 
-void app_nodeset_names(const struct nodeset *s, struct strv *v)
+static void nodeset_names(const struct nodeset *s, struct strv *v)
 {
     for (size_t i = 0; i < nodeset_count(s); i++)
         strv_push(v, nodeset_at(s, i));
+}
+
+void app_take_selection(struct app *a, struct pending_hold *h)
+{
+    struct batch_request *r = &h->request;
+
+    nodeset_names(a->sel.nodes, &h->nodes);
+    nodeset_names(a->sel.groups, &h->groups);
+    r->node_ids = (const char *const *) h->nodes.v;
+    r->n_node_ids = h->nodes.n;
+    r->group_ids = (const char *const *) h->groups.v;
+    r->n_group_ids = h->groups.n;
+    r->expanded = true;
 }
 
 /* A sensitive parameter of the form was asked for on the way to the review. */
@@ -137,7 +150,6 @@ void app_review_form(struct app *a)
     if (!(command ? command_is_ready(a) : work_is_ready(a)))
         return;
     struct pending_hold *h = app_hold_new(a);
-    struct batch_request *r = &h->request;
     struct err e = ERR_INIT;
     if (form_request(&a->form, h, &e) != 0) {
         app_toast_err(a, &e);
@@ -146,13 +158,7 @@ void app_review_form(struct app *a)
         app_focus(a, PANE_ACTION);
         return;
     }
-    app_nodeset_names(a->sel.nodes, &h->nodes);
-    app_nodeset_names(a->sel.groups, &h->groups);
-    r->node_ids = (const char *const *) h->nodes.v;
-    r->n_node_ids = h->nodes.n;
-    r->group_ids = (const char *const *) h->groups.v;
-    r->n_group_ids = h->groups.n;
-    r->expanded = true;
+    app_take_selection(a, h);
     app_review(a);
 }
 

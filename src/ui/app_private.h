@@ -149,7 +149,8 @@ void app_review(struct app *a); /* of what is held */
 /* Reads the batch a question is about. False, with a toast, when it cannot be. */
 bool app_read_asked(struct app *a, int64_t number, struct batch *b);
 void app_choose_free(struct app *a, char *question, const struct choice *choice);
-void app_nodeset_names(const struct nodeset *s, struct strv *v);
+/* What is selected now, as the nodes and groups of the request. */
+void app_take_selection(struct app *a, struct pending_hold *h);
 
 /* --- view_review.c --- */
 /* The run was agreed to and its passwords are there: goes on, if the review is still open. */

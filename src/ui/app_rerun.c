@@ -4,21 +4,6 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
-#include "muster/core/nodeset.h"
-
-/* The same on what is selected now. */
-static void retarget(struct app *a, struct pending_hold *h)
-{
-    struct batch_request *r = &h->request;
-
-    app_nodeset_names(a->sel.nodes, &h->nodes);
-    app_nodeset_names(a->sel.groups, &h->groups);
-    r->node_ids = (const char *const *) h->nodes.v;
-    r->n_node_ids = h->nodes.n;
-    r->group_ids = (const char *const *) h->groups.v;
-    r->n_group_ids = h->groups.n;
-    r->expanded = true;
-}
 
 /* False, with a toast, when it cannot be run again so. */
 static bool request(struct app *a, enum rerun_which which, const struct rerun_options *o)
@@ -123,7 +108,7 @@ static void rerun_chosen(struct app *a, char key)
     } else if (key == 'o') {
         if (!request(a, RERUN_ALL, NULL))
             return;
-        retarget(a, a->priv->hold);
+        app_take_selection(a, a->priv->hold);
         app_review(a);
     } else if (key == 'f' && asked_is_plan(a)) {
         ask_from(a, RERUN_FAILED);
