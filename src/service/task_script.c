@@ -83,7 +83,8 @@
     "rm -f \"$d/" COPY_SUMS "\" \"$d/" COPY_SUMS_ODD "\"; fi; "                                 \
     "chmod 700 \"$f\"; "
 
-/* $t, the interpreter, is cut at its first blank, as Linux does. */
+/* $t, the interpreter, is cut at its first blank, as Linux does. While it runs, the shell's own stderr goes
+ * nowhere: it would tell of a script that was stopped ("Terminated"). */
 #define RUN                                                                                    \
     "case $l in x*) LC_ALL=${l#x};; *) unset LC_ALL;; esac; "                                   \
     "case $rc in *e*) eval \"$e\";; esac; "                                                     \
@@ -93,8 +94,9 @@
     "\"\") no 72 \"every folder of this node forbids programs (noexec)\";; "                    \
     "*\" \"*) set -- \"${t%% *}\" \"${t#* }\" \"$f\" \"$@\";; *) set -- \"$t\" \"$f\" \"$@\";; esac; fi; " \
     "unset e w t l x f; "                                                                      \
-    "case $rc in *s*) printf \"%s}\\n\" \"$j\" 2>/dev/null 8>&- 9>&- | \"$@\" 8>&- 9>&-;; "     \
-    "*) \"$@\" </dev/null 8>&- 9>&-;; esac; rc=$?; exit $rc"
+    "{ case $rc in *s*) printf \"%s}\\n\" \"$j\" 2>/dev/null 8>&- 9>&- | "                        \
+    "(exec \"$@\" 2>&9 8>&- 9>&-);; *) (exec \"$@\" </dev/null 2>&9 8>&- 9>&-);; esac; } 2>/dev/null; " \
+    "rc=$?; exit $rc"
 
 char *task_script_way(enum task_input input, const char *interpreter, const char *file)
 {
