@@ -259,6 +259,7 @@ static const struct {
     int a, b;
 } exclusive[] = {
     {V_NODES, OPT_SOURCES, WORDS},
+    {V_NODES, OPT_SOURCES, OPT_TARGETS},
     {V_NODES, OPT_SOURCES, OPT_GROUP},
     {V_NODES, OPT_SOURCES, OPT_ALL},
     {V_NODES, OPT_SOURCES, OPT_EXCLUDE},
@@ -270,7 +271,6 @@ static const struct {
     {V_RESULTS, OPT_NODE, OPT_FOLD},
     {V_RESULTS, OPT_STEP, OPT_DIFF},
     {V_RUN, OPT_TASK, OPT_PLAN},
-    {V_RUN, OPT_TASK, OPT_ON_FAILURE},
     {V_RUN, OPT_TASK, OPT_STDIN},
     {V_RUN, OPT_PLAN, OPT_STDIN},
     {V_RUN, OPT_TASK, OPT_PTY},
@@ -364,7 +364,10 @@ static int check_stdin(const struct cli *c, struct err *e)
 
 int args_check_work(const struct cli *c, struct err *e)
 {
-    static const enum option_id ids[] = {OPT_PARAMS, OPT_ASK_PARAM, OPT_ON_FAILURE, OPT_TASK_PATH};
+    static const enum option_id ids[] = {OPT_PARAMS, OPT_ASK_PARAM, OPT_TASK_PATH};
+    if (c->verb == VERB_RUN && c->set[OPT_ON_FAILURE] && !c->set[OPT_PLAN])
+        return err_set(e, ERR_VALIDATION, "--on-failure: that is for --plan: %s has no steps",
+                       c->set[OPT_TASK] ? "a task" : "a command");
     for (size_t i = 0; c->verb == VERB_RUN && i < ARRAY_LEN(ids); i++)
         if (c->set[ids[i]] && !c->set[OPT_TASK] && !c->set[OPT_PLAN])
             return err_set(e, ERR_VALIDATION, "--%s: that is for --task and --plan",
@@ -375,8 +378,9 @@ int args_check_work(const struct cli *c, struct err *e)
 /* What lists or forgets saved targets looks at no target, and what keeps one takes it from the words. */
 static int check_saved(const struct cli *c, struct err *e)
 {
-    static const int ids[] = {WORDS, OPT_GROUP, OPT_ALL, OPT_EXCLUDE, OPT_EXCLUDE_GROUP, OPT_ANY_HOST,
-                              OPT_FOLD_NODES, OPT_SOURCES, OPT_REFRESH, OPT_SAVE, OPT_JSON};
+    static const int ids[] = {WORDS, OPT_TARGETS, OPT_GROUP, OPT_ALL, OPT_EXCLUDE, OPT_EXCLUDE_GROUP,
+                              OPT_ANY_HOST, OPT_FOLD_NODES, OPT_SOURCES, OPT_REFRESH, OPT_SAVE,
+                              OPT_JSON};
     int alone = c->set[OPT_FORGET] ? OPT_FORGET : OPT_SAVED;
     if (c->set[OPT_FORGET] && c->set[OPT_SAVED])
         return err_set(e, ERR_VALIDATION, "--forget and --saved: one of them, please");

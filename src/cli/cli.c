@@ -66,11 +66,29 @@ static void open_log(struct cli *c, const struct service *s)
     log_open(path, level); /* muster works on without one */
 }
 
+/* Folders with colons between, as PATH has them. */
+static void split_task_path(struct cli *c)
+{
+    struct strv *given = &c->list[OPT_TASK_PATH], dirs = STRV_INIT;
+    for (size_t i = 0; i < given->n; i++) {
+        for (const char *p = given->v[i]; *p; p += strcspn(p, ":"), p += *p == ':') {
+            CLEANUP_FREE char *dir = x_strndup(p, strcspn(p, ":"));
+            if (*dir)
+                strv_push_own(&dirs, io_expand_tilde(dir));
+        }
+    }
+    strv_clear(given);
+    *given = dirs;
+}
+
 /* A folder that somebody named is there. */
-static int check_task_path(const struct cli *c, struct err *e)
+static int check_task_path(struct cli *c, struct err *e)
 {
     const struct strv *dirs = &c->list[OPT_TASK_PATH];
     struct stat st;
+    split_task_path(c);
+    if (c->set[OPT_TASK_PATH] && !dirs->n)
+        return err_set(e, ERR_VALIDATION, "--task-path %s: that names no folder", c->text[OPT_TASK_PATH]);
     for (size_t i = 0; i < dirs->n; i++) {
         if (stat(dirs->v[i], &st) != 0)
             return err_set(e, ERR_VALIDATION, "--task-path %s: %s", dirs->v[i], strerror(errno));

@@ -416,7 +416,7 @@ static int finish(struct follow *f, struct err *e)
         rc = f->printer.steps.n && f->cli->set[OPT_VERBOSE]
                  ? print_steps(&f->printer, 0, true, NULL, e)
                  : print_classes(&f->printer, e);
-    if (rc == 0 && f->have_batch)
+    if (rc == 0 && f->have_batch && !f->cli->set[OPT_QUIET])
         rc = print_step_stats(&f->printer, &f->batch, e);
     if (rc == 0 && f->have_batch)
         rc = print_reasons(&f->printer, &f->batch, e);

@@ -7,6 +7,7 @@
 #include "muster/base/clock.h"
 #include "muster/base/text.h"
 #include "muster/core/fleet.h"
+#include "muster/core/doc.h"
 #include "muster/core/json.h"
 #include "muster/service/service.h"
 #include "muster/store/reader.h"
@@ -106,13 +107,8 @@ int known_put(struct reader *r, const char *node, struct json *o, struct err *e)
     if (rc != 0)
         return rc;
     struct json *list = json_array();
-    for (size_t i = 0; i < n; i++) {
-        struct json *row = json_object();
-        json_put_str(row, "text", notes[i].text);
-        json_put_str(row, "userId", notes[i].user_id);
-        json_put_time(row, "writtenAt", notes[i].written_ms);
-        json_add(list, row);
-    }
+    for (size_t i = 0; i < n; i++)
+        json_add(list, doc_note(notes[i].text, notes[i].user_id, notes[i].written_ms));
     json_put(o, "notes", list);
     notes_free(notes, n);
     return 0;

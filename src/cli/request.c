@@ -7,6 +7,7 @@
 #include "muster/base/secret.h"
 #include "muster/base/strbuf.h"
 #include "muster/core/json.h"
+#include "muster/core/suggest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,6 +59,33 @@ static int become_options(const struct cli *c, struct batch_request *r, struct e
         rc = setting_set(&r->over, SETTING_BECOME_USER, who, e);
     if (how && strcmp(how, become_name(BECOME_NONE)) == 0)
         r->wants_become_password = false;
+    return rc;
+}
+
+/* As ssh has it the first of a key stands: what is given comes before what a rerun had. */
+static const struct strv *add_ssh_options(struct cli *c, const struct strv *had)
+{
+    struct strv *given = &c->list[OPT_SSH_OPTION];
+    for (size_t i = 0; had && i < had->n; i++)
+        strv_push(given, had->v[i]);
+    return given;
+}
+
+/* Keys and ssh's own options. A list of keys or host keys takes the place of what a rerun had. */
+static int ssh_options(struct cli *c, struct batch_request *r, struct err *e)
+{
+    struct settings given;
+    int rc = 0;
+    settings_init(&given);
+    for (size_t i = 0; i < c->list[OPT_IDENTITY].n && rc == 0; i++)
+        rc = setting_set(&given, SETTING_IDENTITY, c->list[OPT_IDENTITY].v[i], e);
+    for (size_t i = 0; i < c->list[OPT_SSH_OPTION].n && rc == 0; i++)
+        rc = ssh_option(&given, c->list[OPT_SSH_OPTION].v[i], e);
+    if (rc == 0)
+        settings_merge(&r->over, &given);
+    settings_clear(&given);
+    if (c->list[OPT_SSH_OPTION].n)
+        r->ssh_options = add_ssh_options(c, r->ssh_options);
     return rc;
 }
 
@@ -126,6 +154,10 @@ int request_extras(struct cli *c, struct batch_request *r, struct err *e)
         rc = setting_set(&r->over, SETTING_JUMP, c->text[OPT_JUMP], e);
     if (rc == 0)
         rc = login_options(c, r, e);
+    if (rc == 0)
+        rc = ssh_options(c, r, e);
+    if (c->set[OPT_MAX_OUTPUT])
+        r->max_output = (uint64_t) c->number[OPT_MAX_OUTPUT];
     for (size_t i = 0; i < c->list[OPT_ENV].n && rc == 0; i++)
         rc = service_check_env(c->list[OPT_ENV].v[i], e);
     if (c->list[OPT_ENV].n)
@@ -148,22 +180,19 @@ int request_extras(struct cli *c, struct batch_request *r, struct err *e)
 int request_options(struct cli *c, struct batch_request *r, struct err *e)
 {
     int rc = request_extras(c, r, e);
-    for (size_t i = 0; i < c->list[OPT_IDENTITY].n && rc == 0; i++)
-        rc = setting_set(&r->over, SETTING_IDENTITY, c->list[OPT_IDENTITY].v[i], e);
-    for (size_t i = 0; i < c->list[OPT_SSH_OPTION].n && rc == 0; i++)
-        rc = ssh_option(&r->over, c->list[OPT_SSH_OPTION].v[i], e);
-    if (c->set[OPT_MAX_OUTPUT])
-        r->max_output = (uint64_t) c->number[OPT_MAX_OUTPUT];
     if (c->set[OPT_FANOUT])
         r->fanout = (unsigned) c->number[OPT_FANOUT];
     r->label = c->text[OPT_LABEL];
     r->any_host = c->set[OPT_ANY_HOST];
     r->ssh_config = c->text[OPT_SSH_CONFIG];
-    r->ssh_options = c->list[OPT_SSH_OPTION].n ? &c->list[OPT_SSH_OPTION] : NULL;
     return rc;
 }
 
 /* --- the document --- */
+
+/* Besides the options of run. */
+static const char *const members[] = {"targetNodeIds", "targetGroupIds", "type", "action",
+                                      "parameters", "onFailure"};
 
 struct reading {
     struct cli *cli;
@@ -241,13 +270,36 @@ static bool command_line_only(enum option_id id)
     return false;
 }
 
+static int unknown_member(const char *key, struct err *e)
+{
+    const char *words[ARRAY_LEN(members) + OPT_COUNT];
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        words[n++] = members[i];
+    for (int id = 0; id < OPT_COUNT; id++)
+        if ((option_row(id)->verbs & V_RUN) && !command_line_only(id))
+            words[n++] = option_row(id)->name;
+    const char *near = suggest_nearest(key, words, n);
+    if (near)
+        return err_set(e, ERR_VALIDATION, "unknown member \"%s\": did you mean \"%s\"?", key, near);
+    CLEANUP_FREE char *names = NULL;
+    struct strv all = STRV_INIT;
+    for (size_t i = 0; i < ARRAY_LEN(members); i++)
+        strv_push(&all, members[i]);
+    names = strv_join(&all, ", ");
+    strv_clear(&all);
+    return err_set(e, ERR_VALIDATION, "unknown member \"%s\": a request has %s and the options of run by "
+                   "their long names", key, names);
+}
+
 static int read_flag(struct reading *g, const char *key, const struct json *v)
 {
     const struct option_row *o = option_find(VERB_RUN, key);
     if (!o)
-        return err_set(g->e, ERR_VALIDATION,
-                       "unknown member \"%s\": a request has targetNodeIds, targetGroupIds, type, "
-                       "action, parameters, onFailure and the options of run by their long names", key);
+        return unknown_member(key, g->e);
+    if (o->id == OPT_PARAMS)
+        return err_set(g->e, ERR_VALIDATION, "\"%s\" names a file, on the command line only: in a request "
+                       "the values stand in \"parameters\", as an object", key);
     if (command_line_only(o->id))
         return err_set(g->e, ERR_VALIDATION, "\"%s\" is for the command line only: give it there "
                        "as --%s", key, key);

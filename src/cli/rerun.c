@@ -145,7 +145,8 @@ static int rerun(struct cli *c, struct service *s, struct secrets *x, struct err
     if (rc != 0)
         return rc;
     const struct rerun_options o = {.expand = c->set[OPT_EXPAND],
-                                    .from_start = c->set[OPT_FROM_START]};
+                                    .from_start = c->set[OPT_FROM_START],
+                                    .inventories = true};
     struct batch_request req;
     struct rerun_hold *hold;
     rc = batch_rerun_request(s, number, w, reason, &o, &req, &hold, e);

@@ -10,14 +10,18 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/json.h"
+#include "muster/core/suggest.h"
 #include "muster/service/service.h"
 #include "muster/store/reader.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define ROWS_DEFAULT 50
+#define STEPS_SHOWN 12 /* LIMIT: titles that an error lists */
 
 /* What all of these need: a service, a reader, the batch that is meant. */
 struct session {
@@ -254,16 +258,61 @@ static int whole_batch(struct cli *c, struct session *s, struct printer *p, stru
     return rc;
 }
 
+static int unknown_step(const char *typed, const struct session *s, const struct strv *steps,
+                        struct err *e)
+{
+    struct strbuf b;
+    strbuf_init(&b, 0);
+    for (size_t i = 0; i < steps->n && i < STEPS_SHOWN; i++)
+        strbuf_addf(&b, "%s%zu %s", i ? ", " : "", i + 1, steps->v[i]);
+    if (steps->n > STEPS_SHOWN)
+        strbuf_addf(&b, " and %zu more", steps->n - STEPS_SHOWN);
+    const char *near = suggest_nearest(typed, (const char *const *) steps->v, steps->n);
+    err_set(e, ERR_VALIDATION, "--step %s: batch #%lld has steps 1 to %zu: %s%s%s%s", typed,
+            (long long) s->number, steps->n, b.s, near ? "; did you mean " : "", near ? near : "",
+            near ? "?" : "");
+    strbuf_free(&b);
+    return -ERR_VALIDATION;
+}
+
+/* By number, or by the title where only one step has it. *step 0: none is asked for. */
+static int find_step(const struct cli *c, const struct session *s, const struct strv *steps,
+                     unsigned *step, struct err *e)
+{
+    const char *typed = c->text[OPT_STEP];
+    unsigned found = 0;
+    *step = 0;
+    if (!typed)
+        return 0;
+    if (!steps->n)
+        return err_set(e, ERR_VALIDATION, "--step %s: batch #%lld is no plan, so it has no steps", typed,
+                       (long long) s->number);
+    if (!typed[strspn(typed, "0123456789")]) {
+        unsigned long n = strtoul(typed, NULL, 10);
+        if (n >= 1 && n <= steps->n) {
+            *step = (unsigned) n;
+            return 0;
+        }
+    }
+    for (size_t i = 0; i < steps->n; i++) {
+        if (strcasecmp(steps->v[i], typed) != 0)
+            continue;
+        if (found)
+            return err_set(e, ERR_VALIDATION, "--step %s: steps %u and %zu are called so: give the number",
+                           typed, found, i + 1);
+        found = (unsigned) i + 1;
+    }
+    *step = found;
+    return found ? 0 : unknown_step(typed, s, steps, e);
+}
+
 /* Of a plan: all that was said step by step, or one step, or one node. */
 static int plan_results(struct cli *c, struct session *s, struct printer *p, struct err *e)
 {
-    unsigned step = (unsigned) c->number[OPT_STEP];
-    if (!p->steps.n)
-        return err_set(e, ERR_VALIDATION, "--step %u: batch #%lld is no plan, so it has no steps", step,
-                       (long long) s->number);
-    if (step > p->steps.n)
-        return err_set(e, ERR_VALIDATION, "--step %u: batch #%lld has steps 1 to %zu", step,
-                       (long long) s->number, p->steps.n);
+    unsigned step;
+    int rc = find_step(c, s, &p->steps, &step, e);
+    if (rc != 0)
+        return rc;
     if (c->set[OPT_DIFF])
         return print_diff(p, e); /* of what the plan returned, or its last step */
     if (!step && !c->set[OPT_NODE])

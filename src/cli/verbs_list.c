@@ -528,21 +528,34 @@ static int save(struct cli *c, struct service *s, const char *expr, struct err *
     return service_save_targets(s, c->text[OPT_SAVE], expr, e);
 }
 
+/* The words and -w mean the same. NULL: neither was given. Caller frees. */
+static char *expression(const struct cli *c)
+{
+    char *words = c->args.n ? strv_join(&c->args, ",") : NULL;
+    char *flag = cli_targets(c, OPT_TARGETS);
+    if (!words || !flag)
+        return words ? words : flag;
+    char *both = x_asprintf("%s,%s", words, flag);
+    free(words);
+    free(flag);
+    return both;
+}
+
 static int nodes(struct cli *c, struct service *s, struct err *e)
 {
     if (c->set[OPT_FORGET])
         return service_save_targets(s, c->text[OPT_FORGET], NULL, e);
     if (c->set[OPT_SAVED])
         return known_saved(c, s, e);
-    if (c->set[OPT_SAVE] && !c->args.n)
+    CLEANUP_FREE char *expr = expression(c);
+    if (c->set[OPT_SAVE] && !expr)
         return save(c, s, NULL, e);
-    bool some = c->args.n || c->set[OPT_GROUP] || c->set[OPT_ALL] || c->set[OPT_EXCLUDE] ||
+    bool some = expr || c->set[OPT_GROUP] || c->set[OPT_ALL] || c->set[OPT_EXCLUDE] ||
                 c->set[OPT_EXCLUDE_GROUP];
     struct target_set t;
     target_set_init(&t);
     int rc = 0;
     if (some) {
-        CLEANUP_FREE char *expr = c->args.n ? strv_join(&c->args, ",") : NULL;
         CLEANUP_FREE char *exclude = cli_targets(c, OPT_EXCLUDE);
         const struct target_request q = {.targets = expr,
                                          .exclude = exclude,

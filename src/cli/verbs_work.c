@@ -2,6 +2,7 @@
 /* muster tasks and muster plans: what there is, and what one of them takes and does. */
 #include "cli.h"
 #include "table.h"
+#include "work.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/io.h"
@@ -208,15 +209,15 @@ static void task_text(const struct task *t)
     print_line("path", t->path);
     print_line("input", task_input_name(t->input));
     print_words("files", &t->files);
+    print_words("not known", &t->unknown);
     print_params(&t->params);
     if (t->n_impls)
         puts("\nImplementations, the first that a node has what it needs for:");
     for (size_t i = 0; i < t->n_impls; i++) {
         const struct task_impl *m = &t->impls[i];
         CLEANUP_FREE char *name = text_clean(m->name);
-        CLEANUP_FREE char *needs = strv_join(&m->requirements, ", ");
-        CLEANUP_FREE char *clean = text_clean(needs);
-        printf("  %s%s%s\n", name, *clean ? "  needs " : "", clean);
+        CLEANUP_FREE char *needs = work_impl_needs(m);
+        printf("  %s%s%s\n", name, *needs ? "  needs " : "", needs);
         CLEANUP_FREE char *files = strv_join(&m->files, ", ");
         if (*files) {
             CLEANUP_FREE char *shown = text_clean(files);
@@ -248,7 +249,19 @@ static const char *on_failure(const struct plan *p)
     return p->on_failure == PLAN_STOP ? "stop" : "continue";
 }
 
-static void plan_json(const struct plan *p)
+/* A line each. */
+static struct json *lines_json(const char *text)
+{
+    struct json *a = json_array();
+    for (const char *s = text; s && *s; s += strcspn(s, "\n"), s += *s == '\n') {
+        CLEANUP_FREE char *line = x_strndup(s, strcspn(s, "\n"));
+        json_add_str(a, line);
+    }
+    return a;
+}
+
+/* faults: what running it would be refused for. */
+static void plan_json(const struct plan *p, const struct err *faults)
 {
     struct json *o = json_object(), *steps = json_array();
     for (size_t i = 0; i < p->n_steps; i++) {
@@ -258,6 +271,8 @@ static void plan_json(const struct plan *p)
         json_put_str(x, "kind", plan_step_kind_name(t->kind));
         json_put_str(x, "name", t->name);
         json_put_str(x, "title", t->title);
+        CLEANUP_FREE char *runs = work_step_runs(t);
+        json_put_str(x, "runs", runs);
         json_put_bool(x, "catchErrors", t->catch_errors);
         json_put_str(x, "runAs", t->run_as);
         json_put_int(x, "line", t->line);
@@ -269,6 +284,7 @@ static void plan_json(const struct plan *p)
     json_put_str(o, "onFailure", on_failure(p));
     json_put(o, "parameters", params_json(&p->params));
     json_put(o, "steps", steps);
+    json_put(o, "faults", lines_json(faults->details ? faults->details : faults->msg));
     print_json(o);
 }
 
@@ -286,6 +302,7 @@ static void plan_text(const struct plan *p)
         CLEANUP_FREE char *title = text_clean(t->title);
         printf("  %2zu  %-9s %s%s\n", i + 1, plan_step_kind_name(t->kind), title,
                t->catch_errors ? "  (goes on when it fails)" : "");
+        work_print_runs(t, 16);
     }
     print_file(p->name, p->path);
 }
@@ -296,12 +313,16 @@ static int one_plan(struct cli *c, struct service *s, struct err *e)
     int rc = service_plan(s, c->args.v[0], &p, e);
     if (rc != 0)
         return rc;
-    if (c->set[OPT_JSON])
-        plan_json(&p);
-    else
+    rc = service_plan_check(s, &p, e);
+    if (c->set[OPT_JSON]) {
+        plan_json(&p, e);
+        rc = rc == 0 ? 0 : err_exit_status(e->code); /* the document has it */
+    } else {
         plan_text(&p);
+        fflush(stdout);
+    }
     plan_clear(&p);
-    return 0;
+    return rc;
 }
 
 static int show(struct cli *c, bool plans, struct err *e)

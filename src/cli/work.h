@@ -32,6 +32,13 @@ void work_use(struct work *w, struct batch_request *r);
 int work_ask(struct work *w, struct err *e);
 void work_clear(struct work *w);
 
+/* Of a step what it runs, as the plan has it, on one line, cut. Caller frees. */
+char *work_step_runs(const struct plan_step *t);
+/* The same as a line of its own, where the step's title does not say it already. */
+void work_print_runs(const struct plan_step *t, int indent);
+/* The features that a node must have for an implementation, or "". Caller frees. */
+char *work_impl_needs(const struct task_impl *m);
+
 const char *work_kind(const struct work *w); /* "task" or "plan" */
 
 /* What a dry run says of it: lines, or members. */

@@ -8,6 +8,51 @@
 #include "muster/core/json.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#define RUNS_COLS 200 /* LIMIT: of what a step runs */
+
+char *work_impl_needs(const struct task_impl *m)
+{
+    CLEANUP_FREE char *needs = strv_join(&m->requirements, ", ");
+    return text_clean(needs);
+}
+
+static void add_value(struct strbuf *b, const char *before, const struct plan_value *v)
+{
+    CLEANUP_FREE char *text = v ? plan_value_shown(v) : NULL;
+    if (text)
+        strbuf_addf(b, "%s%s", before, text);
+}
+
+static bool says_all(const struct plan_step *t, const char *runs)
+{
+    const char *kind = plan_step_kind_name(t->kind);
+    size_t n = strlen(kind);
+    return strncmp(t->title, kind, n) == 0 && t->title[n] == ' ' && strcmp(t->title + n + 1, runs) == 0;
+}
+
+void work_print_runs(const struct plan_step *t, int indent)
+{
+    CLEANUP_FREE char *runs = work_step_runs(t);
+    if (*runs && !says_all(t, runs))
+        printf("%*s%s\n", indent, "", runs);
+}
+
+char *work_step_runs(const struct plan_step *t)
+{
+    struct strbuf b, line;
+    strbuf_init(&b, 0);
+    strbuf_init(&line, 0);
+    add_value(&b, "", t->what);
+    add_value(&b, " ", t->arguments);
+    add_value(&b, " ", t->parameters);
+    add_value(&b, " to ", t->destination);
+    CLEANUP_FREE char *clean = text_clean(b.s);
+    text_fit(&line, clean, RUNS_COLS, false);
+    strbuf_free(&b);
+    return strbuf_steal(&line);
+}
 
 static const char *when_it_fails(const struct work *w)
 {
@@ -20,9 +65,8 @@ static void describe_task(const struct task *t)
     for (size_t i = 0; i < t->n_impls; i++) {
         const struct task_impl *m = &t->impls[i];
         CLEANUP_FREE char *name = text_clean(m->name);
-        CLEANUP_FREE char *needs = strv_join(&m->requirements, ", ");
-        CLEANUP_FREE char *clean = text_clean(needs);
-        printf("implementation: %s%s%s\n", name, *clean ? ", of nodes with " : "", clean);
+        CLEANUP_FREE char *needs = work_impl_needs(m);
+        printf("implementation: %s%s%s\n", name, *needs ? ", of nodes with " : "", needs);
     }
 }
 
@@ -31,6 +75,7 @@ static void describe_plan(const struct work *w)
     for (size_t i = 0; i < w->plan.n_steps; i++) {
         CLEANUP_FREE char *title = text_clean(w->plan.steps[i].title);
         printf("step %zu: %s: %s\n", i + 1, plan_step_kind_name(w->plan.steps[i].kind), title);
+        work_print_runs(&w->plan.steps[i], 4);
     }
     printf("when a node fails: %s\n", when_it_fails(w));
 }
@@ -64,7 +109,9 @@ static struct json *steps_json(const struct plan *p)
         struct json *o = json_object();
         json_put_int(o, "step", (int64_t) i + 1);
         json_put_str(o, "kind", plan_step_kind_name(p->steps[i].kind));
+        CLEANUP_FREE char *runs = work_step_runs(&p->steps[i]);
         json_put_str(o, "title", p->steps[i].title);
+        json_put_str(o, "runs", runs);
         json_add(a, o);
     }
     return a;

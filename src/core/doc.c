@@ -278,10 +278,20 @@ struct json *doc_error(const struct err *e)
     return j;
 }
 
-void doc_csv_header(struct strbuf *out)
+struct json *doc_note(const char *text, const char *user_id, int64_t written_ms)
 {
-    strbuf_adds(out, "Node Name,Status,Reason,Duration (ms),Exit Code,Started At,Completed At,"
-                     "Stdout,Stderr,Error\r\n");
+    struct json *j = json_object();
+
+    json_put_str(j, "text", text);
+    json_put_str(j, "userId", user_id);
+    json_put_time(j, "writtenAt", written_ms);
+    return j;
+}
+
+void doc_csv_header(struct strbuf *out, bool steps)
+{
+    strbuf_addf(out, "Node Name,Status,Reason,Duration (ms),Exit Code,Started At,Completed At,"
+                     "Stdout,Stderr,Error%s\r\n", steps ? ",Step" : "");
 }
 
 /* Spreadsheets run what begins with = + - @, TAB or CR; some skip blanks before it, and some take
@@ -348,7 +358,8 @@ static void add_number(struct strbuf *out, int64_t n)
         strbuf_addf(out, "%lld", (long long) n);
 }
 
-void doc_csv_row(struct strbuf *out, const struct execution *x, const struct doc_output *o)
+void doc_csv_row(struct strbuf *out, const struct execution *x, const struct doc_output *o,
+                 const char *step)
 {
     char when[32];
 
@@ -365,5 +376,7 @@ void doc_csv_row(struct strbuf *out, const struct execution *x, const struct doc
             doc_csv_cell(out, o->data[i], o->len[i]);
     }
     add_cell(out, x->error);
+    if (step)
+        add_cell(out, step);
     strbuf_adds(out, "\r\n");
 }

@@ -6,6 +6,7 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/json.h"
+#include "muster/core/suggest.h"
 #include "muster/core/yaml.h"
 
 #include <ctype.h>
@@ -243,6 +244,25 @@ static void read_name(struct step_reader *r, const struct yaml_node *node)
         r->s->name = x_strdup(s);
 }
 
+/* Of a step without a kind: the key that may have been meant to be it. Caller frees. */
+static char *near_kind(const struct step_reader *r)
+{
+    const char *words[ARRAY_LEN(key_rows) + ARRAY_LEN(kinds)];
+    size_t n = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+        words[n++] = kinds[i].key;
+    for (size_t i = 0; i < ARRAY_LEN(key_rows); i++)
+        words[n++] = key_rows[i].key;
+    for (size_t i = 0; i < r->node->n; i++) {
+        const char *key = r->node->keys[i]->scalar, *near = suggest_nearest(key, words, n);
+
+        if (near && strcmp(near, key))
+            return x_asprintf("; %.100s is none of a step's keys: did you mean %s?", key, near);
+    }
+    return x_strdup("");
+}
+
 /* The step's kind by its key; false: none, which is told. */
 static bool find_kind(struct step_reader *r, const struct yaml_node **what)
 {
@@ -270,9 +290,13 @@ static bool find_kind(struct step_reader *r, const struct yaml_node **what)
         r->s->kind = PLAN_STEP_UPLOAD;
         return true;
     }
-    if (known && found != 1)
+    if (known && found != 1) {
+        char *near = found ? x_strdup(", and not two") : near_kind(r);
+
         plan_fault(r->f, r->node->line, "a step has one of command, script, task, upload, download, "
-                                        "message and eval%s", found ? ", and not two" : "");
+                                        "message and eval%s", near);
+        free(near);
+    }
     return known && found == 1;
 }
 

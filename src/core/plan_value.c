@@ -253,7 +253,7 @@ struct json *plan_value_known(const struct plan_value *v, const struct plan_scop
     for (size_t i = 0; v->keys && i < v->n_items; i++) {
         struct json *one = NULL;
 
-        if (plan_value_by_node(v->items[i])) {
+        if (plan_value_by_node(v->items[i]) || (!scope->params && !plan_value_fixed(v->items[i]))) {
             strv_push(later, v->keys[i]);
             continue;
         }
@@ -311,6 +311,68 @@ char *plan_value_template(const struct plan_value *v, const struct plan_scope *s
         err_clear(&e);
     }
     return strbuf_steal(&out);
+}
+
+static void show_ref(struct strbuf *out, const struct plan_ref *ref)
+{
+    strbuf_addf(out, "$%s", ref->name);
+    for (size_t i = 0; i < ref->n_keys; i++) {
+        if (ref->keys[i].key)
+            strbuf_addf(out, "['%s']", ref->keys[i].key);
+        else
+            strbuf_addf(out, "[%ld]", ref->keys[i].index);
+    }
+}
+
+static void show(struct strbuf *out, const struct plan_value *v)
+{
+    bool many = v->kind == PLAN_VALUE_LIST || v->kind == PLAN_VALUE_MAP;
+
+    if (v->kind == PLAN_VALUE_LITERAL)
+        strbuf_adds(out, v->as_text ? v->as_text : v->literal ? json_text(v->literal, NULL) : "");
+    for (size_t i = 0; i < v->n_pieces; i++) {
+        if (v->pieces[i].ref)
+            show_ref(out, v->pieces[i].ref);
+        else
+            strbuf_adds(out, v->pieces[i].text);
+    }
+    if (many)
+        strbuf_addch(out, v->keys ? '{' : '[');
+    for (size_t i = 0; i < v->n_items; i++) {
+        strbuf_adds(out, i ? ", " : "");
+        if (v->keys)
+            strbuf_addf(out, "%s: ", v->keys[i]);
+        show(out, v->items[i]);
+    }
+    if (many)
+        strbuf_addch(out, v->keys ? '}' : ']');
+}
+
+char *plan_value_shown(const struct plan_value *v)
+{
+    struct strbuf out;
+
+    strbuf_init(&out, TEXT_MAX);
+    show(&out, v);
+    return strbuf_steal(&out);
+}
+
+bool plan_value_is_map(const struct plan_value *v)
+{
+    return v->kind == PLAN_VALUE_MAP;
+}
+
+bool plan_value_fixed(const struct plan_value *v)
+{
+    bool fixed = true;
+
+    if (!v)
+        return true;
+    for (size_t i = 0; i < v->n_pieces && fixed; i++)
+        fixed = !v->pieces[i].ref;
+    for (size_t i = 0; i < v->n_items && fixed; i++)
+        fixed = plan_value_fixed(v->items[i]);
+    return fixed;
 }
 
 bool plan_value_by_node(const struct plan_value *v)

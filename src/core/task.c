@@ -172,20 +172,35 @@ static int read_param(const char *name, struct json *spec, void *ctx)
     return 0;
 }
 
+static const char *const metadata_keys[] = {
+    "description", "input_method", "parameters", "implementations", "files", "supports_noop",
+    "private", "remote", "extensions", "muster", "puppet_task_version"};
+
+static int note_unknown(const char *key, struct json *value, void *ctx)
+{
+    struct reader *r = ctx;
+
+    (void) value;
+    for (size_t i = 0; i < ARRAY_LEN(metadata_keys); i++) {
+        if (!strcmp(key, metadata_keys[i]))
+            return 0;
+    }
+    if (r->t->unknown.n < LIST_MAX)
+        strv_push(&r->t->unknown, key);
+    return 0;
+}
+
 static void read_metadata(struct reader *r, const struct json *root)
 {
     const struct json *params = json_get(root, "parameters");
     const struct json *version = json_get(root, "puppet_task_version");
+    char *near = near_key(root, metadata_keys, ARRAY_LEN(metadata_keys));
     int input;
-
-    static const char *const keys[] = {
-        "description", "input_method", "parameters", "implementations", "files", "supports_noop",
-        "private", "remote", "extensions", "muster", "puppet_task_version"};
-    char *near = near_key(root, keys, ARRAY_LEN(keys));
 
     if (near)
         fault(r, "%s", near);
     free(near);
+    json_each(root, note_unknown, r);
     if (version && (json_type(version) != JSON_INT || json_int(version) != 1))
         fault(r, "puppet_task_version: only version 1 is known");
     r->t->description = read_text(r, root, "description");
@@ -252,5 +267,6 @@ void task_clear(struct task *t)
     free(t->dir);
     params_clear(&t->params);
     strv_clear(&t->files);
+    strv_clear(&t->unknown);
     *t = (struct task) {.name = NULL};
 }

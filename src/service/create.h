@@ -11,9 +11,12 @@ struct json;
 struct rerun_hold;
 struct service;
 struct settings;
+struct strv;
 
-/* A JSON object text; caller frees. No secret is ever in it. hash: of a task's files, or NULL. */
-char *parameters_encode(const struct batch_request *r, const char *hash);
+/* A JSON object text; caller frees. No secret is ever in it. inventories: as given by -i. hash: of
+ * a task's files, or NULL. */
+char *parameters_encode(const struct batch_request *r, const struct strv *inventories,
+                        const char *hash);
 /* Into r; what it points to is kept in hold. */
 int parameters_decode(const char *text, struct batch_request *r, struct rerun_hold *hold,
                       struct err *e);

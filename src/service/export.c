@@ -35,6 +35,8 @@ struct document {
     struct strv nodes; /* in target order */
     struct execution *rows;
     size_t n_rows;
+    struct note *notes; /* on the batch */
+    size_t n_notes;
     struct out out;
 };
 
@@ -56,6 +58,8 @@ static int read_rows(struct document *d, const struct selection *s, struct err *
         rc = reader_executions(d->reader, d->number, s->filter ? s->filter : &any, s->sort,
                                s->reverse, s->offset, s->limit ? s->limit : SIZE_MAX, &d->rows,
                                &d->n_rows, NULL, e);
+    if (rc == 0)
+        rc = reader_notes(d->reader, NULL, d->number, &d->notes, &d->n_notes, e);
     return rc;
 }
 
@@ -94,6 +98,7 @@ static int document_close(struct document *d, int rc, struct err *e)
         rc = out_flush(&d->out, e);
     out_free(&d->out);
     executions_free(d->rows, d->n_rows);
+    notes_free(d->notes, d->n_notes);
     strv_clear(&d->nodes);
     reader_close(d->reader);
     batch_clear(&d->batch);
@@ -213,6 +218,12 @@ static void put_batch(struct document *d)
     out_adds(&d->out, "\"batch\":");
     put_json(d, b);
     json_free(b);
+    struct json *notes = json_array();
+    for (size_t i = 0; i < d->n_notes; i++)
+        json_add(notes, doc_note(d->notes[i].text, d->notes[i].user_id, d->notes[i].written_ms));
+    out_adds(&d->out, ",\"notes\":");
+    put_json(d, notes);
+    json_free(notes);
 }
 
 int batch_status_write(struct service *s, int64_t number, const struct exec_filter *f, int sort,
@@ -276,7 +287,7 @@ static int csv_stream(struct document *d, const struct execution *x, int i, char
     return 0;
 }
 
-static int put_csv(struct document *d, const struct execution *x, struct err *e)
+static int put_csv_row(struct document *d, const struct execution *x, const char *step, struct err *e)
 {
     CLEANUP_FREE char *out = NULL;
     CLEANUP_FREE char *errs = NULL;
@@ -290,17 +301,52 @@ static int put_csv(struct document *d, const struct execution *x, struct err *e)
     o.data[1] = errs;
     struct strbuf row;
     strbuf_init(&row, 0);
-    doc_csv_row(&row, x, &o);
+    doc_csv_row(&row, x, &o, step);
     out_add(&d->out, row.s, row.len);
     strbuf_free(&row);
     return 0;
+}
+
+static int put_csv_step(struct document *d, const struct execution *of, const struct step_run *s,
+                        struct err *e)
+{
+    const struct strv *titles = &d->batch.step_titles;
+    CLEANUP_FREE char *step =
+        x_asprintf("%u %s", s->step, s->step && s->step <= titles->n ? titles->v[s->step - 1] : "");
+    struct execution x = {.node = of->node,
+                          .status = s->status,
+                          .reason = s->reason,
+                          .error = s->error,
+                          .started_ms = s->started_ms,
+                          .completed_ms = s->completed_ms,
+                          .duration_ms = s->duration_ms,
+                          .exit_code = s->exit_code};
+    for (int i = 0; i < 2; i++) {
+        x.out_id[i] = s->out_id[i];
+        x.out_size[i] = s->out_size[i];
+    }
+    return put_csv_row(d, &x, step, e);
+}
+
+/* Of a plan the node's row, and one for each of its steps. */
+static int put_csv(struct document *d, const struct execution *x, struct err *e)
+{
+    struct step_run *steps = NULL;
+    size_t n = 0;
+    int rc = put_csv_row(d, x, d->batch.n_steps ? "" : NULL, e);
+    if (rc == 0 && d->batch.n_steps)
+        rc = reader_steps(d->reader, d->number, x->position, &steps, &n, e);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = put_csv_step(d, x, &steps[i], e);
+    step_runs_free(steps, n);
+    return rc;
 }
 
 static int write_csv(struct document *d, struct err *e)
 {
     struct strbuf head;
     strbuf_init(&head, 0);
-    doc_csv_header(&head);
+    doc_csv_header(&head, d->batch.n_steps > 0);
     out_add(&d->out, head.s, head.len);
     strbuf_free(&head);
     return each_execution(d, "", put_csv, e);

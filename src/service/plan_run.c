@@ -74,13 +74,7 @@ char *plan_run_step(const struct plan_run *p, size_t step)
 
 /* --- all faults at once --- */
 
-struct faults {
-    struct strbuf b;
-    size_t n;
-    int code; /* of the first */
-};
-
-static void fault(struct faults *f, const struct plan_run *p, size_t step, struct err *why)
+void plan_run_fault(struct plan_run_faults *f, const struct plan_run *p, size_t step, struct err *why)
 {
     CLEANUP_FREE char *where = plan_run_step(p, step);
     if (!f->n++)
@@ -89,7 +83,7 @@ static void fault(struct faults *f, const struct plan_run *p, size_t step, struc
     err_clear(why);
 }
 
-static int faults_err(struct faults *f, const struct plan_run *p, struct err *e)
+int plan_run_faults_err(struct plan_run_faults *f, const struct plan_run *p, struct err *e)
 {
     int rc = 0;
     if (f->n) {
@@ -242,15 +236,15 @@ static void unite(const struct batch_request *r, struct plan_run *p, struct node
 static int find_nodes(struct service *s, const struct batch_request *r, struct plan_run *p,
                       struct err *e)
 {
-    struct faults f = {0};
+    struct plan_run_faults f = {.n = 0};
     struct nodeset **sets = x_calloc(p->plan.n_steps, sizeof(struct nodeset *));
     strbuf_init(&f.b, 0);
     for (size_t i = 0; i < p->plan.n_steps; i++) {
         CLEANUP_ERR struct err why = ERR_INIT;
         if (step_nodes(s, r, p, i, &sets[i], &why) != 0)
-            fault(&f, p, i, &why);
+            plan_run_fault(&f, p, i, &why);
     }
-    int rc = faults_err(&f, p, e);
+    int rc = plan_run_faults_err(&f, p, e);
     if (rc == 0)
         unite(r, p, sets);
     for (size_t i = 0; i < p->plan.n_steps; i++)
@@ -284,7 +278,7 @@ static int take_first(struct plan_run *p, const struct batch_request *r, struct 
 /* --- what the steps run --- */
 
 /* A file as typed, or MODULE/FILE of a module's files. Caller frees. */
-static char *file_of(struct service *s, const char *typed)
+char *plan_file(struct service *s, const char *typed)
 {
     CLEANUP_FREE char *path = io_expand_tilde(typed);
     const char *slash = strchr(typed, '/');
@@ -309,7 +303,7 @@ static bool secret_in(const struct plan_run *p, const struct plan_value *v)
 }
 
 /* What is shown, stored or put on a command line takes no sensitive parameter. */
-static int check_secrets(const struct plan_run *p, const struct plan_step *st, struct err *e)
+int plan_check_secrets(const struct plan_run *p, const struct plan_step *st, struct err *e)
 {
     const struct plan_value *const seen[] = {st->what, st->targets, st->destination, st->arguments,
                                              st->env};
@@ -318,6 +312,13 @@ static int check_secrets(const struct plan_run *p, const struct plan_step *st, s
             return err_set(e, ERR_VALIDATION, "a sensitive parameter cannot stand here, where it would be "
                            "seen: only the parameters of a task take it");
     return 0;
+}
+
+int plan_check_return(const struct plan_run *p, struct err *e)
+{
+    if (!secret_in(p, p->plan.ret))
+        return 0;
+    return err_set(e, ERR_VALIDATION, "plan %s: `return` would show a sensitive parameter", p->plan.name);
 }
 
 static char *fixed_text(const struct plan_run *p, const struct plan_value *v, const char *what,
@@ -368,13 +369,16 @@ static int pick_impls(struct service *s, const struct plan_run *p, struct plan_p
 }
 
 /* Of parameters that take results of steps, all that can be told before there are any. */
-static int check_known(const struct plan_run *p, const struct plan_part *part, struct err *e)
+int plan_check_known(const struct plan_run *p, const struct plan_part *part, struct err *e)
 {
     const struct params *params = &part->task.task.params;
     const struct plan_scope scope = {p->values, NULL, false};
     struct strv later = STRV_INIT;
     struct param_faults faults = {0};
-    struct json *known = plan_value_known(part->step->parameters, &scope, &later, e);
+    const struct plan_value *given = part->step->parameters;
+    if (given && !plan_value_is_map(given))
+        return 0;
+    struct json *known = given ? plan_value_known(given, &scope, &later, e) : json_object();
     int rc = known ? 0 : -ERR_VALIDATION;
     if (known && !params->any) {
         params_check(params, known, &later, &faults);
@@ -394,6 +398,17 @@ static int check_known(const struct plan_run *p, const struct plan_part *part, s
     return rc;
 }
 
+int plan_refuse_remote(const char *name, struct err *e)
+{
+    return err_set(e, ERR_VALIDATION, "task %s is a \"remote\" one, which runs on another machine for its "
+                   "targets: these cannot be run here", name);
+}
+
+int plan_no_script(const char *typed, struct err *e)
+{
+    return err_set(e, ERR_VALIDATION, "there is no script %s that can be read", typed);
+}
+
 static int ready_task(struct service *s, const struct plan_run *p, struct plan_part *part,
                       struct err *e)
 {
@@ -401,10 +416,9 @@ static int ready_task(struct service *s, const struct plan_run *p, struct plan_p
     int rc = name ? service_task(s, name, &part->task.task, e) : -ERR_VALIDATION;
     part->task.task.params.hide = p->secret_names.n > 0;
     if (rc == 0 && part->task.task.remote)
-        rc = err_set(e, ERR_VALIDATION, "task %s is a \"remote\" one, which runs on another machine for its "
-                     "targets: these cannot be run here", name);
+        rc = plan_refuse_remote(name, e);
     if (rc == 0 && part->step->parameters && plan_value_by_node(part->step->parameters))
-        rc = check_known(p, part, e);
+        rc = plan_check_known(p, part, e);
     return rc == 0 ? pick_impls(s, p, part, e) : rc;
 }
 
@@ -415,9 +429,9 @@ static int ready_script(struct service *s, const struct plan_run *p, struct plan
     CLEANUP_FREE char *typed = fixed_text(p, part->step->what, "the script", e);
     if (!typed)
         return -ERR_VALIDATION;
-    CLEANUP_FREE char *path = file_of(s, typed);
+    CLEANUP_FREE char *path = plan_file(s, typed);
     if (access(path, R_OK) != 0)
-        return err_set(e, ERR_VALIDATION, "there is no script %s that can be read", typed);
+        return plan_no_script(typed, e);
     struct task *t = &part->task.task;
     const char *slash = strrchr(path, '/');
     t->name = x_strdup(typed);
@@ -439,7 +453,7 @@ static int ready_copy(struct service *s, const struct plan_run *p, struct plan_p
     CLEANUP_FREE char *to = from ? fixed_text(p, part->step->destination, "the destination", e) : NULL;
     if (!to)
         return -ERR_VALIDATION;
-    CLEANUP_FREE char *here = pull ? io_expand_tilde(to) : file_of(s, from);
+    CLEANUP_FREE char *here = pull ? io_expand_tilde(to) : plan_file(s, from);
     const char *const local[] = {here};
     int rc = copy_request_make(&part->copy, pull, local, 1, pull ? from : to, e);
     return rc == 0 ? copy_check(&part->copy, e) : rc;
@@ -449,7 +463,7 @@ static int ready(struct service *s, const struct plan_run *p, struct plan_part *
                  struct batch_review *v, struct err *e)
 {
     const struct plan_step *st = part->step;
-    int rc = check_secrets(p, st, e);
+    int rc = plan_check_secrets(p, st, e);
     if (rc == 0 && st->kind == PLAN_STEP_TASK)
         rc = ready_task(s, p, part, e);
     else if (rc == 0 && st->kind == PLAN_STEP_SCRIPT)
@@ -505,14 +519,14 @@ static void look_at_results(struct plan_run *p)
 
 static int ready_all(struct service *s, struct plan_run *p, struct batch_review *v, struct err *e)
 {
-    struct faults f = {0};
+    struct plan_run_faults f = {.n = 0};
     strbuf_init(&f.b, 0);
     for (size_t i = 0; i < p->plan.n_steps; i++) {
         CLEANUP_ERR struct err why = ERR_INIT;
         if (ready(s, p, &p->parts[i], v, &why) != 0)
-            fault(&f, p, i, &why);
+            plan_run_fault(&f, p, i, &why);
     }
-    return faults_err(&f, p, e);
+    return plan_run_faults_err(&f, p, e);
 }
 
 /* Whoever names targets means to run on them, and on no others. */
@@ -563,9 +577,8 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
         look_at_results(p);
         rc = take_values(s, p, r->work, &v->nodes, e);
     }
-    if (rc == 0 && secret_in(p, p->plan.ret))
-        rc = err_set(e, ERR_VALIDATION, "plan %s: `return` would show a sensitive parameter",
-                     p->plan.name);
+    if (rc == 0)
+        rc = plan_check_return(p, e);
     if (rc == 0)
         rc = find_nodes(s, r, p, e);
     if (rc == 0)

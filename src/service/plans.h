@@ -7,6 +7,7 @@
 #include "copy.h"
 #include "work.h"
 
+#include "muster/base/strbuf.h"
 #include "muster/core/settings.h"
 #include "muster/exec/engine.h"
 
@@ -61,6 +62,23 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
 /* What the nodes are sent. -ERR_VALIDATION. */
 int plan_run_build(struct service *s, struct plan_run *p, struct err *e);
 void plan_run_free(struct plan_run *p); /* NULL allowed */
+/* Parts of that, also for service_plan_check(): a file as typed, or MODULE/FILE of a module's files; */
+char *plan_file(struct service *s, const char *typed);
+/* what of a task's parameters can be told before there is any result (p->values NULL: or parameter); */
+int plan_check_known(const struct plan_run *p, const struct plan_part *part, struct err *e);
+/* whether a sensitive parameter is where it would be seen; */
+int plan_check_secrets(const struct plan_run *p, const struct plan_step *st, struct err *e);
+int plan_check_return(const struct plan_run *p, struct err *e);
+int plan_refuse_remote(const char *name, struct err *e);
+int plan_no_script(const char *typed, struct err *e);
+/* and all faults, a line each, as one error. */
+struct plan_run_faults {
+    struct strbuf b;
+    size_t n;
+    int code; /* of the first */
+};
+void plan_run_fault(struct plan_run_faults *f, const struct plan_run *p, size_t step, struct err *why);
+int plan_run_faults_err(struct plan_run_faults *f, const struct plan_run *p, struct err *e);
 /* The titles of its steps; borrowed strings, the list is the caller's. */
 const char **plan_run_titles(const struct plan_run *p);
 /* The next step of a node from this one on (from 0); plan.n_steps: none. */

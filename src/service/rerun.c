@@ -9,11 +9,14 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
+#include "muster/base/io.h"
 #include "muster/core/json.h"
 #include "muster/core/nodeset.h"
 #include "muster/store/reader.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Standing for standard input where a file's name would be. */
 #define STDIN_NOT_KEPT "-"
@@ -24,7 +27,7 @@ struct rerun_hold {
     struct strv warnings;
     const char **ids;
     const char **groups;
-    struct strv ssh_options, env;
+    struct strv ssh_options, env, inventories;
     char *ssh_config, *chdir, *stdin_path;
     char *waves, *max_fail, *serial_by, *probe;
     struct copy_request copy;
@@ -40,6 +43,7 @@ void rerun_hold_free(struct rerun_hold *h)
     strv_clear(&h->warnings);
     strv_clear(&h->ssh_options);
     strv_clear(&h->env);
+    strv_clear(&h->inventories);
     copy_request_clear(&h->copy);
     work_request_clear(&h->work);
     free(h->chdir);
@@ -117,9 +121,34 @@ static void get_stages(const struct json *o, struct stage_request *q, struct rer
     q->probe = hold->probe = x_strdup(json_str(json_get(o, "probe")));
 }
 
-char *parameters_encode(const struct batch_request *r, const char *hash)
+/* "TYPE:PATH" or "PATH", to be found from any folder. Caller frees. */
+static char *inventory_absolute(const char *spec)
+{
+    size_t n = strspn(spec, "abcdefghijklmnopqrstuvwxyz_-");
+    if (spec[n] != ':' || n == 0 || access(spec, F_OK) == 0)
+        n = 0;
+    const char *typed = spec + n + (n > 0);
+    CLEANUP_FREE char *path = io_expand_tilde(typed);
+    char *real = realpath(path, NULL); /* a command line is none */
+    char *whole = x_asprintf("%.*s%s", (int) (typed - spec), spec, real ? real : typed);
+    free(real);
+    return whole;
+}
+
+static void put_inventories(struct json *o, const struct strv *v)
+{
+    struct strv whole = STRV_INIT;
+    for (size_t i = 0; i < v->n; i++)
+        strv_push_own(&whole, inventory_absolute(v->v[i]));
+    put_list(o, "inventories", &whole);
+    strv_clear(&whole);
+}
+
+char *parameters_encode(const struct batch_request *r, const struct strv *inventories,
+                        const char *hash)
 {
     struct json *o = json_object();
+    put_inventories(o, inventories);
     for (int id = 0; id < SETTING_COUNT; id++) {
         if (!setting_is_set(&r->over, id))
             continue;
@@ -213,6 +242,7 @@ int parameters_decode(const char *text, struct batch_request *r, struct rerun_ho
     r->live = get_bool(o, "live");
     hold->ssh_config = x_strdup(json_str(json_get(o, "sshConfig")));
     r->ssh_config = hold->ssh_config;
+    get_list(o, "inventories", &hold->inventories);
     get_list(o, "sshOptions", &hold->ssh_options);
     r->ssh_options = hold->ssh_options.n ? &hold->ssh_options : NULL;
     get_input(o, r, hold);
@@ -255,6 +285,15 @@ static int choose(struct service *s, const struct rerun_options *o, bool all,
     return rc;
 }
 
+static void take_inventories(struct service *s, const struct rerun_options *o,
+                             const struct rerun_hold *h)
+{
+    if (!o || !o->inventories || s->inventories.n || !h->inventories.n)
+        return;
+    strv_copy(&s->inventories, &h->inventories);
+    s->stale = true;
+}
+
 /* All of its nodes again means all of its steps. */
 static int choose_steps(struct service *s, struct reader *r, const struct rerun_options *o, bool all,
                         struct rerun_hold *h, struct err *e)
@@ -284,6 +323,8 @@ static int fill(struct service *s, struct reader *r, int64_t number, const char 
         return err_set(e, ERR_VALIDATION, "batch #%lld has no %s node: nothing to run again",
                        (long long) number, what ? what : "such");
     rc = parameters_decode(h->batch.parameters, out, h, e);
+    if (rc == 0)
+        take_inventories(s, o, h);
     if (rc == 0)
         rc = choose(s, o, !what, out, h, e);
     if (rc == 0 && h->batch.type == ACTION_TYPE_PLAN && out->work)

@@ -38,6 +38,7 @@ class Known(Case):
         self.assertNotIn('\x1b', text)
         notes = self.ok('node', 'db1', '--json').json['node']['notes']
         self.assertEqual([n['text'] for n in notes], ['disk is swapped\x1b[31m on monday'])
+        self.assertEqual([n['text'] for n in self.status('1')['notes']], ['the first'])
         self.refused(self.muster('note', '99', 'x'), 6, '99')
         self.refused(self.muster('note', 'nobody', 'x'), 2, 'nobody')
         self.refused(self.muster('note', 'db1'), 2, 'muster note')
@@ -52,12 +53,16 @@ class Known(Case):
                          r'facts, learned .* ago by #1\n(.*\n)*kernel +' + kernel)
         self.assertEqual(self.ok('nodes', '@both&kernel=' + kernel).lines, ['db1', 'n001'])
         self.assertEqual(self.ok('nodes', '@db&dc=fra').lines, ['db1'])
-        self.refused(self.muster('nodes', '@both&kernel=none'), 2, 'no target')
+        self.refused(self.muster('nodes', '@both&kernel=none'), 2, 'no target',
+                     'no node has kernel "none"', kernel)
+        self.refused(self.muster('nodes', 'cpus>1'), 2, 'there is no operator >', 'NAME=VALUE')
+        self.refused(self.muster('nodes', 'dc=frA2'), 2, 'did you mean fra? values: ams, fra')
 
     def test_results(self):
         self.run_on('n[001-004]', 'case $MUSTER_NODE in n002) exit 3;; n003) exit 4;; esac', rc=5)
         self.assertEqual(self.ok('nodes', '@last:failed').lines, ['n002', 'n003'])
         self.assertEqual(self.ok('nodes', '@1:rc=3').lines, ['n002'])
+        self.refused(self.muster('nodes', '@1:bogusclass'), 2, 'class1, class2', 'rc=N')
         self.assertEqual(self.ok('nodes', '@1:success', '-b').text, 'n[001,004]\n')
 
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans on the command line: steps as they run, as they are shown, and as they are run again."""
+import csv
+import io
 import json
 import os
 
@@ -54,7 +56,9 @@ class Plans(Case):
         self.assertIn('n[001,003] (2)', r.text)
         self.assertIn('bad', r.err)
         self.assertIn('one', self.ok('results', '--node', 'n002').lines)
-        self.refused(self.muster('results', '--step', '4'), 2, 'steps 1 to 3')
+        self.refused(self.muster('results', '--step', '4'), 2, 'steps 1 to 3: 1 say one, 2 maybe fail')
+        self.assertEqual(self.ok('results', '--step', 'Say one').text, 'n001: one\nn002: one\nn003: one\n')
+        self.refused(self.muster('results', '--step', 'say on'), 2, 'did you mean say one?')
         self.refused(self.muster('results', '--node', 'n009'), 2, 'n009')
 
     def test_lines_as_they_arrive(self):
@@ -129,7 +133,12 @@ class Plans(Case):
                          [(1, 'success', 0), (2, 'failed', 3)])
         rows = [json.loads(line) for line in self.plan('--format', 'jsonl').lines]
         self.assertEqual({len(x['steps']) for x in rows}, {3})
-        self.assertEqual(self.plan('--format', 'csv').text.count('success'), 3)
+        rows = list(csv.reader(io.StringIO(self.plan('--format', 'csv').text)))
+        self.assertEqual(rows[0][-1], 'Step')
+        self.assertEqual([(r[0], r[7], r[-1]) for r in rows[1:5]],
+                         [('n001', 'three\n', ''), ('n001', 'one\n', '1 say one'),
+                          ('n001', 'two\nno end', '2 maybe fail'), ('n001', 'three\n', '3 say three')])
+        self.assertEqual(len(rows), 13)
 
     def test_on_failure(self):
         r = self.plan('fail=n001', '--on-failure', 'stop', '-f', '1', rc=3)
@@ -155,20 +164,62 @@ class Plans(Case):
         r = self.muster('run', '-w', 'n001', '--plan', './bad.yaml')
         self.refused(r, 2, 'bad.yaml:3: $nope', 'bad.yaml:4:', '`resources`')
         self.refused(self.muster('plans', './bad.yaml'), 2, '$nope')
+        self.write('key.yaml', 'steps:\n  - {commnd: echo, targets: n001}\n')
+        self.refused(self.muster('plans', './key.yaml'), 2, 'key.yaml:2:', 'did you mean command?')
         self.refused(self.muster('run', '--plan', 'three'), 2, 'step 1 (say one): no target', '-w TARGETS')
         self.refused(self.muster('run', '-w', 'n001', '--plan', 'three', 'fial=x'), 2, 'fial', 'fail')
         self.refused(self.muster('run', '-w', 'n001', '--plan', 'tree'), 2, 'did you mean three')
         self.assertEqual(self.rows(), (0, 0))
 
+    def test_what_run_refuses_is_shown(self):
+        self.config('deny: ["rm -rf"]\n')
+        self.write('config/muster/tasks/num.json', '{"parameters": {"n": {"type": "Integer"}, "m": {}}}')
+        self.write('config/muster/tasks/num.sh', '#!/bin/sh\n')
+        self.write('bad.yaml', 'parameters:\n  targets: {type: TargetSpec}\n  x: {type: String}\n'
+                   '  pw: {type: String, sensitive: true}\nsteps:\n'
+                   '  - {task: nosuch, targets: $targets}\n'
+                   '  - {script: nosuch.sh, targets: $targets}\n'
+                   '  - {task: num, targets: $targets, parameters: {n: many, m: $x, bogus: $x}}\n'
+                   '  - {command: echo $pw, targets: $targets}\n'
+                   '  - {upload: ./none, destination: /tmp/x, targets: $targets}\n'
+                   '  - {command: rm -rf /x, targets: $targets}\n'
+                   '  - {task: num, targets: $targets, parameters: {n: 1, m: $x}}\n'
+                   '  - {script: $x, targets: $targets}\n')
+        r = self.muster('plans', './bad.yaml')
+        self.refused(r, 2, '(and 5 more)', 'step 1 ', 'there is no task nosuch', 'step 2 ', 'nosuch.sh',
+                     'step 3 ', '2 parameters are wrong', 'step 4 ', 'sensitive', 'step 5 ', 'step 6 ',
+                     'denies')
+        self.assertIn('Steps:', r.text)
+        self.assertNotIn('step 7 ', r.err)
+        r = self.muster('plans', './bad.yaml', '--json')
+        self.assertEqual((r.rc, len(r.json['faults'])), (2, 6), str(r))
+        self.assertEqual(self.ok('plans', 'three', '--json').json['faults'], [])
+
+    def test_quiet(self):
+        self.assertEqual(self.plan('-q').err, '')
+        self.assertNotIn('step 1', self.plan('-q', 'fail=n002', rc=5).err)
+
+    def test_a_script_that_is_stopped(self):
+        self.write('slow.sh', '#!/bin/sh\nsleep 100\necho b\n')
+        self.write('slow.yaml', 'steps:\n  - {script: ./slow.sh, targets: n001}\n')
+        p = self.start('run', '--plan', './slow.yaml')
+        self.wait_running()
+        self.ok('cancel')
+        r = self.end(p)
+        self.assertIn('Cancelled by user', r.err)
+        self.assertNotIn('Terminated', r.err)
+
     def test_shown(self):
         self.assertRegex(self.ok('plans').text, r'(?m)^three +Three steps$')
         text = self.ok('plans', 'three').text
         self.assertIn('2  command   maybe fail', text)
+        self.assertIn('                if [ "$fail" = "$MUSTER_NODE" ]; then', text)
         self.assertIn('default "none"', text)
         self.assertEqual([s['title'] for s in self.ok('plans', 'three', '--json').json['steps']],
                          ['say one', 'maybe fail', 'say three'])
         r = self.plan('fail=x', '--dry-run')
-        for line in ('plan: three', 'parameters: fail=x', 'step 2: command: maybe fail',
+        for line in ('plan: three', 'parameters: fail=x', 'step 1: command: say one', '    echo one',
+                     'step 2: command: maybe fail',
                      'when a node fails: continue'):
             self.assertIn(line, r.lines)
         d = self.plan('--on-failure', 'stop', '--dry-run', '--json').json

@@ -292,7 +292,10 @@ class Request(Case):
     def test_refused(self):
         ok = {'targetNodeIds': ['n001'], 'action': 'true'}
         for doc, words in (
-                (dict(ok, wudo=True), ['"wudo"', 'targetNodeIds']),
+                (dict(ok, wudo=True), ['"wudo"', 'did you mean "sudo"?']),
+                (dict(ok, nonsense=1), ['targetNodeIds', 'onFailure']),
+                (dict(ok, params={}), ['"parameters"', 'object']),
+                (dict(ok, targetNodesIds=[]), ['did you mean "targetNodeIds"?']),
                 (dict(ok, **{'password-fd': 3}), ['"password-fd"', 'command line only']),
                 (dict(ok, **{'ask-sudo-password': True}), ['command line only']),
                 (dict(ok, sudo=True, become='su'), ['--sudo and --become']),

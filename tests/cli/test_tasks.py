@@ -72,6 +72,22 @@ class Tasks(Case):
         self.refused(self.muster('run', '-w', '-', '--task', 'bare', '--params', '-', input=b'{}'), 2,
                      'standard input')
 
+    def test_folders(self):
+        self.write('a/tasks/of_a.sh', '#!/bin/sh\necho a\n')
+        self.write('b/tasks/of_b.sh', '#!/bin/sh\necho b\n')
+        text = self.ok('tasks', '--task-path', 'a:b').text
+        self.assertRegex(text, r'(?m)^of_a')
+        self.assertRegex(text, r'(?m)^of_b')
+        self.refused(self.muster('tasks', '--task-path', 'a:none'), 2, '--task-path none: No such file')
+        self.refused(self.muster('tasks', '--task-path', ':'), 2, 'names no folder')
+
+    def test_unknown_keys_are_told(self):
+        self.task('odd', '#!/bin/sh\n', {'colour': 1, 'parameters': {}})
+        r = self.ok('tasks', 'odd')
+        self.assertRegex(r.text, r'(?m)^not known +colour$')
+        self.assertEqual(r.err, '')
+        self.assertNotIn('not known', self.ok('tasks', 'greet').text)
+
     def test_all_faults_at_once(self):
         words = ['name=', 'count=9', 'nme=1', 'alone', 'key=' + SECRET]
         r = self.muster('run', '-w', 'db1', '--task', 'greet', *words, '--json')

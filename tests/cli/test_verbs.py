@@ -48,7 +48,7 @@ class Shapes(Case):
                         '--json', rc=5)
         d = r.json
         self.assertEqual(r.out.count(b'\n'), 1)
-        self.assertEqual(set(d), CREATED | {'batch', 'executions', 'progress'})
+        self.assertEqual(set(d), CREATED | {'batch', 'notes', 'executions', 'progress'})
         self.check_batch(d['batch'])
         for x in d['executions']:
             self.check_execution(x)
@@ -77,7 +77,7 @@ class Shapes(Case):
                          ('success', None, None, 0, None, False))
         # The status answer says the same.
         again = self.status('1')
-        self.assertEqual(set(again), {'batch', 'executions', 'progress'})
+        self.assertEqual(set(again), {'batch', 'notes', 'executions', 'progress'})
         self.assertEqual(again['batch'], d['batch'])
         self.assertEqual(again['executions'], d['executions'])
 
@@ -438,6 +438,21 @@ class Rerun(Case):
         self.wait_ended()
         self.ok('rerun', '--all', '--dry-run')
 
+    def test_inventory_and_ssh_options_are_kept(self):
+        self.write('other.yaml', 'nodes: {o1: {transport: local}}\n')
+        os.mkdir(self.path('elsewhere'))
+        self.ok('run', '-i', 'other.yaml', '-w', 'o1', '-o', 'Compression=yes', '--max-output', '1M',
+                '--', 'echo $0')
+        b = self.ok('rerun', '--all', '-o', 'ConnectTimeout=9', '--json',
+                    cwd=self.path('elsewhere')).json['batch']
+        self.assertEqual(b['targetNodes'], ['o1'])
+        self.assertEqual(b['parameters'], {'inventories': [os.path.realpath(self.path('other.yaml'))],
+                                           'maxOutput': 1 << 20,
+                                           'sshOptions': ['ConnectTimeout=9', 'Compression=yes']})
+        b = self.ok('rerun', '--all', '--max-output', '2M', '--json').json['batch']
+        self.assertEqual((b['parameters']['maxOutput'], len(b['parameters']['sshOptions'])), (2 << 20, 2))
+        self.refused(self.muster('rerun', '--all', '-i', 'inventory.yaml'), 2, 'o1')
+
 
 class Export(Case):
     def test_json(self):
@@ -445,7 +460,7 @@ class Export(Case):
         r = self.ok('export')
         self.assertIn('batch-1-results.json', r.err)
         d = json.loads(self.read('batch-1-results.json'))
-        self.assertEqual(set(d), {'batch', 'executions', 'exportedAt'})
+        self.assertEqual(set(d), {'batch', 'notes', 'executions', 'exportedAt'})
         self.assertRegex(d['exportedAt'], TIME)
         s = self.status()
         self.assertEqual((d['batch'], d['executions']), (s['batch'], s['executions']))

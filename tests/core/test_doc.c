@@ -300,20 +300,25 @@ static void test_csv_row(void **state)
     struct strbuf b;
 
     strbuf_init(&b, 0);
-    doc_csv_header(&b);
+    doc_csv_header(&b, false);
     assert_string_equal(b.s, "Node Name,Status,Reason,Duration (ms),Exit Code,Started At,"
                              "Completed At,Stdout,Stderr,Error\r\n");
     strbuf_reset(&b);
     x.error = x_strdup("exit code 3, see stderr");
-    doc_csv_row(&b, &x, &out);
+    doc_csv_row(&b, &x, &out, NULL);
     assert_string_equal(b.s, "web2,failed,exit,249,3,2026-01-31T12:00:00.000Z,"
                              "2026-01-31T12:00:00.250Z,\"ok\n\",\"'-v\","
                              "\"exit code 3, see stderr\"\r\n");
     strbuf_reset(&b);
     execution_clear(&x);
     x = (struct execution) {.node = x_strdup("w"), .duration_ms = -1, .exit_code = -1};
-    doc_csv_row(&b, &x, NULL);
+    doc_csv_row(&b, &x, NULL, NULL);
     assert_string_equal(b.s, "w,queued,,,,,,,,\r\n");
+    strbuf_reset(&b);
+    doc_csv_header(&b, true);
+    doc_csv_row(&b, &x, NULL, "");
+    doc_csv_row(&b, &x, NULL, "2 say, two");
+    assert_non_null(strstr(b.s, ",Error,Step\r\nw,queued,,,,,,,,,\r\nw,queued,,,,,,,,,\"2 say, two\"\r\n"));
     strbuf_free(&b);
     execution_clear(&x);
 }
@@ -352,7 +357,7 @@ static void test_csv_property(void **state)
         for (size_t i = 0; i < sizeof raw; i++)
             raw[i] = rnd_below(&r, 2) ? "\",\r\n=\t'\x1b"[rnd_below(&r, 8)] : (char) rnd_next(&r);
         strbuf_init(&b, 0);
-        doc_csv_row(&b, &x, &out);
+        doc_csv_row(&b, &x, &out, NULL);
         assert_true(utf8_valid(b.s, b.len));
         check_record(b.s, 10);
         strbuf_free(&b);

@@ -33,13 +33,18 @@ struct json *doc_execution(const char *batch_id, const struct execution *x,
 /* {step, title, status, reason, error, startedAt, completedAt, duration, remoteProcess, exitCode, signal,
  * truncated, stdout, stderr}: a member of an execution's `steps`. Streams, note and out as above. */
 struct json *doc_step(const struct step_run *s, const char *title, const struct doc_output *out);
+/* {text, userId, writtenAt}: of `notes` of a node or batch. */
+struct json *doc_note(const char *text, const char *user_id, int64_t written_ms);
 /* {error: {code, message, details}}; details null or an array of lines. */
 struct json *doc_error(const struct err *e);
 
-/* The header row and one row, each ended by CRLF. Control characters are made visible (a newline inside
- * a cell stays, quoted), and a cell that a spreadsheet would run (= + - @ TAB CR) gets a ' before. */
-void doc_csv_header(struct strbuf *out);
-void doc_csv_row(struct strbuf *out, const struct execution *x, const struct doc_output *o);
+/* The header row and one row, each ended by CRLF; of a plan with a column Step: "2 install" in the row of a
+ * step, "" in the node's own (step NULL: there is no such column). Control characters are made visible (a
+ * newline inside a cell stays, quoted), and a cell that a spreadsheet would run (= + - @ TAB CR) gets a '
+ * before. */
+void doc_csv_header(struct strbuf *out, bool steps);
+void doc_csv_row(struct strbuf *out, const struct execution *x, const struct doc_output *o,
+                 const char *step);
 void doc_csv_cell(struct strbuf *out, const char *p, size_t n);
 
 #endif

@@ -88,8 +88,15 @@ int plan_value_json(const struct plan_value *v, const struct plan_scope *scope, 
 char *plan_value_text(const struct plan_value *v, const struct plan_scope *scope, struct err *e);
 /* A text before anything has run: parameters are filled in, a step's result stays "$name". Caller frees. */
 char *plan_value_template(const struct plan_value *v, const struct plan_scope *scope);
-/* Of a mapping the members that no step's result has a part in; the names of the others go to later. NULL
- * and e. Caller frees. */
+/* As it stands in the plan, for people: references are $name['key'], lists [..], mappings {..}. Caller
+ * frees. */
+char *plan_value_shown(const struct plan_value *v);
+/* Whether it is a mapping as it stands, and no reference to one. */
+bool plan_value_is_map(const struct plan_value *v);
+/* Whether it refers to nothing. NULL: true */
+bool plan_value_fixed(const struct plan_value *v);
+/* Of a mapping the members that no step's result has a part in (without parameters: that refer to
+ * nothing); the names of the others go to later. NULL and e. Caller frees. */
 struct json *plan_value_known(const struct plan_value *v, const struct plan_scope *scope,
                               struct strv *later, struct err *e);
 /* Whether it refers to a step's result, so that it differs from node to node. */

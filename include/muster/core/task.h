@@ -37,6 +37,7 @@ struct task {
     struct task_impl *impls; /* in the order they are tried */
     size_t n_impls;
     struct strv files;
+    struct strv unknown; /* keys of the metadata that are not known here */
     bool supports_noop, is_private, remote;
     /* "muster": {"retry_for": PARAMETER}, of a task that waits and may run twice: for so many seconds it
      * is begun again where a node cannot be reached or it ends with 75 (engine_batch.retry_for_ms).

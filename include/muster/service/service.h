@@ -301,6 +301,7 @@ struct rerun_options {
     bool expand;     /* the groups that the batch was given, as they are now, instead of its nodes; only
                       * with RERUN_ALL */
     bool from_start; /* a plan: from its first step, not from where each node failed */
+    bool inventories; /* with the ones that the batch was given (-i), unless the service was given some */
 };
 /* Nodes that no inventory has any more are left out, and named in out->warnings; -ERR_INVALID_NODES when
  * none is left. What was never stored is in wants_password, wants_become_password and
@@ -310,7 +311,7 @@ int batch_rerun_request(struct service *s, int64_t number, enum rerun_which whic
                         struct batch_request *out, struct rerun_hold **hold, struct err *e);
 void rerun_hold_free(struct rerun_hold *h);
 
-/* {batch, executions, progress}. f NULL: all; limit 0: all. Written to fd in pieces, one execution at
+/* {batch, notes, executions, progress}. f NULL: all; limit 0: all. Written to fd in pieces, one execution at
  * a time, ended by a newline. `created` (or NULL): its members come first, in the same document. */
 struct exec_filter;
 int batch_status_write(struct service *s, int64_t number, const struct exec_filter *f, int sort,

@@ -46,6 +46,10 @@ void service_task_path(struct service *s, struct strv *out);
 /* By name or path. -ERR_VALIDATION: there is none (with near names), or it is broken. */
 int service_task(struct service *s, const char *name, struct task *out, struct err *e);
 int service_plan(struct service *s, const char *name, struct plan *out, struct err *e);
+/* What of its steps is wrong whatever the parameters and the nodes are: tasks and files that are not there,
+ * parameters that a task has not, a sensitive one where it would be seen, what a rule denies. 0, or an error
+ * with a line of its details for each. */
+int service_plan_check(struct service *s, const struct plan *plan, struct err *e);
 
 /* What a batch of the type task or plan runs. Owned: work_request_clear(). */
 struct work_request {

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is wrong with a plan before anybody gives it parameters or nodes. */
+#include "plans.h"
+
+#include "service.h"
+
+#include "muster/base/alloc.h"
+#include "muster/base/err.h"
+#include "muster/core/config.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static int check_rules(const struct service *s, const char *line, struct err *e)
+{
+    const char *deny = config_rules_match(&s->config.deny, line);
+    return deny ? err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this (deny: %s)", deny) : 0;
+}
+
+static int check_task(struct service *s, const struct plan_run *p, const struct plan_step *st,
+                      const char *name, struct err *e)
+{
+    struct plan_part part = {.step = st};
+    int rc = service_task(s, name, &part.task.task, e);
+    if (rc == 0 && part.task.task.remote)
+        rc = plan_refuse_remote(name, e);
+    if (rc == 0)
+        rc = plan_check_known(p, &part, e);
+    for (size_t i = 0; rc == 0 && i < part.task.task.n_impls; i++)
+        rc = check_rules(s, part.task.task.impls[i].path, e);
+    task_clear(&part.task.task);
+    return rc;
+}
+
+static int check_script(struct service *s, const char *typed, struct err *e)
+{
+    CLEANUP_FREE char *path = plan_file(s, typed);
+    return access(path, R_OK) == 0 ? check_rules(s, path, e) : plan_no_script(typed, e);
+}
+
+static int check_upload(struct service *s, const struct plan_step *st, const char *typed, struct err *e)
+{
+    const struct plan_scope scope = {NULL, NULL, false};
+    if (!plan_value_fixed(st->destination))
+        return 0;
+    CLEANUP_FREE char *here = plan_file(s, typed);
+    CLEANUP_FREE char *to = plan_value_text(st->destination, &scope, e);
+    const char *const local[] = {here};
+    struct copy_request copy = {0};
+    int rc = to ? copy_request_make(&copy, false, local, 1, to, e) : -ERR_VALIDATION;
+    if (rc == 0)
+        rc = copy_check(&copy, e);
+    copy_request_clear(&copy);
+    return rc;
+}
+
+static int check_step(struct service *s, const struct plan_run *p, const struct plan_step *st,
+                      struct err *e)
+{
+    const struct plan_scope scope = {NULL, NULL, false};
+    int rc = plan_check_secrets(p, st, e);
+    if (rc != 0 || !plan_step_on_nodes(st->kind) || !plan_value_fixed(st->what))
+        return rc;
+    CLEANUP_FREE char *what = plan_value_text(st->what, &scope, e);
+    if (!what)
+        return -ERR_VALIDATION;
+    switch (st->kind) {
+    case PLAN_STEP_COMMAND:
+        return check_rules(s, what, e);
+    case PLAN_STEP_TASK:
+        return check_task(s, p, st, what, e);
+    case PLAN_STEP_SCRIPT:
+        return check_script(s, what, e);
+    case PLAN_STEP_UPLOAD:
+        return check_upload(s, st, what, e);
+    default:
+        return 0;
+    }
+}
+
+int service_plan_check(struct service *s, const struct plan *plan, struct err *e)
+{
+    const struct plan_run p = {.plan = *plan}; /* borrowed */
+    struct plan_run_faults f = {.n = 0};
+    int rc = plan_check_return(&p, e);
+    if (rc != 0)
+        return rc;
+    strbuf_init(&f.b, 0);
+    for (size_t i = 0; i < plan->n_steps; i++) {
+        CLEANUP_ERR struct err why = ERR_INIT;
+        if (check_step(s, &p, &plan->steps[i], &why) != 0)
+            plan_run_fault(&f, &p, i, &why);
+    }
+    return plan_run_faults_err(&f, &p, e);
+}
