@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The scripts of data/tasks, run directly by each shell that is here, against false programs in a
-PATH of their own: what they answer, what they change, and that a second run changes nothing."""
+"""The scripts of data/tasks as they are built, run directly by each shell that is here, against false
+programs in a PATH of their own: what they answer, what they change, and that a second run changes
+nothing."""
 
 import glob
 import json
@@ -17,7 +18,9 @@ import time
 import unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-TASKS = os.path.join(TOP, "data", "tasks")
+SOURCES = os.path.join(TOP, "data", "tasks")
+# Beside the program, where it finds them too.
+TASKS = os.path.join(os.path.dirname(os.path.dirname(os.environ["MUSTER"])), "data", "tasks")
 SHELLS = [[path, *more] for name, more in (("dash", []), ("bash", ["--posix"]), ("busybox", ["sh"]))
           if (path := shutil.which(name))]
 TOOLS = ("sh awk cat chmod cmp cp cut date env grep head ls mkdir mktemp mv nohup readlink rm sed setsid "
@@ -171,16 +174,21 @@ class Scripts(unittest.TestCase):
 
 
 class Common(Scripts):
-    def test_one_block_in_all(self):
-        blocks = {}
-        for path in glob.glob(os.path.join(TASKS, "*.sh")):
+    def test_each_is_whole(self):
+        """A script travels alone: the part that all share is in each, in place of its mark."""
+        texts = {}
+        for path in glob.glob(os.path.join(SOURCES, "*.sh")):
             with open(path, encoding="ascii") as f:
-                text = f.read()
-            found = re.findall(r"^# -- the same in each.*?^# -- end of the common part -+$", text,
-                               re.M | re.S)
-            self.assertEqual(len(found), 1, f"{path}: one block between the two markers is wanted")
-            blocks.setdefault(found[0], []).append(os.path.basename(path))
-        self.assertEqual(len(blocks), 1, f"the common parts differ: {sorted(blocks.values())}")
+                texts[os.path.basename(path)] = f.read()
+        common = texts.pop("json.sh")
+        self.assertEqual(set(texts), set(map(os.path.basename, glob.glob(os.path.join(TASKS, "*.sh")))))
+        for name, text in texts.items():
+            self.assertEqual(len(re.findall(r"^# @JSON@$", text, re.M)), 1, f"{name} needs one mark")
+            path = os.path.join(TASKS, name)
+            with open(path, encoding="ascii") as f:
+                self.assertEqual(f.read(), text.replace("# @JSON@\n", common), name)
+            for shell in SHELLS:
+                subprocess.run([*shell, "-n", path], check=True, timeout=100)
 
     def test_each_has_metadata_and_reads_all_of_it(self):
         for path in glob.glob(os.path.join(TASKS, "*.sh")):
