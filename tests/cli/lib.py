@@ -16,6 +16,10 @@ import termios
 import time
 import unittest
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'tools'))
+from waiting import until   # noqa: E402, F401
+
 MUSTER = os.environ.get('MUSTER') or sys.argv.pop(1)
 
 # The transport `local` runs commands as this user and as no other.
@@ -58,18 +62,6 @@ class Result:
     def __str__(self):
         return '%s\nexit %s\n--- stdout\n%s\n--- stderr\n%s' % (
             ' '.join(map(str, self.argv)), self.rc, self.out[:4000].decode(errors='replace'), self.err[:4000])
-
-
-def until(condition, what='the condition', deadline=20):
-    """Waits for a condition; returns its value."""
-    end = time.monotonic() + deadline
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError('%s did not come within %s s' % (what, deadline))
-        time.sleep(0.01)
 
 
 class Terminal:

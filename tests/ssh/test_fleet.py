@@ -9,26 +9,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import rig      # noqa: E402
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
+import rig                  # noqa: E402
+from waiting import until   # noqa: E402
 
 MUSTER = os.environ["MUSTER"]
 NODES = 200
 FANOUT = 20
-
-
-def until(condition, what, deadline=60):
-    end = time.monotonic() + deadline
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"{what} did not come within {deadline} s")
-        time.sleep(0.05)
 
 
 def sleepers(seconds):

@@ -9,25 +9,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "ssh"))
-import rig      # noqa: E402
+TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [os.path.join(TESTS, "ssh"), os.path.join(TESTS, "tools")]
+import rig                              # noqa: E402
+from waiting import DEADLINE, until     # noqa: E402, F401
 
 MUSTER = os.environ["MUSTER"]
-DEADLINE = 100
-
-
-def until(condition, what, deadline=DEADLINE):
-    end = time.monotonic() + deadline
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"{what} did not come within {deadline} s")
-        time.sleep(0.02)
 
 
 class Fleet(unittest.TestCase):
