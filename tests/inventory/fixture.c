@@ -148,3 +148,13 @@ const char *var_of(const struct fleet_node *n, const char *name)
             return n->vars[i].value;
     return NULL;
 }
+
+bool warned(const struct fixture *f, const char *text)
+{
+    const struct fleet_source *s = &f->fleet->sources[0];
+
+    for (size_t i = 0; i < s->warnings.n; i++)
+        if (strstr(s->warnings.v[i], text))
+            return true;
+    return false;
+}

@@ -36,5 +36,7 @@ const struct fleet_group *group_of(struct fixture *f, const char *name);
 char *members(struct fixture *f, const char *group);
 void expect_members(struct fixture *f, const char *group, const char *names);
 const char *var_of(const struct fleet_node *n, const char *name); /* or NULL */
+/* Whether a warning of the first source has this in it. */
+bool warned(const struct fixture *f, const char *text);
 
 #endif

@@ -21,16 +21,6 @@ static bool there_is(const char *program)
     return system(command) == 0;
 }
 
-static bool warned(struct fixture *f, const char *text)
-{
-    const struct fleet_source *s = &f->fleet->sources[0];
-
-    for (size_t i = 0; i < s->warnings.n; i++)
-        if (strstr(s->warnings.v[i], text))
-            return true;
-    return false;
-}
-
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(char *const *) a, *(char *const *) b);

@@ -10,16 +10,6 @@
 
 static const char sample[] = SAMPLES "/bolt.yaml";
 
-static bool warned(struct fixture *f, const char *text)
-{
-    const struct fleet_source *s = &f->fleet->sources[0];
-
-    for (size_t i = 0; i < s->warnings.n; i++)
-        if (strstr(s->warnings.v[i], text))
-            return true;
-    return false;
-}
-
 static void groups_and_targets(void **state)
 {
     struct fixture *f = *state;
