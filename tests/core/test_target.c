@@ -1,153 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Target expressions against a small fleet and a large one. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "target_fixture.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/clock.h"
-#include "muster/base/err.h"
 #include "muster/base/io.h"
 #include "muster/base/strbuf.h"
-#include "muster/base/strmap.h"
-#include "muster/core/fleet.h"
-#include "muster/core/json.h"
 #include "muster/core/nodeset.h"
-#include "muster/core/target.h"
 
 #include "../base/rnd.h"
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static void add_node(struct fleet *f, const char *name, bool is_explicit)
-{
-    size_t n = f->n_nodes;
-
-    if (!(n & (n - 1))) /* full: the room is a power of two */
-        f->nodes = x_array(f->nodes, n ? n * 2 : 1, sizeof *f->nodes);
-    f->nodes[f->n_nodes] = (struct fleet_node) {.name = x_strdup(name),
-                                                .explicit_node = is_explicit};
-    settings_init(&f->nodes[f->n_nodes].base);
-    settings_init(&f->nodes[f->n_nodes].over);
-    strmap_set_num(f->node_index, name, (intptr_t) f->n_nodes++);
-}
-
-static void add_group(struct fleet *f, const char *name, const char *pattern)
-{
-    struct nodeset *s = nodeset_new();
-    struct fleet_group g = {.name = x_strdup(name)};
-
-    assert_int_equal(nodeset_expand(s, pattern, NULL), 0);
-    g.n_all = nodeset_count(s);
-    g.all = x_array(NULL, g.n_all, sizeof *g.all);
-    for (size_t i = 0; i < g.n_all; i++)
-        g.all[i] = (uint32_t) (fleet_node(f, nodeset_at(s, i)) - f->nodes);
-    nodeset_free(s);
-    f->groups = x_array(f->groups, f->n_groups + 1, sizeof *f->groups);
-    f->groups[f->n_groups] = g;
-    strmap_set_num(f->group_index, name, (intptr_t) f->n_groups++);
-}
-
-/* db1-3 and web01-20 are explicit, bastion and localhost are not. */
-static struct fleet *make_fleet(void)
-{
-    struct fleet *f = fleet_new();
-    char name[16];
-
-    add_node(f, "bastion", false);
-    for (int i = 1; i <= 3; i++) {
-        snprintf(name, sizeof name, "db%d", i);
-        add_node(f, name, true);
-    }
-    add_node(f, "localhost", false);
-    for (int i = 1; i <= 20; i++) {
-        snprintf(name, sizeof name, "web%02d", i);
-        add_node(f, name, true);
-    }
-    add_group(f, "web", "web[01-20]");
-    add_group(f, "front", "web[01-04]");
-    return f;
-}
-
-static int results(void *ctx, const char *batch, const char *what, struct nodeset *out,
-                   struct err *e)
-{
-    if (strcmp(batch, "last") && strcmp(batch, "42"))
-        return err_set(e, ERR_NOT_FOUND, "no batch %s", batch);
-    if (!what)
-        nodeset_expand(out, "web[01-04]", NULL);
-    else if (!strcmp(what, "failed"))
-        nodeset_expand(out, "web[02-03]", NULL);
-    else if (!strcmp(what, "rc=3"))
-        nodeset_add(out, "web02");
-    else if (!strcmp(what, "gone"))
-        nodeset_expand(out, "old[1-2]", NULL);
-    else
-        return err_set(e, ERR_VALIDATION, "what is %s", what);
-    return 0;
-}
-
-struct fixture {
-    struct fleet *fleet;
-    struct target_env env;
-    struct target_set set;
-    struct err e;
-    char dir[64];
-};
-
-static int set_up(void **state)
-{
-    struct fixture *x = x_calloc(1, sizeof *x);
-
-    x->fleet = make_fleet();
-    x->env = (struct target_env) {.fleet = x->fleet, .results = results};
-    target_set_init(&x->set);
-    snprintf(x->dir, sizeof x->dir, "/tmp/muster-test-target-XXXXXX");
-    *state = x;
-    return mkdtemp(x->dir) ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *x = *state;
-    char *cmd = x_asprintf("rm -rf '%s'", x->dir);
-    int rc = system(cmd);
-
-    free(cmd);
-    target_set_clear(&x->set);
-    err_clear(&x->e);
-    fleet_free(x->fleet);
-    free(x);
-    return rc;
-}
-
-static void check(struct fixture *x, const char *expr, const char *want)
-{
-    struct strbuf b;
-
-    strbuf_init(&b, 0);
-    if (target_eval(&x->env, expr, &x->set, &x->e))
-        fail_msg("%s: %s", expr, x->e.msg);
-    for (size_t i = 0; i < nodeset_count(x->set.nodes); i++)
-        strbuf_addf(&b, "%s%s", i ? " " : "", nodeset_at(x->set.nodes, i));
-    assert_string_equal(b.s, want);
-    strbuf_free(&b);
-}
-
-static void check_fails(struct fixture *x, const char *expr, enum err_code code, const char *text)
-{
-    assert_int_equal(target_eval(&x->env, expr, &x->set, &x->e), -(int) code);
-    if (!strstr(x->e.msg, text))
-        fail_msg("%s: \"%s\" is not in \"%s\"", expr, text, x->e.msg);
-    assert_null(x->set.nodes);
-    assert_int_equal(x->set.groups.n, 0);
-    assert_int_equal(x->set.warnings.n, 0);
-}
 
 static void test_names(void **state)
 {
@@ -347,186 +214,6 @@ static void test_standard_input(void **state)
     free(path);
 }
 
-static void set_var(struct fleet *f, const char *node, const char *name, const char *value)
-{
-    struct fleet_node *n = (struct fleet_node *) (uintptr_t) fleet_node(f, node);
-
-    assert_non_null(n);
-    n->vars = x_array(n->vars, n->n_vars + 1, sizeof *n->vars);
-    n->vars[n->n_vars++] = (struct fleet_var) {x_strdup(name), x_strdup(value)};
-}
-
-/* What muster has learned; ctx holds the last document, as the service does. */
-static const struct json *facts(void *ctx, const char *node, const char *path)
-{
-    static const struct {
-        const char *node, *text;
-    } rows[] = {
-        {"db2", "{\"os\":{\"name\":\"Ubuntu\",\"release\":{\"major\":\"22\"}},\"cores\":4,"
-                "\"virtual\":true,\"load\":0.5,\"nothing\":null}"},
-        {"db3", "{\"os\":{\"name\":\"Debian\",\"release\":{\"major\":\"12\"}},\"cores\":16,"
-                "\"dc\":\"moon\",\"disks\":[{\"size\":10},{\"size\":20}],\"virtual\":false}"},
-        {"web01", "{\"os\":\"plain\"}"},
-    };
-    struct json **held = ctx;
-
-    json_free(*held);
-    *held = NULL;
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        if (!strcmp(rows[i].node, node))
-            *held = path ? json_parse_member(rows[i].text, path)
-                         : json_parse(rows[i].text, strlen(rows[i].text), NULL);
-    }
-    return *held;
-}
-
-static void add_vars(struct fixture *x)
-{
-    set_var(x->fleet, "db1", "dc", "fra");
-    set_var(x->fleet, "db2", "dc", "AMS");
-    set_var(x->fleet, "bastion", "dc", "fra");
-    set_var(x->fleet, "db1", "roles", "[\"primary\",\"backup\"]");
-    set_var(x->fleet, "db2", "roles", "[\"replica\"]");
-    set_var(x->fleet, "db1", "rack", "{\"row\":{\"name\":\"B\"},\"unit.no\":7}");
-    set_var(x->fleet, "db1", "about", "[not json, web02");
-    set_var(x->fleet, "db3", "empty", "");
-    set_var(x->fleet, "web02", "facts.os.name", "Debian");
-    set_var(x->fleet, "web02", "facts.os.release.major", "11");
-    set_var(x->fleet, "db3", "facts.os.name", "older");
-}
-
-static void test_variables(void **state)
-{
-    struct fixture *x = *state;
-
-    add_vars(x);
-    check(x, "dc=fra", "db1"); /* bastion is not explicit */
-    check(x, "dc=ams,dc=FRA", "db2 db1");
-    check(x, "db[1-3]&dc=*a*", "db1 db2");
-    check(x, "dc=?*!dc=f*", "db2");
-    check(x, "db[1-3]!dc=fra", "db2 db3"); /* a difference with a term */
-    check(x, "db[1-3]&dc!=fra", "db2 db3"); /* a node without it does not equal */
-    check(x, "bastion,db1&dc!=ams", "bastion db1");
-    check(x, "bastion,db1&dc=fra", "bastion db1"); /* narrowing looks at every node */
-    check(x, "bastion,localhost!dc=fra", "localhost");
-    check(x, "@front!dc!=fra", "");
-    check(x, " dc= fra , web01", "db1 web01");
-    check(x, "dc=\"fra\"", "db1");
-    check(x, "about='[not json, web02' ,web01", "db1 web01");
-    check(x, "empty=\"\"", "db3");
-    check(x, "roles=backup", "db1");
-    check(x, "roles=*,web01", "db1 db2 web01");
-    check(x, "db*&roles!=replica", "db1 db3");
-    check(x, "roles.0=replica", "db2");
-    check(x, "rack.row=b", "db1");
-    check(x, "rack.unit.no=7", "db1");
-    check(x, "dc~^(a|f), web01", "db1 db2 web01");
-    check(x, "dc~^ams|^fra", "db1 db2");
-    check(x, "dc~^[^f,]+$", "db2");
-    check(x, "dc~^.{1,3}$^db1", "db2"); /* either but not both */
-    check(x, "dc~'^fra'", "db1");
-    check(x, "@web&dc!=x&web0[1-2]", "web01 web02");
-    assert_int_equal(x->set.groups.n, 0);
-}
-
-static void test_facts(void **state)
-{
-    struct fixture *x = *state;
-    struct json *held = NULL;
-
-    add_vars(x);
-    check(x, "os=debian", "web02"); /* of the inventory alone */
-    check(x, "os=older", "db3");
-    x->env.facts = facts;
-    x->env.ctx = &held;
-    check(x, "os=debian", "db3 web02");
-    check(x, "facts.os=older", ""); /* what was learned comes first */
-    check(x, "os~^(deb|ubu)", "db2 db3 web02");
-    check(x, "os=plain", "web01");
-    check(x, "os.release.major=1?", "db3 web02");
-    check(x, "facts.cores=16", "db3");
-    check(x, "virtual=true,load=0.5", "db2");
-    check(x, "disks.1.size=20", "db3");
-    check(x, "db*&dc=moon", "db3"); /* it has no such variable */
-    check(x, "dc=fra", "db1");
-    set_var(x->fleet, "db3", "dc", "fra");
-    check(x, "dc=moon", "");
-    check(x, "facts.dc=moon", "db3");
-    check_fails(x, "nothing=null", ERR_VALIDATION, "no node has");
-    json_free(held);
-}
-
-static void check_none(struct fixture *x, const char *expr, const char *why)
-{
-    check(x, expr, "");
-    if (!why)
-        assert_null(x->set.why_none);
-    else if (!x->set.why_none || !strstr(x->set.why_none, why))
-        fail_msg("%s: \"%s\" is not in \"%s\"", expr, why, x->set.why_none ? x->set.why_none : "");
-}
-
-static void test_values_that_nobody_has(void **state)
-{
-    struct fixture *x = *state;
-
-    add_vars(x);
-    check_none(x, "dc=mars", "dc=mars: no node has dc \"mars\" (values: AMS, fra)");
-    check_none(x, "dc=fta", "(did you mean fra? values: AMS, fra)");
-    check_none(x, "dc~^m", "dc~^m: no node has a dc like \"^m\" (values: AMS, fra)");
-    check_none(x, "dc=/fra/", "a regular expression is written dc~REGEX");
-    check_none(x, "@web&dc=mars", "dc=mars");
-    check_none(x, "roles=boss", "(values: backup, primary, replica)");
-    check_none(x, "@front&dc=fra", NULL); /* somebody has it */
-    check_none(x, "db1!dc=fra", NULL);
-    check(x, "db1!dc=mars", "db1");
-    assert_null(x->set.why_none);
-    check(x, "dc = fra , dc != fra & db3", "db3");
-}
-
-static void test_operators_that_there_are_not(void **state)
-{
-    static const struct {
-        const char *expr, *op;
-    } rows[] = {{"dc>1", ">"}, {"dc >= 1", ">="}, {"web01,dc<3,db1", "<"}, {"dc==fra", "=="},
-                {"dc=~fra", "=~"}, {"dc!~fra", "!~"}, {"dc!==fra", "!=="}};
-    struct fixture *x = *state;
-
-    add_vars(x);
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-        char *text = x_asprintf("there is no operator %s:", rows[i].op);
-
-        check_fails(x, rows[i].expr, ERR_VALIDATION, text);
-        assert_null(strstr(x->e.msg, "db1"));
-        free(text);
-    }
-    check_fails(x, "dc=/^fra/,db1", ERR_VALIDATION, "dc=/^fra/: a regular expression is written dc~^fra");
-    check(x, "dc=\"=x\",db1", "db1");
-}
-
-static void test_unknown_variables(void **state)
-{
-    struct fixture *x = *state;
-    struct json *held = NULL;
-
-    check_fails(x, "dc=fra", ERR_VALIDATION, "set no variable");
-    add_vars(x);
-    check_fails(x, "rolse=backup", ERR_VALIDATION, "did you mean roles?");
-    check_fails(x, "@web!rolse=backup", ERR_VALIDATION, "did you mean roles?");
-    check_fails(x, "kernelversion=6", ERR_VALIDATION, "there are dc, roles, rack");
-    check_fails(x, "rack.column=b", ERR_VALIDATION, "rack.column");
-    x->env.facts = facts;
-    x->env.ctx = &held;
-    check_fails(x, "os.relaese=12", ERR_VALIDATION, "did you mean os.release?");
-    json_free(held);
-    check_fails(x, "dc=", ERR_VALIDATION, "value is missing");
-    check_fails(x, "dc=,db1", ERR_VALIDATION, "value is missing");
-    check_fails(x, "dc='fra", ERR_VALIDATION, "closing '");
-    check_fails(x, "dc='fra' x", ERR_VALIDATION, "\"x\"");
-    check_fails(x, "dc~(", ERR_VALIDATION, "dc~(");
-    check_fails(x, "dc~[a", ERR_VALIDATION, "dc~[a");
-    check_fails(x, "web01!=db1", ERR_VALIDATION, "web01");
-}
-
 static int saved(void *ctx, const char *name, char **out, struct err *e)
 {
     static const struct {
@@ -648,8 +335,6 @@ static void test_large_fleet(void **state)
     strbuf_free(&many);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -663,10 +348,6 @@ int main(void)
         TEST(test_syntax),
         TEST(test_files),
         TEST(test_standard_input),
-        TEST(test_variables),
-        TEST(test_facts),
-        TEST(test_unknown_variables), TEST(test_values_that_nobody_has),
-        TEST(test_operators_that_there_are_not),
         TEST(test_saved),
         TEST(test_glob),
         TEST(test_only_known_nodes),
