@@ -20,6 +20,11 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), 'tools'))
 from waiting import until   # noqa: E402, F401
 
+# What began the tests may ignore these (nohup, a shell's background), and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for heeded in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(heeded, signal.SIG_DFL)
+
 MUSTER = os.environ.get('MUSTER') or sys.argv.pop(1)
 
 # The transport `local` runs commands as this user and as no other.
