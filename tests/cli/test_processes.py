@@ -66,10 +66,11 @@ class Signals(Case):
 
     def test_results_before_an_interrupt_stay(self):
         p = self.start('run', '-w', 'n[001-004]', '-f', '1', '--format', 'jsonl', '--',
-                       'echo $MUSTER_NODE; [ $MUSTER_NODE = n001 ] || exec sleep 60')
+                       'echo $MUSTER_NODE; : >"$MUSTER_TEST/up-$MUSTER_NODE"; '
+                       '[ $MUSTER_NODE = n001 ] || exec sleep 60')
         first = json.loads(p.stdout.readline())
         self.assertEqual(first['result']['stdout'], 'n001\n')
-        self.wait_running()
+        until(lambda: os.path.exists(self.path('up-n002')), 'the line of n002')
         p.send_signal(signal.SIGINT)
         r = self.end(p)
         d = self.by_node(self.status())
