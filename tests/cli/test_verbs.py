@@ -9,6 +9,7 @@ import subprocess
 import sqlite3
 
 from lib import LOGIN, Case, main, until
+from waiting import listening
 
 TIME = re.compile(r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$')
 UUID = re.compile(r'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')
@@ -211,7 +212,7 @@ class Shapes(Case):
         p = subprocess.Popen(['ssh-agent', '-D', '-a', sock], stdout=subprocess.DEVNULL)
         self.addCleanup(p.wait)
         self.addCleanup(p.kill)
-        until(lambda: os.path.exists(sock))
+        until(lambda: listening(sock))
         self.assertIn('holds no key', self.findings(SSH_AUTH_SOCK=sock)['agent']['text'])
         key = self.path('k')
         subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', key], check=True)

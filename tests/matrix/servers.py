@@ -10,6 +10,7 @@ import subprocess
 import threading
 
 from world import find_program, wait_until
+from waiting import listening
 
 ETM = "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com"
 KEY_ONLY = ["PasswordAuthentication no"]
@@ -276,7 +277,7 @@ class Agents:
         ops = self.world.as_user("ops")
         self.kept.append(subprocess.Popen([find_program("ssh-agent"), "-D", "-a", sock],
                                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, **ops))
-        wait_until(lambda: os.path.exists(sock), "the agent's socket")
+        wait_until(lambda: listening(sock), "the agent's socket")
         if keys:
             subprocess.run([find_program("ssh-add"), "-q", *[self.world.key(k) for k in keys]],
                            check=True, stdin=subprocess.DEVNULL,

@@ -22,7 +22,9 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools"))
+from waiting import until as wait_until   # noqa: E402
 
 INSIDE = "MUSTER_WORLD"
 PR_SET_PDEATHSIG = 1
@@ -89,18 +91,6 @@ def find_program(name):
     if path is None:
         raise SystemExit(f"world: {name} is not installed (./dev setup installs it)")
     return os.path.abspath(path)
-
-
-def wait_until(condition, what, seconds=15):
-    """Waits for a condition with a deadline; returns its value."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what} did not come within {seconds} s")
-        time.sleep(0.01)
 
 
 def processes():

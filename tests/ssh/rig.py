@@ -60,6 +60,9 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools"))
+from waiting import listening, until as wait_until   # noqa: E402
+
 HOST = "127.0.0.1"
 RUN_SSHD = "/run/sshd"
 RUN_LOCK = "/run/sshd.muster-lock"
@@ -435,7 +438,7 @@ class Rig:
                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                  preexec_fn=die_with_parent)
         self._children.append(agent)
-        wait_until(lambda: os.path.exists(sock), "the agent's socket")
+        wait_until(lambda: listening(sock), "the agent's socket")
         keys = [os.path.join(self.dir, f"key_{k}") for k in ("ed25519", "ecdsa256")
                 if k in self.keys]
         subprocess.run([find_program("ssh-add"), "-q", *keys], check=True,
@@ -519,14 +522,6 @@ def named(folder):
             except OSError:
                 continue
     return found
-
-
-def wait_until(condition, what, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"rig: waited {seconds} s for {what}")
-        time.sleep(0.01)
 
 
 class Stop(Exception):
