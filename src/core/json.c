@@ -555,3 +555,21 @@ int json_each(const struct json *obj, int (*fn)(const char *key, struct json *va
     }
     return rc;
 }
+
+static int add_weight(const char *key, struct json *value, void *ctx)
+{
+    *(size_t *) ctx += strlen(key) + 1 + json_weight(value);
+    return 0;
+}
+
+size_t json_weight(const struct json *j)
+{
+    size_t n = 1;
+
+    if (json_type(j) == JSON_STRING)
+        n += (size_t) json_object_get_string_len(in(j));
+    for (size_t i = 0; json_type(j) == JSON_ARRAY && i < json_len(j); i++)
+        n += json_weight(json_at(j, i));
+    json_each(j, add_weight, &n);
+    return n;
+}

@@ -105,6 +105,10 @@ static void read_flags(const struct yaml_node *root, struct plan_faults *f, stru
     if (node && yaml_bool(node) < 0)
         plan_fault(f, node->line, "private has to be true or false");
     out->is_private = node && yaml_bool(node) == 1;
+    node = yaml_get(root, "version");
+    if (node && !(node->kind == YAML_SCALAR && node->plain &&
+                  (!strcmp(node->scalar, "1") || !strcmp(node->scalar, "2"))))
+        plan_fault(f, node->line, "version has to be 1 or 2: nothing is known of another form");
     node = yaml_get(root, "description");
     if (node && node->kind != YAML_SCALAR)
         plan_fault(f, node->line, "description has to be a text");

@@ -196,7 +196,10 @@ static int text_json(const struct plan_value *v, const struct plan_scope *scope,
     return rc;
 }
 
-static int items_json(const struct plan_value *v, const struct plan_scope *scope,
+static int value_json(const struct plan_value *v, const struct plan_scope *scope, size_t *room,
+                      struct json **out, struct err *e);
+
+static int items_json(const struct plan_value *v, const struct plan_scope *scope, size_t *room,
                       struct json **out, struct err *e)
 {
     struct json *all = v->keys ? json_object() : json_array();
@@ -205,7 +208,7 @@ static int items_json(const struct plan_value *v, const struct plan_scope *scope
     for (size_t i = 0; i < v->n_items && !rc; i++) {
         struct json *one = NULL;
 
-        rc = plan_value_json(v->items[i], scope, &one, e);
+        rc = value_json(v->items[i], scope, room, &one, e);
         if (rc)
             break;
         if (v->keys)
@@ -220,8 +223,20 @@ static int items_json(const struct plan_value *v, const struct plan_scope *scope
     return rc;
 }
 
-int plan_value_json(const struct plan_value *v, const struct plan_scope *scope, struct json **out,
-                    struct err *e)
+/* A few references to references would fill any memory. */
+static int take_room(const struct json *value, size_t *room, struct err *e)
+{
+    size_t weight = json_weight(value);
+
+    if (weight > *room)
+        return err_set(e, ERR_VALIDATION, "a value with what it refers to is larger than 4 MiB");
+    *room -= weight;
+    return 0;
+}
+
+/* room: bytes that it may still take. */
+static int value_json(const struct plan_value *v, const struct plan_scope *scope, size_t *room,
+                      struct json **out, struct err *e)
 {
     const struct json *found = NULL;
     int rc;
@@ -234,15 +249,30 @@ int plan_value_json(const struct plan_value *v, const struct plan_scope *scope, 
     case PLAN_VALUE_REF:
         rc = look_up(v->pieces[0].ref, scope, &found, e);
         if (!rc)
+            rc = take_room(found, room, e);
+        if (!rc)
             *out = json_copy(found);
         return rc;
     case PLAN_VALUE_TEXT:
-        return text_json(v, scope, out, e);
+        rc = text_json(v, scope, out, e);
+        if (!rc)
+            rc = take_room(*out, room, e);
+        if (rc)
+            json_free(X_STEAL(*out));
+        return rc;
     case PLAN_VALUE_LIST:
     case PLAN_VALUE_MAP:
-        return items_json(v, scope, out, e);
+        return items_json(v, scope, room, out, e);
     }
     return 0;
+}
+
+int plan_value_json(const struct plan_value *v, const struct plan_scope *scope, struct json **out,
+                    struct err *e)
+{
+    size_t room = TEXT_MAX;
+
+    return value_json(v, scope, &room, out, e);
 }
 
 struct json *plan_value_known(const struct plan_value *v, const struct plan_scope *scope,

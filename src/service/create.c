@@ -343,7 +343,8 @@ static int write_batch(struct service *s, const struct batch_request *r,
         r->work->targets = x_strdup(v->plan->targets);
     const char *hash = v->task ? v->task->hash : v->plan ? v->plan->hash : NULL;
     CLEANUP_FREE char *parameters =
-        expand_remember(parameters_encode(r, &s->inventories, hash), s->fleet, &v->nodes, &v->groups);
+        expand_remember(parameters_encode(r, &s->inventories, hash), s->fleet, &v->nodes, &v->groups,
+                        r->repeats);
     CLEANUP_FREE const char **titles = v->plan ? plan_run_titles(v->plan) : NULL;
     const struct batch_new b = {
         .type = r->type,

@@ -34,33 +34,6 @@ static void put_folded(struct json *o, const char *key, const struct nodeset *s)
     strbuf_free(&b);
 }
 
-char *expand_remember(char *parameters, const struct fleet *f, const struct strv *nodes,
-                      const struct strv *groups)
-{
-    struct json *o = groups->n ? json_parse(parameters, strlen(parameters), NULL) : NULL;
-    if (!o)
-        return parameters;
-    struct nodeset *members = nodeset_new(), *direct = nodeset_new();
-    for (size_t i = 0; i < groups->n; i++)
-        add_members(f, groups->v[i], members);
-    for (size_t i = 0; i < nodes->n; i++)
-        if (!nodeset_has(members, nodes->v[i]))
-            nodeset_add(direct, nodes->v[i]);
-    put_folded(o, DIRECT, direct);
-    nodeset_free(direct);
-    struct nodeset *all = nodeset_new();
-    for (size_t i = 0; i < nodes->n; i++)
-        nodeset_add(all, nodes->v[i]);
-    nodeset_difference(members, all);
-    put_folded(o, LEFT_OUT, members);
-    nodeset_free(all);
-    nodeset_free(members);
-    free(parameters);
-    char *text = x_strdup(json_text(o, NULL));
-    json_free(o);
-    return text;
-}
-
 /* The names that were folded; a name may come with commas between ranges. */
 static int get_folded(const struct json *o, const char *key, struct nodeset *out, struct err *e)
 {
@@ -82,6 +55,50 @@ static int get_folded(const struct json *o, const char *key, struct nodeset *out
             break;
     }
     return rc;
+}
+
+/* From the groups as they are now. */
+static void find_direct(const struct fleet *f, const struct strv *nodes, const struct strv *groups,
+                        struct nodeset *direct, struct nodeset *out)
+{
+    struct nodeset *all = nodeset_new();
+    for (size_t i = 0; i < groups->n; i++)
+        add_members(f, groups->v[i], out);
+    for (size_t i = 0; i < nodes->n; i++) {
+        nodeset_add(all, nodes->v[i]);
+        if (!nodeset_has(out, nodes->v[i]))
+            nodeset_add(direct, nodes->v[i]);
+    }
+    nodeset_difference(out, all);
+    nodeset_free(all);
+}
+
+static bool take_remembered(const char *repeats, struct nodeset *direct, struct nodeset *out)
+{
+    CLEANUP_ERR struct err e = ERR_INIT;
+    struct json *o = repeats ? json_parse(repeats, strlen(repeats), NULL) : NULL;
+    bool taken = o && get_folded(o, DIRECT, direct, &e) == 0 && get_folded(o, LEFT_OUT, out, &e) == 0;
+    json_free(o);
+    return taken;
+}
+
+char *expand_remember(char *parameters, const struct fleet *f, const struct strv *nodes,
+                      const struct strv *groups, const char *repeats)
+{
+    struct json *o = groups->n ? json_parse(parameters, strlen(parameters), NULL) : NULL;
+    if (!o)
+        return parameters;
+    struct nodeset *direct = nodeset_new(), *out = nodeset_new();
+    if (!take_remembered(repeats, direct, out))
+        find_direct(f, nodes, groups, direct, out);
+    put_folded(o, DIRECT, direct);
+    put_folded(o, LEFT_OUT, out);
+    nodeset_free(out);
+    nodeset_free(direct);
+    free(parameters);
+    char *text = x_strdup(json_text(o, NULL));
+    json_free(o);
+    return text;
 }
 
 static void tell(struct strv *warnings, const struct nodeset *s, const char *what)

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is wrong with a plan before anybody gives it parameters or nodes. */
+/* What is wrong with a plan before anything runs: before anybody gives it parameters or nodes, and whether
+ * its steps run where they find the results that they refer to. */
 #include "plans.h"
 
 #include "service.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
-#include "muster/core/config.h"
+#include "muster/core/nodeset.h"
 
 #include <string.h>
 #include <unistd.h>
 
 static int check_rules(const struct service *s, const char *line, struct err *e)
 {
-    const char *deny = config_rules_match(&s->config.deny, line);
-    return deny ? err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this (deny: %s)", deny) : 0;
+    bool asks = false;
+    return plan_rules_check(s, line, &asks, e);
 }
 
 static int check_task(struct service *s, const struct plan_run *p, const struct plan_step *st,
@@ -77,6 +78,63 @@ static int check_step(struct service *s, const struct plan_run *p, const struct 
         return 0;
     }
 }
+
+/* --- with nodes --- */
+
+static bool refers(const struct plan_step *st, const char *name)
+{
+    const struct plan_value *const used[] = {st->what, st->parameters, st->arguments, st->env,
+                                             st->destination};
+    for (size_t i = 0; i < ARRAY_LEN(used); i++)
+        if (plan_value_names(used[i], name))
+            return true;
+    return false;
+}
+
+/* The nodes of a step (NULL: all) that the one it refers to is not for. */
+static int check_covered(const struct plan_run *p, const bool *on, size_t of, struct err *e)
+{
+    struct nodeset *without = nodeset_new();
+    for (size_t i = 0; i < p->nodes.n; i++)
+        if ((!on || on[i]) && !p->parts[of].on[i])
+            nodeset_add(without, p->nodes.v[i]);
+    size_t n = nodeset_count(without);
+    if (n) {
+        CLEANUP_FREE char *where = plan_run_step(p, of);
+        struct strbuf b;
+        strbuf_init(&b, 0);
+        nodeset_fold(&b, without, 200);
+        err_set(e, ERR_VALIDATION, "$%s is the result of %s, which does not run on %zu of the nodes here: %s",
+                p->plan.steps[of].name, where, n, b.s);
+        strbuf_free(&b);
+    }
+    nodeset_free(without);
+    return n ? -ERR_VALIDATION : 0;
+}
+
+int plan_check_reach(const struct plan_run *p, struct err *e)
+{
+    struct plan_run_faults f = {.n = 0};
+    strbuf_init(&f.b, 0);
+    for (size_t i = 0; i < p->plan.n_steps; i++) {
+        for (size_t of = 0; of < i; of++) {
+            CLEANUP_ERR struct err why = ERR_INIT;
+            if (p->parts[of].keep && refers(&p->plan.steps[i], p->plan.steps[of].name) &&
+                check_covered(p, p->parts[i].on, of, &why) != 0)
+                plan_run_fault(&f, p, i, &why);
+        }
+    }
+    int rc = plan_run_faults_err(&f, p, e);
+    for (size_t of = 0; rc == 0 && of < p->plan.n_steps; of++) {
+        CLEANUP_ERR struct err why = ERR_INIT;
+        if (p->parts[of].keep && plan_value_names(p->plan.ret, p->plan.steps[of].name) &&
+            check_covered(p, NULL, of, &why) != 0)
+            rc = err_set(e, ERR_VALIDATION, "plan %s: return: %s", p->plan.name, why.msg);
+    }
+    return rc;
+}
+
+/* --- without --- */
 
 int service_plan_check(struct service *s, const struct plan *plan, struct err *e)
 {

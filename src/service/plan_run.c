@@ -332,16 +332,6 @@ static char *fixed_text(const struct plan_run *p, const struct plan_value *v, co
     return plan_value_text(v, &scope, e);
 }
 
-/* What runs is subject to the rules: a line, with results as their names yet, or a file by its path. */
-static int check_rules(struct service *s, const char *line, struct batch_review *v, struct err *e)
-{
-    const char *deny = config_rules_match(&s->config.deny, line);
-    if (deny)
-        return err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this (deny: %s)", deny);
-    v->confirm |= config_rules_match(&s->config.confirm, line) != NULL;
-    return 0;
-}
-
 static void part_nodes(const struct plan_run *p, const struct plan_part *part, struct strv *out)
 {
     for (size_t i = 0; i < p->nodes.n; i++)
@@ -472,10 +462,15 @@ static int ready(struct service *s, const struct plan_run *p, struct plan_part *
         rc = ready_copy(s, p, part, e);
     if (rc == 0 && st->kind == PLAN_STEP_COMMAND) {
         CLEANUP_FREE char *text = plan_value_template(st->what, &(struct plan_scope){p->values, NULL, false});
-        rc = check_rules(s, text, v, e);
+        rc = plan_rules_check(s, text, &part->asked, e);
     }
     for (size_t i = 0; rc == 0 && i < part->task.task.n_impls; i++)
-        rc = check_rules(s, part->task.task.impls[i].path, v, e);
+        rc = plan_rules_check(s, part->task.task.impls[i].path, &part->asked, e);
+    if (rc == 0 && st->kind == PLAN_STEP_SCRIPT && !part->by_node) {
+        CLEANUP_FREE char *text = plan_rules_line(part, &(struct plan_scope){p->values, NULL, false}, e);
+        rc = text ? plan_rules_check(s, text, &part->asked, e) : -ERR_VALIDATION;
+    }
+    v->confirm |= part->asked;
     if (rc != 0 || part->by_node || plan_part_is_local(part))
         return rc;
     /* What does not depend on results is made once here, to see that it can be. */
@@ -564,6 +559,7 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
 {
     struct plan_run *p = x_calloc(1, sizeof *p);
     p->deny = &s->config.deny;
+    p->confirm = &s->config.confirm;
     int rc = service_plan(s, r->work->name, &p->plan, e);
     if (rc == 0 && (r->stdin_path || r->stdin_fd || r->pty))
         rc = err_set(e, ERR_VALIDATION, "a plan takes no input and no terminal");
@@ -581,6 +577,8 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
         rc = plan_check_return(p, e);
     if (rc == 0)
         rc = find_nodes(s, r, p, e);
+    if (rc == 0)
+        rc = plan_check_reach(p, e);
     if (rc == 0)
         rc = take_first(p, r, e);
     if (rc == 0)

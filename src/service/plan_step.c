@@ -8,7 +8,6 @@
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 #include "muster/core/batch.h"
-#include "muster/core/config.h"
 #include "muster/core/json.h"
 
 #include <string.h>
@@ -136,14 +135,14 @@ int plan_line_make(const struct plan_run *p, size_t step, const struct json *res
     if (st->kind == PLAN_STEP_COMMAND) {
         out->command = plan_value_text(st->what, &scope, e);
         rc = out->command ? check_line(out->command, e) : -ERR_VALIDATION;
-        const char *deny = rc == 0 ? config_rules_match(p->deny, out->command) : NULL;
-        if (deny)
-            rc = err_set(e, ERR_FORBIDDEN, "a rule of the configuration denies this command (deny: %s)",
-                         deny);
+        if (rc == 0)
+            rc = plan_rules_now(p, part, &scope, out->command, e);
     } else if (st->kind == PLAN_STEP_SCRIPT) {
         out->command = x_strdup(part->task.command);
         out->input = secret_ref(part->task.input);
         rc = add_arguments(st->arguments, &scope, &out->command, e);
+        if (rc == 0)
+            rc = plan_rules_now(p, part, &scope, out->command, e);
     } else if (st->kind == PLAN_STEP_TASK) {
         out->command = x_strdup(part->task.command);
         rc = task_input(part, &scope, out, e);

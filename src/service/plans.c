@@ -272,6 +272,12 @@ static void run_here(struct plans *g, struct plan_batch *b, uint32_t position)
     }
     if (!x->fault)
         text = plan_step_text(b->run, x->step, x->results, &value, &e);
+    if (text && b->run->parts[x->step].keep && json_weight(value) > PLAN_RESULT_MAX) {
+        char size[24];
+        err_set(&e, ERR_VALIDATION, "its value is larger than %s, and a later step refers to it",
+                text_size(PLAN_RESULT_MAX, size));
+        free(X_STEAL(text));
+    }
     if (text) {
         if (b->run->parts[x->step].keep)
             keep_result(b, x, X_STEAL(value));
@@ -336,9 +342,9 @@ bool plans_claimed(struct plans *g, int64_t batch, uint32_t position, bool grant
 /* Nothing more begins. */
 static void stop(struct plan_batch *b, const struct event *ev)
 {
-    b->stopped = x_asprintf("%s failed on %s", ev->error ? ev->error : "a step",
-                            b->run->nodes.v[ev->position]);
-    log_line(LOG_WARN, "plans", b->number, NULL, "stops: %s", b->stopped);
+    b->stopped = x_asprintf("the plan stops as %s failed at %s", b->run->nodes.v[ev->position],
+                            ev->error ? ev->error : "a step");
+    log_line(LOG_WARN, "plans", b->number, NULL, "%s", b->stopped);
 }
 
 /* Behind all claims that the engine has emitted before it dropped the rest. */

@@ -35,6 +35,7 @@ struct plan_part {
     bool *on;         /* the nodes that it is for, in order */
     bool by_node;     /* what it runs depends on results */
     bool keep;        /* a later step refers to its result */
+    bool asked;       /* a `confirm` rule matched before anything ran */
     char *command;    /* NULL: of a command line that depends on results, or nothing runs */
     struct strv env;  /* env_vars; empty when they depend on results */
     int stdin_fd;     /* 0: none */
@@ -53,7 +54,7 @@ struct plan_run {
     struct json **known; /* of each node what steps before that gave; NULL: nothing */
     struct plan_part *parts;
     bool has_results;    /* something refers to one */
-    const struct config_rules *deny; /* the configuration's */
+    const struct config_rules *deny, *confirm; /* the configuration's */
 };
 /* Finds, parses and checks it all: parameters, targets of each step, what steps run, rules. Puts the
  * nodes, warnings and whether a rule asks into v, whose nodes are the batch's targets ($targets). */
@@ -79,6 +80,16 @@ struct plan_run_faults {
 };
 void plan_run_fault(struct plan_run_faults *f, const struct plan_run *p, size_t step, struct err *why);
 int plan_run_faults_err(struct plan_run_faults *f, const struct plan_run *p, struct err *e);
+/* What runs is subject to the rules: a line with results as their names yet, or a file by its path. *asks
+ * becomes true when a `confirm` rule matches. 0, or -ERR_FORBIDDEN. */
+int plan_rules_check(const struct service *s, const char *line, bool *asks, struct err *e);
+/* What a command, or a script with its arguments, is without quotes. NULL and e; caller frees. */
+char *plan_rules_line(const struct plan_part *part, const struct plan_scope *scope, struct err *e);
+/* The same where results are in it; line is what is sent. Also -ERR_VALIDATION. */
+int plan_rules_now(const struct plan_run *p, const struct plan_part *part,
+                   const struct plan_scope *scope, const char *line, struct err *e);
+/* Whether each step runs where those have run whose results it refers to, and `return` too. */
+int plan_check_reach(const struct plan_run *p, struct err *e);
 /* The titles of its steps; borrowed strings, the list is the caller's. */
 const char **plan_run_titles(const struct plan_run *p);
 /* The next step of a node from this one on (from 0); plan.n_steps: none. */

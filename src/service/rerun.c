@@ -349,6 +349,7 @@ static int fill(struct service *s, struct reader *r, int64_t number, const char 
     out->n_node_ids = n;
     out->group_ids = h->groups;
     out->n_group_ids = groups;
+    out->repeats = groups ? h->batch.parameters : NULL;
     out->expanded = true;
     return 0;
 }

@@ -195,6 +195,68 @@ class Plans(Case):
         self.assertEqual((r.rc, len(r.json['faults'])), (2, 6), str(r))
         self.assertEqual(self.ok('plans', 'three', '--json').json['faults'], [])
 
+    def test_rules_see_results(self):
+        plan = ('parameters: {targets: {type: TargetSpec}}\nsteps:\n'
+                '  - {name: say, command: printf /precious, targets: $targets}\n'
+                '  - {name: wipe, command: "true -rf ${say[\'stdout\']}", targets: $targets}\n')
+        self.write('wipe.yaml', plan)
+        for rules, said in (('deny: ["-rf /precious"]\n', 'deny: -rf /precious'),
+                            ("deny: [\"-rf '/precious'\"]\n", 'denies what this is with the results'),
+                            ('confirm: ["-rf /precious"]\n', 'nobody can be asked any more')):
+            self.config(rules)
+            r = self.ok('run', '-w', 'n001', '--plan', './wipe.yaml', '-y', rc=5)
+            self.assertIn('step 2 (wipe)', r.err)
+            self.assertIn(said, r.err)
+        # One that was asked about before goes on.
+        self.config('confirm: ["true -rf"]\n')
+        self.ok('run', '-w', 'n001', '--plan', './wipe.yaml', '-y')
+
+    def test_rules_see_arguments(self):
+        self.write('wipe.sh', '#!/bin/sh\necho wiped >>wiped\n')
+        plan = ('parameters: {targets: {type: TargetSpec}}\nsteps:\n'
+                '  - {name: say, command: printf /precious, targets: $targets}\n'
+                '  - {name: wipe, script: ./wipe.sh, arguments: [-f, %s], targets: $targets}\n')
+        self.config('deny: ["wipe.sh.* /precious"]\n')
+        self.write('plain.yaml', plan % '/precious')
+        r = self.muster('run', '-w', 'n001', '--plan', './plain.yaml', '-y')
+        self.refused(r, 2, 'step 2 (wipe)', 'deny: wipe.sh')
+        self.assertEqual(self.rows(), (0, 0))
+        self.write('result.yaml', plan % "\"$say['stdout']\"")
+        r = self.ok('run', '-w', 'n001', '--plan', './result.yaml', '-y', rc=5)
+        self.assertIn('step 2 (wipe): a rule', r.err)
+        self.assertFalse(os.path.exists(self.path('wiped')))
+        self.config('confirm: ["wipe.sh.* /precious"]\n')
+        self.refused(self.muster('run', '-w', 'n001', '--plan', './plain.yaml'), 2, 'confirm with -y')
+
+    def test_narrower_targets(self):
+        self.write('narrow.yaml', 'parameters: {targets: {type: TargetSpec}}\nsteps:\n'
+                   '  - {name: one, command: echo 1, targets: n001}\n'
+                   "  - {message: \"said ${one['stdout']}\"}\n"
+                   '  - {name: two, eval: $one}\n'
+                   "  - {command: \"echo ${one['stdout']}\", targets: $targets}\n"
+                   '  - {command: echo 5, targets: $targets}\n')
+        r = self.muster('run', '-w', 'n[001-003]', '--plan', './narrow.yaml')
+        self.refused(r, 2, '(and 2 more)', '$one is the result of step 1 (one)',
+                     'does not run on 2 of the nodes here: n[002-003]', 'step 3 (two)', 'step 4 ')
+        self.assertEqual(self.rows(), (0, 0))
+        self.ok('run', '-w', 'n001', '--plan', './narrow.yaml')
+        self.write('ret.yaml', 'parameters: {targets: {type: TargetSpec}}\nsteps:\n'
+                   '  - {name: one, command: echo 1, targets: n001}\n'
+                   '  - {command: echo 5, targets: $targets}\nreturn: $one\n')
+        self.refused(self.muster('run', '-w', 'n[001-002]', '--plan', './ret.yaml'), 2, 'return: $one')
+
+    def test_values_have_a_limit(self):
+        steps = ['  - {name: v0, eval: "%s"}\n' % ('x' * 30000)]
+        steps += ['  - {name: v%d, eval: [%s]}\n' % (i, ', '.join(['$v%d' % (i - 1)] * 12)) for i in (1, 2)]
+        self.write('bomb.yaml', 'parameters: {targets: {type: TargetSpec}}\nsteps:\n' + ''.join(steps) +
+                   '  - {command: echo 1, targets: $targets}\nreturn: $v2\n')
+        r = self.ok('run', '-w', 'n001', '--plan', './bomb.yaml', rc=5)
+        self.assertIn('step 2 (v1): its value is larger than 64 KiB', r.err)
+        self.write('wide.yaml', 'parameters: {targets: {type: TargetSpec}}\nsteps:\n' + steps[0] +
+                   '  - {eval: [%s]}\n  - {command: echo 1, targets: $targets}\n' % ', '.join(['$v0'] * 200))
+        r = self.ok('run', '-w', 'n001', '--plan', './wide.yaml', rc=5)
+        self.assertIn('larger than 4 MiB', r.err)
+
     def test_quiet(self):
         self.assertEqual(self.plan('-q').err, '')
         self.assertNotIn('step 1', self.plan('-q', 'fail=n002', rc=5).err)

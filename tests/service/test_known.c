@@ -235,6 +235,30 @@ static void test_groups_anew(void **state)
     assert_true(*failed == '!');
 }
 
+/* What was named directly is what the first of them was given, whatever the groups have lost since. */
+static void test_groups_anew_again(void **state)
+{
+    struct fixture *f = *state;
+    int64_t whole = create_from(f, "db1,@web!n02");
+    write_file(f, "inventory.yaml",
+               "defaults: {transport: local}\n"
+               "nodes: {\"n[01-08]\": {}, db1: {}}\n"
+               "groups: {web: {nodes: \"n[02-05]\"}}\n");
+    fixture_reopen(f);
+    const struct rerun_options o = {.expand = false};
+    struct batch_request r;
+    struct rerun_hold *hold;
+    assert_int_equal(batch_rerun_request(f->s, whole, RERUN_ALL, REASON_NONE, &o, &r, &hold, &f->e), 0);
+    int64_t second = create(f, &r);
+    wait_idle(f->s);
+    batch_request_clear(&r);
+    rerun_hold_free(hold);
+    assert_again(f, second, false, "db1,n[01,03-04]");
+    assert_again(f, second, true,
+                 "db1,n[03-05]\n1 node new in the groups, run too: n05\n"
+                 "1 node no longer in the groups, left out: n01");
+}
+
 static void test_gone(void **state)
 {
     struct fixture *f = *state;
@@ -260,6 +284,7 @@ int main(void)
         TEST(test_variables_and_facts),
         TEST(test_classes),
         TEST(test_groups_anew),
+        TEST(test_groups_anew_again),
         TEST(test_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

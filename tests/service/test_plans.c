@@ -165,7 +165,7 @@ static void test_stop(void **state)
     assert_int_equal(st.by_reason[REASON_EXIT], 1);
     assert_int_equal(st.by_reason[REASON_SKIPPED], 3);
     CLEANUP_FREE char *error = error_of(f, n, 4);
-    assert_non_null(strstr(error, "failed on n02"));
+    assert_non_null(strstr(error, "the plan stops as n02 failed at step "));
 }
 
 static void test_message_and_caught(void **state)

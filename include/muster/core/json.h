@@ -52,6 +52,8 @@ double json_double(const struct json *j);    /* 0 when it is not a number */
 bool json_bool(const struct json *j);
 size_t json_len(const struct json *arr);
 struct json *json_at(const struct json *arr, size_t i); /* borrowed */
+/* The bytes of its texts and names, and one for each value. */
+size_t json_weight(const struct json *j);
 /* Calls fn for each member; stops and returns what fn returns when that is not 0. */
 int json_each(const struct json *obj, int (*fn)(const char *key, struct json *value, void *ctx),
               void *ctx);

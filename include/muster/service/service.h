@@ -181,6 +181,7 @@ struct batch_request {
     bool live;                    /* output is committed while it runs */
     struct stage_request stages;
     int64_t rerun_of;
+    const char *repeats;          /* of a rerun of a whole batch: that one's parameters, or NULL */
     bool confirmed;               /* the user has agreed to what service_review() named */
     size_t expect_count;          /* the targets that were agreed to; 0: not checked */
     /* Called once the batch is written and before anything of it is started; or NULL. */
