@@ -33,6 +33,11 @@ static const struct key_info keys[CONFIG_COUNT] = {
 
 static const char *const level_names[] = {"error", "warn", "info", "debug", "trace"};
 
+const char *config_level_name(enum log_level level)
+{
+    return level_names[level];
+}
+
 #define INIT_COUNT(member, def) (member) = (def)
 #define INIT_TIME(member, def) (member) = (def)
 #define INIT_SIZE(member, def) (member) = (def)

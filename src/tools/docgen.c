@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prints what the documents take from tables in the code: `docgen keys` is README's table of keys,
- * `docgen ssh-config` what becomes of each keyword of ssh_config. */
+ * `docgen ssh-config` what becomes of each keyword of ssh_config, `docgen config` the keys of config.yaml. */
 #include "ssh_keywords.h"
 
+#include "muster/core/config.h"
 #include "muster/ui/action.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -89,6 +92,26 @@ static void print_keyword_table(void)
     print_keywords(CONF_HARMLESS, "makes no difference here");
 }
 
+#define SHOW_COUNT(def) snprintf(value, sizeof value, "%" PRId64, (int64_t) (def))
+#define SHOW_TIME(def) snprintf(value, sizeof value, "%" PRId64 "s", (int64_t) (def) / 1000)
+#define SHOW_SIZE(def) snprintf(value, sizeof value, "%" PRId64 "M", (int64_t) (def) >> 20)
+#define SHOW_TEXT(def) snprintf(value, sizeof value, "none")
+#define SHOW_BOOL(def) snprintf(value, sizeof value, "%s", (def) ? "true" : "false")
+#define SHOW_LEVEL(def) snprintf(value, sizeof value, "%s", config_level_name(def))
+#define SHOW_RULES(def) snprintf(value, sizeof value, "none")
+
+static void print_config_table(void)
+{
+    char value[40];
+
+    puts("| Key | What | Default |\n| --- | --- | --- |");
+#define CONFIG(id, member, key, type, def, low, high, help)                                        \
+    SHOW_##type(def);                                                                              \
+    printf("| `%s` | %s | %s |\n", key, help, value);
+    CONFIG_TABLE(CONFIG)
+#undef CONFIG
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "keys") == 0) {
@@ -99,6 +122,10 @@ int main(int argc, char **argv)
         print_keyword_table();
         return 0;
     }
-    fputs("usage: docgen keys|ssh-config\n", stderr);
+    if (argc == 2 && strcmp(argv[1], "config") == 0) {
+        print_config_table();
+        return 0;
+    }
+    fputs("usage: docgen keys|ssh-config|config\n", stderr);
     return 2;
 }

@@ -86,6 +86,7 @@ int config_load_files(struct config *c, const char *system, const char *user, bo
                       struct err *e);
 void config_clear(struct config *c); /* frees; twice is allowed */
 
+const char *config_level_name(enum log_level level); /* as the files have it */
 /* The first pattern that is found in the command, or NULL. */
 const char *config_rules_match(const struct config_rules *r, const char *command);
 
