@@ -66,7 +66,29 @@ static bool read_flag(struct reader *r, const struct json *obj, const char *key)
     return json_bool(value);
 }
 
-/* -1: it says nothing, or what PowerShell would read, which falls back to the default. */
+static bool for_powershell(const struct json *obj)
+{
+    const char *name = json_str(json_get(obj, "input_method"));
+
+    return name && !strcmp(name, "powershell");
+}
+
+/* An implementation that says for itself what it reads may stand beside those of Windows. */
+static void refuse_powershell(struct reader *r, const struct json *root)
+{
+    const struct json *list = json_get(root, "implementations");
+    size_t own = 0;
+
+    if (!for_powershell(root))
+        return;
+    for (size_t i = 0; json_type(list) == JSON_ARRAY && i < json_len(list); i++)
+        own += json_has(json_at(list, i), "input_method");
+    if (!own || own < json_len(list))
+        fault(r, "input_method: powershell is for Windows nodes, which are not known here: stdin, "
+                 "environment or both are");
+}
+
+/* -1: it says nothing, or that PowerShell is to read it, which is for others to judge. */
 static int read_input(struct reader *r, const struct json *obj, const char *where)
 {
     const struct json *value = json_get(obj, "input_method");
@@ -76,7 +98,7 @@ static int read_input(struct reader *r, const struct json *obj, const char *wher
         if (!strcmp(name, input_names[i]))
             return (int) i;
     }
-    if (value && !(name && !strcmp(name, "powershell")))
+    if (value && !for_powershell(obj))
         fault(r, "%sinput_method: has to be stdin, environment or both", where);
     return -1;
 }
@@ -205,6 +227,7 @@ static void read_metadata(struct reader *r, const struct json *root)
         fault(r, "puppet_task_version: only version 1 is known");
     r->t->description = read_text(r, root, "description");
     input = read_input(r, root, "");
+    refuse_powershell(r, root);
     r->t->input = input < 0 ? TASK_INPUT_BOTH : (enum task_input) input;
     r->t->supports_noop = read_flag(r, root, "supports_noop");
     r->t->is_private = read_flag(r, root, "private");

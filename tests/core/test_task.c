@@ -72,11 +72,19 @@ static void test_broken(void **state)
     struct task t;
     static const char many[] = "{\"input_method\": \"tea\", \"remote\": 1, \"parameters\": "
                                "{\"a\": {\"type\": \"Strng\"}, \"b\": {\"type\": 5}}}";
+    static const char beside[] = "{\"input_method\": \"powershell\", \"implementations\": "
+                                 "[{\"name\": \"a.sh\", \"input_method\": \"stdin\"}, "
+                                 "{\"name\": \"a.ps1\", \"input_method\": \"powershell\"}]}";
 
     check_broken("[]", "a JSON object");
     check_broken("{", "too early");
     check_broken("{\"description\": \"\xff\"}", "UTF-8");
     check_broken("{\"puppet_task_version\": 2}", "version 1");
+    check_broken("{\"input_method\": \"powershell\"}", "powershell is for Windows nodes");
+    check_broken("{\"input_method\": \"powershell\", \"implementations\": [{\"name\": \"a.sh\"}]}",
+                 "powershell is for Windows nodes");
+    assert_int_equal(task_parse(beside, strlen(beside), &t, &e), 0);
+    task_clear(&t);
     check_broken("{\"parameters\": []}", "has to be an object");
     check_broken("{\"parameters\": {\"Bad\": {}}}", "lower-case");
     check_broken("{\"parameters\": {\"_x\": {}}}", "lower-case");
