@@ -268,14 +268,8 @@ static int add_files(struct service *s, const struct task *t, const struct strv 
         else if (add_path(l, path, name, &why) != 0)
             strbuf_addf(&faults, "%s%s", faults.len ? "\n" : "", why.msg);
     }
-    int rc = 0;
-    if (faults.len) {
-        CLEANUP_FREE char *first = x_strndup(faults.s, strcspn(faults.s, "\n"));
-        rc = err_set(e, ERR_VALIDATION, "task %s: a file that goes with it: %s", t->name, first);
-        err_details(e, strbuf_steal(&faults));
-    }
-    strbuf_free(&faults);
-    return rc;
+    CLEANUP_FREE char *what = x_asprintf("task %s: a file that goes with it", t->name);
+    return work_faults(&faults, what, e);
 }
 
 static int pack(struct service *s, struct task_run *r, const bool *used, const struct strv *files,

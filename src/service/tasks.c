@@ -82,14 +82,8 @@ static int find_impls(const struct action_found *f, struct task *t, struct err *
             strbuf_addf(&faults, "%simplementation %s: %s cannot be read", faults.len ? "\n" : "",
                         m->name, m->path);
     }
-    int rc = 0;
-    if (faults.len) {
-        CLEANUP_FREE char *first = x_strndup(faults.s, strcspn(faults.s, "\n"));
-        rc = err_set(e, ERR_VALIDATION, "task %s: %s", f->name, first);
-        err_details(e, strbuf_steal(&faults));
-    }
-    strbuf_free(&faults);
-    return rc;
+    CLEANUP_FREE char *what = x_asprintf("task %s", f->name);
+    return work_faults(&faults, what, e);
 }
 
 static int read_meta(const char *path, struct task *t, struct err *e)

@@ -34,6 +34,18 @@ void work_request_clear(struct work_request *w)
     work_request_init(w);
 }
 
+int work_faults(struct strbuf *faults, const char *what, struct err *e)
+{
+    int rc = 0;
+    if (faults->len) {
+        CLEANUP_FREE char *first = x_strndup(faults->s, strcspn(faults->s, "\n"));
+        rc = err_set(e, ERR_VALIDATION, "%s: %s", what, first);
+        err_details(e, strbuf_steal(faults));
+    }
+    strbuf_free(faults);
+    return rc;
+}
+
 /* --- values --- */
 
 static void wipe_text(const char *text)

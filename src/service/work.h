@@ -13,6 +13,7 @@ struct err;
 struct json;
 struct secret;
 struct service;
+struct strbuf;
 
 /* --- where they lie (task_dirs.c) --- */
 
@@ -92,6 +93,8 @@ const char *task_run_env(const struct task_run *r, size_t node); /* or NULL */
 void task_run_clear(struct task_run *r);
 /* Of a file, in hex. -ERR_VALIDATION: it cannot be read. */
 int work_file_hash(const char *path, char hex[65], struct err *e);
+/* 0, or -ERR_VALIDATION where there are lines in faults, which it frees: "what: the first of them". */
+int work_faults(struct strbuf *faults, const char *what, struct err *e);
 
 /* --- what runs there (task_script.c) --- */
 
