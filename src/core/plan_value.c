@@ -387,6 +387,46 @@ char *plan_value_shown(const struct plan_value *v)
     return strbuf_steal(&out);
 }
 
+static char *template_item(const struct plan_value *v, const struct plan_scope *scope)
+{
+    struct err e = ERR_INIT;
+    struct json *value = NULL;
+    char *text;
+
+    if (!plan_value_by_node(v) && !plan_value_json(v, scope, &value, &e))
+        text = x_strdup(!value ? "" : json_str(value) ? json_str(value) : json_text(value, NULL));
+    else if (v->kind == PLAN_VALUE_LIST || v->kind == PLAN_VALUE_MAP)
+        text = plan_value_shown(v);
+    else
+        text = plan_value_template(v, scope);
+    json_free(value);
+    err_clear(&e);
+    return text;
+}
+
+void plan_value_template_items(const struct plan_value *v, const struct plan_scope *scope,
+                               struct strv *out)
+{
+    struct err e = ERR_INIT;
+    struct json *list = NULL;
+
+    if (v->kind == PLAN_VALUE_LIST) {
+        for (size_t i = 0; i < v->n_items; i++)
+            strv_push_own(out, template_item(v->items[i], scope));
+        return;
+    }
+    if (plan_value_by_node(v))
+        strv_push_own(out, plan_value_template(v, scope));
+    else if (!plan_value_json(v, scope, &list, &e) && json_type(list) == JSON_ARRAY)
+        for (size_t i = 0; i < json_len(list); i++) {
+            struct json *x = json_at(list, i);
+
+            strv_push(out, !x ? "" : json_str(x) ? json_str(x) : json_text(x, NULL));
+        }
+    json_free(list);
+    err_clear(&e);
+}
+
 bool plan_value_is_map(const struct plan_value *v)
 {
     return v->kind == PLAN_VALUE_MAP;

@@ -12,10 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static int check_rules(const struct service *s, const char *line, struct err *e)
+static int check_rules(const struct plan_run *p, const struct plan_part *part, struct err *e)
 {
     bool asks = false;
-    return plan_rules_check(s, line, &asks, e);
+    return plan_rules_before(p, part, &asks, e);
 }
 
 static int check_task(struct service *s, const struct plan_run *p, const struct plan_step *st,
@@ -27,16 +27,27 @@ static int check_task(struct service *s, const struct plan_run *p, const struct 
         rc = plan_refuse_remote(name, e);
     if (rc == 0)
         rc = plan_check_known(p, &part, e);
-    for (size_t i = 0; rc == 0 && i < part.task.task.n_impls; i++)
-        rc = check_rules(s, part.task.task.impls[i].path, e);
+    if (rc == 0)
+        rc = check_rules(p, &part, e);
     task_clear(&part.task.task);
     return rc;
 }
 
-static int check_script(struct service *s, const char *typed, struct err *e)
+/* Arguments that are not known yet would be looked at in part. */
+static int check_script(struct service *s, const struct plan_run *p, const struct plan_step *st,
+                        const char *typed, struct err *e)
 {
     CLEANUP_FREE char *path = plan_file(s, typed);
-    return access(path, R_OK) == 0 ? check_rules(s, path, e) : plan_no_script(typed, e);
+    struct plan_step known = *st; /* borrowed */
+    struct plan_part part = {.step = &known};
+    if (access(path, R_OK) != 0)
+        return plan_no_script(typed, e);
+    if (!plan_value_fixed(st->arguments))
+        known.arguments = NULL;
+    plan_script_task(typed, path, &part.task.task);
+    int rc = check_rules(p, &part, e);
+    task_clear(&part.task.task);
+    return rc;
 }
 
 static int check_upload(struct service *s, const struct plan_step *st, const char *typed, struct err *e)
@@ -67,11 +78,11 @@ static int check_step(struct service *s, const struct plan_run *p, const struct 
         return -ERR_VALIDATION;
     switch (st->kind) {
     case PLAN_STEP_COMMAND:
-        return check_rules(s, what, e);
+        return check_rules(p, &(struct plan_part){.step = st}, e);
     case PLAN_STEP_TASK:
         return check_task(s, p, st, what, e);
     case PLAN_STEP_SCRIPT:
-        return check_script(s, what, e);
+        return check_script(s, p, st, what, e);
     case PLAN_STEP_UPLOAD:
         return check_upload(s, st, what, e);
     default:
@@ -112,33 +123,26 @@ static int check_covered(const struct plan_run *p, const bool *on, size_t of, st
     return n ? -ERR_VALIDATION : 0;
 }
 
-int plan_check_reach(const struct plan_run *p, struct err *e)
+void plan_check_reach(const struct plan_run *p, size_t step, struct plan_run_faults *f)
 {
-    struct plan_run_faults f = {.n = 0};
-    strbuf_init(&f.b, 0);
-    for (size_t i = 0; i < p->plan.n_steps; i++) {
-        for (size_t of = 0; of < i; of++) {
-            CLEANUP_ERR struct err why = ERR_INIT;
-            if (p->parts[of].keep && refers(&p->plan.steps[i], p->plan.steps[of].name) &&
-                check_covered(p, p->parts[i].on, of, &why) != 0)
-                plan_run_fault(&f, p, i, &why);
-        }
-    }
-    int rc = plan_run_faults_err(&f, p, e);
-    for (size_t of = 0; rc == 0 && of < p->plan.n_steps; of++) {
+    bool end = step == p->plan.n_steps;
+    for (size_t of = 0; of < step; of++) {
         CLEANUP_ERR struct err why = ERR_INIT;
-        if (p->parts[of].keep && plan_value_names(p->plan.ret, p->plan.steps[of].name) &&
-            check_covered(p, NULL, of, &why) != 0)
-            rc = err_set(e, ERR_VALIDATION, "plan %s: return: %s", p->plan.name, why.msg);
+        const char *name = p->plan.steps[of].name;
+        if (!p->parts[of].keep)
+            continue;
+        if (end ? plan_value_names(p->plan.ret, name) : refers(&p->plan.steps[step], name))
+            if (check_covered(p, end ? NULL : p->parts[step].on, of, &why) != 0)
+                plan_run_fault(f, p, step, &why);
     }
-    return rc;
 }
 
 /* --- without --- */
 
 int service_plan_check(struct service *s, const struct plan *plan, struct err *e)
 {
-    const struct plan_run p = {.plan = *plan}; /* borrowed */
+    const struct plan_run p = {.plan = *plan, .deny = &s->config.deny,
+                               .confirm = &s->config.confirm}; /* borrowed */
     struct plan_run_faults f = {.n = 0};
     int rc = plan_check_return(&p, e);
     if (rc != 0)

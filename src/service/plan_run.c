@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A plan made ready: its parameters checked, the nodes of each step, and what they are sent. All that can
- * be told before anything runs is told here, and all of it at once. */
+/* A plan made ready: its parameters checked, the nodes of each step, and what they are sent. */
 #include "plans.h"
 
 #include "service.h"
@@ -68,6 +67,8 @@ size_t plan_run_first(const struct plan_run *p, size_t node)
 
 char *plan_run_step(const struct plan_run *p, size_t step)
 {
+    if (step == p->plan.n_steps)
+        return x_strdup("return");
     const struct plan_step *st = &p->plan.steps[step];
     return x_asprintf("step %zu (%s)", step + 1, st->name ? st->name : st->title);
 }
@@ -275,215 +276,7 @@ static int take_first(struct plan_run *p, const struct batch_request *r, struct 
     return 0;
 }
 
-/* --- what the steps run --- */
-
-/* A file as typed, or MODULE/FILE of a module's files. Caller frees. */
-char *plan_file(struct service *s, const char *typed)
-{
-    CLEANUP_FREE char *path = io_expand_tilde(typed);
-    const char *slash = strchr(typed, '/');
-    char *found = access(path, F_OK) == 0 ? x_strdup(path) : NULL;
-    if (!found && slash && slash != typed && !strstr(typed, "..")) {
-        const struct task none = {0};
-        CLEANUP_FREE char *name = x_asprintf("%.*s/files%s", (int) (slash - typed), typed, slash);
-        found = task_file_path(s, &none, name);
-    }
-    return found ? found : x_strdup(path);
-}
-
-static bool secret_in(const struct plan_run *p, const struct plan_value *v)
-{
-    for (size_t i = 0; i < p->secret_names.n; i++)
-        if (plan_value_names(v, p->secret_names.v[i]))
-            return true;
-    for (size_t i = 0; i < p->plan.params.n; i++)
-        if (p->plan.params.v[i].sensitive && plan_value_names(v, p->plan.params.v[i].name))
-            return true;
-    return false;
-}
-
-/* What is shown, stored or put on a command line takes no sensitive parameter. */
-int plan_check_secrets(const struct plan_run *p, const struct plan_step *st, struct err *e)
-{
-    const struct plan_value *const seen[] = {st->what, st->targets, st->destination, st->arguments,
-                                             st->env};
-    for (size_t i = 0; i < ARRAY_LEN(seen); i++)
-        if (secret_in(p, seen[i]))
-            return err_set(e, ERR_VALIDATION, "a sensitive parameter cannot stand here, where it would be "
-                           "seen: only the parameters of a task take it");
-    return 0;
-}
-
-int plan_check_return(const struct plan_run *p, struct err *e)
-{
-    if (!secret_in(p, p->plan.ret))
-        return 0;
-    return err_set(e, ERR_VALIDATION, "plan %s: `return` would show a sensitive parameter", p->plan.name);
-}
-
-static char *fixed_text(const struct plan_run *p, const struct plan_value *v, const char *what,
-                        struct err *e)
-{
-    const struct plan_scope scope = {p->values, NULL, false};
-    if (plan_value_by_node(v)) {
-        err_set(e, ERR_VALIDATION, "%s cannot depend on the result of a step", what);
-        return NULL;
-    }
-    return plan_value_text(v, &scope, e);
-}
-
-static void part_nodes(const struct plan_run *p, const struct plan_part *part, struct strv *out)
-{
-    for (size_t i = 0; i < p->nodes.n; i++)
-        if (part->on[i])
-            strv_push(out, p->nodes.v[i]);
-}
-
-/* The implementation of each node of the batch; those that the step is not for have the first. */
-static int pick_impls(struct service *s, const struct plan_run *p, struct plan_part *part,
-                      struct err *e)
-{
-    struct strv nodes = STRV_INIT;
-    part_nodes(p, part, &nodes);
-    int rc = task_run_pick(s, &part->task, &nodes, e);
-    strv_clear(&nodes);
-    if (rc != 0)
-        return rc;
-    size_t *all = x_calloc(p->nodes.n + 1, sizeof *all), at = 0;
-    for (size_t i = 0; i < p->nodes.n; i++)
-        all[i] = part->on[i] ? part->task.impl[at++] : part->task.n ? part->task.impl[0] : 0;
-    free(part->task.impl);
-    part->task.impl = all;
-    part->task.n = p->nodes.n;
-    return 0;
-}
-
-/* Of parameters that take results of steps, all that can be told before there are any. */
-int plan_check_known(const struct plan_run *p, const struct plan_part *part, struct err *e)
-{
-    const struct params *params = &part->task.task.params;
-    const struct plan_scope scope = {p->values, NULL, false};
-    struct strv later = STRV_INIT;
-    struct param_faults faults = {0};
-    const struct plan_value *given = part->step->parameters;
-    if (given && !plan_value_is_map(given))
-        return 0;
-    struct json *known = given ? plan_value_known(given, &scope, &later, e) : json_object();
-    int rc = known ? 0 : -ERR_VALIDATION;
-    if (known && !params->any) {
-        params_check(params, known, &later, &faults);
-        for (size_t i = 0; i < later.n; i++) {
-            if (params_find(params, later.v[i]))
-                continue;
-            faults.v = x_array(faults.v, faults.n + 1, sizeof *faults.v);
-            faults.v[faults.n++] = (struct param_fault){x_strdup(later.v[i]),
-                                                        x_strdup("there is no such parameter")};
-        }
-        CLEANUP_FREE char *what = x_asprintf("task %s", part->task.task.name);
-        rc = param_faults_err(&faults, what, e);
-    }
-    param_faults_clear(&faults);
-    strv_clear(&later);
-    work_wipe(known);
-    return rc;
-}
-
-int plan_refuse_remote(const char *name, struct err *e)
-{
-    return err_set(e, ERR_VALIDATION, "task %s is a \"remote\" one, which runs on another machine for its "
-                   "targets: these cannot be run here", name);
-}
-
-int plan_no_script(const char *typed, struct err *e)
-{
-    return err_set(e, ERR_VALIDATION, "there is no script %s that can be read", typed);
-}
-
-static int ready_task(struct service *s, const struct plan_run *p, struct plan_part *part,
-                      struct err *e)
-{
-    CLEANUP_FREE char *name = fixed_text(p, part->step->what, "the name of the task", e);
-    int rc = name ? service_task(s, name, &part->task.task, e) : -ERR_VALIDATION;
-    part->task.task.params.hide = p->secret_names.n > 0;
-    if (rc == 0 && part->task.task.remote)
-        rc = plan_refuse_remote(name, e);
-    if (rc == 0 && part->step->parameters && plan_value_by_node(part->step->parameters))
-        rc = plan_check_known(p, part, e);
-    return rc == 0 ? pick_impls(s, p, part, e) : rc;
-}
-
-/* A script goes as a task of one file that reads nothing. */
-static int ready_script(struct service *s, const struct plan_run *p, struct plan_part *part,
-                        struct err *e)
-{
-    CLEANUP_FREE char *typed = fixed_text(p, part->step->what, "the script", e);
-    if (!typed)
-        return -ERR_VALIDATION;
-    CLEANUP_FREE char *path = plan_file(s, typed);
-    if (access(path, R_OK) != 0)
-        return plan_no_script(typed, e);
-    struct task *t = &part->task.task;
-    const char *slash = strrchr(path, '/');
-    t->name = x_strdup(typed);
-    t->input = TASK_INPUT_ENVIRONMENT;
-    t->params.any = true;
-    t->path = x_strdup(path);
-    t->impls = x_calloc(1, sizeof *t->impls);
-    t->n_impls = 1;
-    t->impls[0] = (struct task_impl){.name = x_strdup(slash ? slash + 1 : path),
-                                     .path = x_strdup(path), .input = -1};
-    return pick_impls(s, p, part, e);
-}
-
-static int ready_copy(struct service *s, const struct plan_run *p, struct plan_part *part,
-                      struct err *e)
-{
-    bool pull = part->step->kind == PLAN_STEP_DOWNLOAD;
-    CLEANUP_FREE char *from = fixed_text(p, part->step->what, "what is copied", e);
-    CLEANUP_FREE char *to = from ? fixed_text(p, part->step->destination, "the destination", e) : NULL;
-    if (!to)
-        return -ERR_VALIDATION;
-    CLEANUP_FREE char *here = pull ? io_expand_tilde(to) : plan_file(s, from);
-    const char *const local[] = {here};
-    int rc = copy_request_make(&part->copy, pull, local, 1, pull ? from : to, e);
-    return rc == 0 ? copy_check(&part->copy, e) : rc;
-}
-
-static int ready(struct service *s, const struct plan_run *p, struct plan_part *part,
-                 struct batch_review *v, struct err *e)
-{
-    const struct plan_step *st = part->step;
-    int rc = plan_check_secrets(p, st, e);
-    if (rc == 0 && st->kind == PLAN_STEP_TASK)
-        rc = ready_task(s, p, part, e);
-    else if (rc == 0 && st->kind == PLAN_STEP_SCRIPT)
-        rc = ready_script(s, p, part, e);
-    else if (rc == 0 && (st->kind == PLAN_STEP_UPLOAD || st->kind == PLAN_STEP_DOWNLOAD))
-        rc = ready_copy(s, p, part, e);
-    if (rc == 0 && st->kind == PLAN_STEP_COMMAND) {
-        CLEANUP_FREE char *text = plan_value_template(st->what, &(struct plan_scope){p->values, NULL, false});
-        rc = plan_rules_check(s, text, &part->asked, e);
-    }
-    for (size_t i = 0; rc == 0 && i < part->task.task.n_impls; i++)
-        rc = plan_rules_check(s, part->task.task.impls[i].path, &part->asked, e);
-    if (rc == 0 && st->kind == PLAN_STEP_SCRIPT && !part->by_node) {
-        CLEANUP_FREE char *text = plan_rules_line(part, &(struct plan_scope){p->values, NULL, false}, e);
-        rc = text ? plan_rules_check(s, text, &part->asked, e) : -ERR_VALIDATION;
-    }
-    v->confirm |= part->asked;
-    if (rc != 0 || part->by_node || plan_part_is_local(part))
-        return rc;
-    /* What does not depend on results is made once here, to see that it can be. */
-    struct plan_line line;
-    if (st->kind == PLAN_STEP_SCRIPT)
-        part->task.command = x_strdup("script");
-    rc = plan_line_make(p, (size_t) (part - p->parts), NULL, &line, e);
-    if (st->kind == PLAN_STEP_SCRIPT)
-        free(X_STEAL(part->task.command));
-    if (rc == 0)
-        plan_line_clear(&line);
-    return rc;
-}
+/* --- all of it --- */
 
 /* Whether a step after this one, or the end, refers to its result. */
 static bool is_referred(const struct plan *p, size_t step)
@@ -510,18 +303,6 @@ static void look_at_results(struct plan_run *p)
         part->keep = is_referred(&p->plan, i);
         p->has_results |= part->keep;
     }
-}
-
-static int ready_all(struct service *s, struct plan_run *p, struct batch_review *v, struct err *e)
-{
-    struct plan_run_faults f = {.n = 0};
-    strbuf_init(&f.b, 0);
-    for (size_t i = 0; i < p->plan.n_steps; i++) {
-        CLEANUP_ERR struct err why = ERR_INIT;
-        if (ready(s, p, &p->parts[i], v, &why) != 0)
-            plan_run_fault(&f, p, i, &why);
-    }
-    return plan_run_faults_err(&f, p, e);
 }
 
 /* Whoever names targets means to run on them, and on no others. */
@@ -578,11 +359,9 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
     if (rc == 0)
         rc = find_nodes(s, r, p, e);
     if (rc == 0)
-        rc = plan_check_reach(p, e);
-    if (rc == 0)
         rc = take_first(p, r, e);
     if (rc == 0)
-        rc = ready_all(s, p, v, e);
+        rc = plan_ready_all(s, p, &v->confirm, e);
     if (rc == 0) {
         strv_copy(&v->nodes, &p->nodes);
         *out = p;

@@ -95,6 +95,22 @@ static int add_arguments(const struct plan_value *v, const struct plan_scope *sc
     return rc;
 }
 
+int plan_params_err(const struct param_faults *f, const char *task, struct err *e)
+{
+    struct strbuf b;
+    if (!f->n)
+        return 0;
+    strbuf_init(&b, 0);
+    if (f->n > 1)
+        strbuf_addf(&b, "%zu parameters are wrong: ", f->n);
+    for (size_t i = 0; i < f->n; i++)
+        strbuf_addf(&b, "%s%s%s: %s", i ? "; " : "", f->n > 1 ? "" : "the parameter ", f->v[i].name,
+                    f->v[i].text);
+    err_set(e, ERR_VALIDATION, "task %s: %s", task, b.s);
+    strbuf_free(&b);
+    return -ERR_VALIDATION;
+}
+
 static int task_input(const struct plan_part *p, const struct plan_scope *scope,
                       struct plan_line *out, struct err *e)
 {
@@ -108,10 +124,9 @@ static int task_input(const struct plan_part *p, const struct plan_scope *scope,
         json_free(values);
         values = json_object();
     }
-    CLEANUP_FREE char *what = x_asprintf("task %s", p->task.task.name);
     if (!params->any) {
         params_check(params, values, NULL, &faults);
-        rc = param_faults_err(&faults, what, e);
+        rc = plan_params_err(&faults, p->task.task.name, e);
         param_faults_clear(&faults);
     }
     if (rc == 0) {
@@ -136,13 +151,13 @@ int plan_line_make(const struct plan_run *p, size_t step, const struct json *res
         out->command = plan_value_text(st->what, &scope, e);
         rc = out->command ? check_line(out->command, e) : -ERR_VALIDATION;
         if (rc == 0)
-            rc = plan_rules_now(p, part, &scope, out->command, e);
+            rc = plan_rules_now(p, part, results, e);
     } else if (st->kind == PLAN_STEP_SCRIPT) {
         out->command = x_strdup(part->task.command);
         out->input = secret_ref(part->task.input);
         rc = add_arguments(st->arguments, &scope, &out->command, e);
         if (rc == 0)
-            rc = plan_rules_now(p, part, &scope, out->command, e);
+            rc = plan_rules_now(p, part, results, e);
     } else if (st->kind == PLAN_STEP_TASK) {
         out->command = x_strdup(part->task.command);
         rc = task_input(part, &scope, out, e);
@@ -158,6 +173,26 @@ int plan_line_make(const struct plan_run *p, size_t step, const struct json *res
 
 /* --- what it gives --- */
 
+/* Values that refer to values grow fast. */
+static int check_size(const struct plan_run *p, size_t step, const struct json *results,
+                      const struct json *value, struct err *e)
+{
+    char size[24];
+    size_t all = json_weight(value);
+    if (step == p->plan.n_steps || !p->parts[step].keep)
+        return 0;
+    if (all > PLAN_RESULT_MAX)
+        return err_set(e, ERR_VALIDATION, "its value is larger than %s, and a later step refers to it",
+                       text_size(PLAN_RESULT_MAX, size));
+    for (size_t i = 0; i < step; i++)
+        if (p->parts[i].keep && plan_part_is_local(&p->parts[i]) && json_has(results, p->plan.steps[i].name))
+            all += json_weight(json_get(results, p->plan.steps[i].name));
+    if (all > PLAN_NODE_VALUES_MAX)
+        return err_set(e, ERR_VALIDATION, "with its value those that later steps refer to are larger than %s",
+                       text_size(PLAN_NODE_VALUES_MAX, size));
+    return 0;
+}
+
 char *plan_step_text(const struct plan_run *p, size_t step, const struct json *results,
                      struct json **value, struct err *e)
 {
@@ -166,8 +201,11 @@ char *plan_step_text(const struct plan_run *p, size_t step, const struct json *r
     char *line = NULL, *text = plan_value_text(v, &scope, e);
     if (value)
         *value = NULL;
-    if (text && value && plan_value_json(v, &scope, value, e) != 0)
+    if (text && value && (plan_value_json(v, &scope, value, e) != 0 ||
+                          check_size(p, step, results, *value, e) != 0)) {
         free(X_STEAL(text));
+        json_free(X_STEAL(*value));
+    }
     if (text)
         line = x_asprintf("%s\n", text);
     free(text);

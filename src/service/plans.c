@@ -272,12 +272,6 @@ static void run_here(struct plans *g, struct plan_batch *b, uint32_t position)
     }
     if (!x->fault)
         text = plan_step_text(b->run, x->step, x->results, &value, &e);
-    if (text && b->run->parts[x->step].keep && json_weight(value) > PLAN_RESULT_MAX) {
-        char size[24];
-        err_set(&e, ERR_VALIDATION, "its value is larger than %s, and a later step refers to it",
-                text_size(PLAN_RESULT_MAX, size));
-        free(X_STEAL(text));
-    }
     if (text) {
         if (b->run->parts[x->step].keep)
             keep_result(b, x, X_STEAL(value));

@@ -25,7 +25,10 @@ struct reader;
 struct service;
 struct stage_plan;
 
-#define PLAN_RESULT_MAX ((size_t) 64 << 10) /* LIMIT: of each stream, for steps that refer to it */
+/* LIMIT: for steps that refer to it, of each stream, and of a value of `eval` (json_weight()); */
+#define PLAN_RESULT_MAX ((size_t) 64 << 10)
+/* LIMIT: and of all such values that a node has at one time. */
+#define PLAN_NODE_VALUES_MAX ((size_t) 4 << 20)
 
 /* --- a plan that is ready (plan_run.c) --- */
 
@@ -35,7 +38,6 @@ struct plan_part {
     bool *on;         /* the nodes that it is for, in order */
     bool by_node;     /* what it runs depends on results */
     bool keep;        /* a later step refers to its result */
-    bool asked;       /* a `confirm` rule matched before anything ran */
     char *command;    /* NULL: of a command line that depends on results, or nothing runs */
     struct strv env;  /* env_vars; empty when they depend on results */
     int stdin_fd;     /* 0: none */
@@ -80,23 +82,31 @@ struct plan_run_faults {
 };
 void plan_run_fault(struct plan_run_faults *f, const struct plan_run *p, size_t step, struct err *why);
 int plan_run_faults_err(struct plan_run_faults *f, const struct plan_run *p, struct err *e);
-/* What runs is subject to the rules: a line with results as their names yet, or a file by its path. *asks
- * becomes true when a `confirm` rule matches. 0, or -ERR_FORBIDDEN. */
-int plan_rules_check(const struct service *s, const char *line, bool *asks, struct err *e);
-/* What a command, or a script with its arguments, is without quotes. NULL and e; caller frees. */
-char *plan_rules_line(const struct plan_part *part, const struct plan_scope *scope, struct err *e);
-/* The same where results are in it; line is what is sent. Also -ERR_VALIDATION. */
-int plan_rules_now(const struct plan_run *p, const struct plan_part *part,
-                   const struct plan_scope *scope, const char *line, struct err *e);
-/* Whether each step runs where those have run whose results it refers to, and `return` too. */
-int plan_check_reach(const struct plan_run *p, struct err *e);
+/* A fault for each step that it refers to and that does not run on all of its nodes; step plan.n_steps is
+ * `return`. */
+void plan_check_reach(const struct plan_run *p, size_t step, struct plan_run_faults *f);
+/* As a task of one file that reads nothing; into an empty one. */
+void plan_script_task(const char *typed, const char *path, struct task *out);
+
+/* What they run (plan_ready.c): all faults at once. *asks becomes true when a `confirm` rule matches. */
+int plan_ready_all(struct service *s, struct plan_run *p, bool *asks, struct err *e);
+
+/* --- the rules (plan_rules.c) --- */
+
+/* What runs is subject to them: a line with results as their names yet, or a script with its arguments, or
+ * the files of a task. *asks becomes true when a `confirm` rule matches. 0, or -ERR_FORBIDDEN. */
+int plan_rules_before(const struct plan_run *p, const struct plan_part *part, bool *asks, struct err *e);
+/* The same with results in it (NULL: there are none); a `confirm` rule that did not match before forbids
+ * it. Also -ERR_VALIDATION. Any thread. */
+int plan_rules_now(const struct plan_run *p, const struct plan_part *part, const struct json *results,
+                   struct err *e);
 /* The titles of its steps; borrowed strings, the list is the caller's. */
 const char **plan_run_titles(const struct plan_run *p);
 /* The next step of a node from this one on (from 0); plan.n_steps: none. */
 size_t plan_run_next(const struct plan_run *p, size_t node, size_t from);
 /* The one that it begins with. */
 size_t plan_run_first(const struct plan_run *p, size_t node);
-/* "step 2 (install)"; caller frees. */
+/* "step 2 (install)", or "return" behind the last; caller frees. */
 char *plan_run_step(const struct plan_run *p, size_t step);
 
 /* --- one step of one node (plan_step.c); any thread --- */
@@ -113,7 +123,10 @@ int plan_line_make(const struct plan_run *p, size_t step, const struct json *res
                    struct plan_line *out, struct err *e);
 void plan_line_clear(struct plan_line *l);
 bool plan_part_is_local(const struct plan_part *p); /* runs on no node: message, eval */
-/* The text that it puts out; *value (or NULL) is what is kept under its name. NULL and e. */
+/* All that is wrong with a task's parameters, in one text. 0: nothing is. */
+int plan_params_err(const struct param_faults *f, const char *task, struct err *e);
+/* The text that it puts out; *value (or NULL) is what is kept under its name. NULL and e: also where the
+ * value, or all of the node's, are larger than is kept. */
 char *plan_step_text(const struct plan_run *p, size_t step, const struct json *results,
                      struct json **value, struct err *e);
 /* What a step that ran gives those after it. */

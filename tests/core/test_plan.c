@@ -319,6 +319,49 @@ static void test_limits(void **state)
     (void) state;
 }
 
+static void test_version(void **state)
+{
+    static const char *const wrong[] = {"3", "'2'", "[2]", "two", "2.0"};
+
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        char *text = x_asprintf("version: %s\nsteps:\n- command: uptime\n", wrong[i]);
+
+        check_broken(text, "p.yaml:1: version has to be 1 or 2");
+        free(text);
+    }
+    struct plan p = parse("version: 2\nsteps:\n- command: uptime\n");
+
+    plan_clear(&p);
+    (void) state;
+}
+
+/* What is known of a script's arguments before anything has run. */
+static void test_template_items(void **state)
+{
+    struct plan p = parse(HEAD "steps:\n  - name: up\n    command: uptime\n"
+                          "  - script: a.sh\n    arguments: [-f, $svc, \"${svc}:${up['stdout']}\", 5, $up, "
+                          "[$up, x]]\n"
+                          "  - script: a.sh\n    arguments: $list\n"
+                          "  - script: a.sh\n    arguments: $up['stdout']\n");
+    struct json *params = json_of("{\"svc\":\"my svc\",\"list\":[1,\"b\"]}");
+    const struct plan_scope scope = {params, NULL, false};
+    static const char *const wanted[] = {"-f|my svc|my svc:$up|5|$up|[$up, x]", "1|b", "$up"};
+
+    for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
+        struct strv items = STRV_INIT;
+        char *all;
+
+        plan_value_template_items(p.steps[i + 1].arguments, &scope, &items);
+        all = strv_join(&items, "|");
+        assert_string_equal(all, wanted[i]);
+        free(all);
+        strv_clear(&items);
+    }
+    json_free(params);
+    plan_clear(&p);
+    (void) state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -329,6 +372,8 @@ int main(void)
         cmocka_unit_test(test_shell_places),
         cmocka_unit_test(test_all_at_once),
         cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_version),
+        cmocka_unit_test(test_template_items),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,13 +81,17 @@ struct plan_scope {
     const struct json *results; /* of steps: what nodes said */
     bool quote_results;         /* for a command line */
 };
-/* 0, or -ERR_VALIDATION: a result or key that is not there. *out NULL is undef; caller frees. */
+/* 0, or -ERR_VALIDATION: a result or key that is not there, or more than 4 MiB in all. *out NULL is undef;
+ * caller frees. */
 int plan_value_json(const struct plan_value *v, const struct plan_scope *scope, struct json **out,
                     struct err *e);
 /* NULL and e. undef is "", what is no text is compact JSON, targets are names with commas. Caller frees. */
 char *plan_value_text(const struct plan_value *v, const struct plan_scope *scope, struct err *e);
 /* A text before anything has run: parameters are filled in, a step's result stays "$name". Caller frees. */
 char *plan_value_template(const struct plan_value *v, const struct plan_scope *scope);
+/* The same for each item of a list. */
+void plan_value_template_items(const struct plan_value *v, const struct plan_scope *scope,
+                               struct strv *out);
 /* As it stands in the plan, for people: references are $name['key'], lists [..], mappings {..}. Caller
  * frees. */
 char *plan_value_shown(const struct plan_value *v);
