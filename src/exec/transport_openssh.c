@@ -22,12 +22,17 @@
 #include "muster/core/batch.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ANSWER_WAIT_MS 500
+#define STILL_LOOKS 100 /* for a signal to be heeded, which takes microseconds */
+#define STILL_NS 100000
 #define WAIT_MS ((int64_t) 24 * 3600 * 1000) /* while it waits for us, nothing times out */
 
 struct openssh {
@@ -472,8 +477,24 @@ static void openssh_step(void *priv, unsigned wake)
     run(x);
 }
 
-/* Before it has said who it is there is nobody to be stopped over there. One that has not signed in
- * has not sent the command. */
+/* Ends an ssh that has not signed in, and so has not sent the command. It stands still while that is
+ * looked at: it may sign in at that very moment; then it goes on. */
+static void end_unsigned(struct openssh *x)
+{
+    struct child *c = &x->relay.child;
+    siginfo_t how = {0};
+
+    child_signal(c, SIGSTOP);
+    for (int i = 0; i < STILL_LOOKS && !how.si_pid; i++) {
+        if (waitid(P_PID, (id_t) c->pid, &how, WSTOPPED | WEXITED | WNOHANG | WNOWAIT) != 0)
+            break;
+        if (!how.si_pid)
+            nanosleep(&(struct timespec){0, STILL_NS}, NULL);
+    }
+    child_signal(c, may_run(x) ? SIGCONT : SIGKILL);
+}
+
+/* Before it has said who it is there is nobody to be stopped over there. */
 static void openssh_stop(void *priv, int sig)
 {
     struct openssh *x = priv;
@@ -485,7 +506,7 @@ static void openssh_stop(void *priv, int sig)
         child_signal(&x->relay.child, SIGKILL);
         session_stopped(x->s, REMOTE_UNKNOWN);
     } else if (!may_run(x)) {
-        child_signal(&x->relay.child, SIGKILL);
+        end_unsigned(x);
     }
 }
 
