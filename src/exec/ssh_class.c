@@ -178,17 +178,27 @@ static void scan_match(struct scan *s, char *rest, struct place *at)
     at->block = BLOCK_MAYBE;
 }
 
+/* A keyword may stand in quotes. Where one has them, or is none that could be one, nothing is taken for
+ * sure: hosts that share no class cannot get each other's settings. */
 static void scan_line(struct scan *s, char *line, struct place *at)
 {
-    size_t start = strspn(line, " \t");
-    size_t len = strcspn(line + start, " \t=\r");
-    char *rest = line + start + len;
+    size_t start = strspn(line, " \t"), len;
+    char *rest;
 
+    if (line[start] == '"') {
+        s->per_host = true;
+        len = strcspn(line + ++start, "\"\r");
+    } else {
+        len = strcspn(line + start, " \t=\r");
+    }
+    rest = line + start + len;
     if (!len || line[start] == '#')
         return;
     if (*rest)
         *rest++ = '\0';
     line += start;
+    for (size_t i = 0; i < len; i++)
+        s->per_host |= !isalnum((unsigned char) line[i]);
     rest[strcspn(rest, "\r")] = '\0';
     if (strcasecmp(line, "host") == 0) {
         at->block = scan_host(s, rest, at);

@@ -64,6 +64,8 @@ static void test_in_doubt_each_host(void **state)
         "Include %d/x\n",        "Include ${HOME}/x\n",        "Host a\\b\n",
         "match canonical all\n", "UserKnownHostsFile ~/.ssh/%h\n",
         "IdentityAgent ~/%n.sock\n",
+        "\"Host\" web2\n Port 1\n\"Host\" *\n Port 2\n", " \"Match\" host web2\n Port 1\n",
+        "\"Include\" x\n",      "\fHost a\n Port 1\n",
     };
 
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
