@@ -428,11 +428,12 @@ static int check_version(struct bolt *r, const struct yaml_node *root)
 
     if (root->kind != YAML_MAPPING)
         return fail(r, root, "an inventory of Bolt is a mapping");
-    if (version && version->kind == YAML_SCALAR && strcmp(version->scalar, "2") == 0)
+    /* Bolt takes a file that says nothing for one of version 2; those of version 1 have `nodes`. */
+    if (version ? version->kind == YAML_SCALAR && strcmp(version->scalar, "2") == 0
+                : !yaml_get(root, "nodes"))
         return 0;
-    return fail(r, version ? version : root, "only version 2 of Bolt's inventory is read: "
-                                             "\"version: 2\" is missing (`bolt project migrate` "
-                                             "changes an older file)");
+    return fail(r, version ? version : root, "only version 2 of Bolt's inventory is read "
+                                             "(`bolt project migrate` changes an older file)");
 }
 
 static int bolt_load(struct build *b, const struct source_input *in, struct err *e)
@@ -465,7 +466,21 @@ static int bolt_load(struct build *b, const struct source_input *in, struct err 
     return rc;
 }
 
-/* "version: 2" at the top, which no other kind of file has. */
+/* `groups` is a list, as no other kind of file has it. */
+static bool begins_list(const char *line)
+{
+    line += strcspn(line, "\n");
+    while (*line == '\n') {
+        const char *text = line + 1 + strspn(line + 1, " \t");
+
+        if (*text != '\n' && *text != '#')
+            return *text == '-' && isspace((unsigned char) text[1]);
+        line = text + strcspn(text, "\n");
+    }
+    return false;
+}
+
+/* "version: 2" at the top, or without it `targets`, or a list of groups. */
 static bool bolt_sniff(const struct source_input *in)
 {
     for (const char *line = in->text; line; line = strchr(line, '\n')) {
@@ -476,6 +491,9 @@ static bool bolt_sniff(const struct source_input *in)
             return (*line == '1' || *line == '2') && line[1] != '.' &&
                    !isdigit((unsigned char) line[1]);
         }
+        if (strncmp(line, "targets:", 8) == 0 ||
+            (strncmp(line, "groups:", 7) == 0 && begins_list(line)))
+            return true;
     }
     return false;
 }

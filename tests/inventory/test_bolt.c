@@ -26,6 +26,26 @@ static void groups_and_targets(void **state)
                              "ann@10.0.0.5:2202,localhost,win1.example.com");
 }
 
+static int load_text(struct fixture *f, const char *text)
+{
+    return fixture_load(f, fixture_write(f, "any.yaml", text), NULL);
+}
+
+/* As Bolt takes it, by what it looks like too. */
+static void without_version(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(load_text(f, "targets: [h1, h2]\n"), 0);
+    assert_string_equal(f->fleet->sources[0].type, "bolt");
+    expect_members(f, "all", "h1,h2");
+    assert_int_equal(load_text(f, "groups:\n  # ours\n\n  - name: web\n    targets: [h3]\n"), 0);
+    assert_string_equal(f->fleet->sources[0].type, "bolt");
+    expect_members(f, "web", "h3");
+    assert_int_equal(load_text(f, "groups:\n  web: {nodes: [h4]}\nnodes: {h4: {}}\n"), 0);
+    assert_string_equal(f->fleet->sources[0].type, "muster");
+}
+
 /* A deeper group goes over the one around it, an earlier group over a later one, a target over all. */
 static void nested_groups(void **state)
 {
@@ -142,8 +162,8 @@ static void refused(void **state)
     struct fixture *f = *state;
 
     expect_error(f, "version: 1\nnodes: [a]\n",
-                 "line 1: only version 2 of Bolt's inventory is read: \"version: 2\" is missing "
-                 "(`bolt project migrate` changes an older file)");
+                 "line 1: only version 2 of Bolt's inventory is read (`bolt project migrate` "
+                 "changes an older file)");
     expect_error(f, "version: 2\ntargets:\n  - _plugin: puppetdb\n    query: x\n",
                  "line 3: targets come from Bolt's plugin \"puppetdb\" here, and muster runs no "
                  "plugins of Bolt: write them out, or give the list with -i command:...");
@@ -170,6 +190,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(groups_and_targets, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(without_version, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(nested_groups, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(precedence, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(secrets_are_not_kept, fixture_setup, fixture_teardown),
