@@ -92,7 +92,8 @@ char *param_read(const char *name, const struct json *spec, bool of_plan, struct
         return x_strdup("its description has to be a text");
     if (flag && json_type(flag) != JSON_BOOL)
         return x_strdup("sensitive has to be true or false");
-    out->sensitive = json_bool(flag);
+    /* A type that asks for secrecy is heard too. */
+    out->sensitive = json_bool(flag) || ptype_sensitive(out->type);
     out->fallback = json_copy(json_get(spec, "default"));
     out->required = !out->fallback && ((of_plan && !type) || !ptype_optional(out->type));
     fault = out->fallback ? ptype_fault(out->type, out->fallback) : NULL;

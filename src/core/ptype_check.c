@@ -472,6 +472,13 @@ bool ptype_choices(const struct ptype *t, struct strv *out)
     return out->n > 0;
 }
 
+bool ptype_sensitive(const struct ptype *t)
+{
+    while (t->n_args && (t->kind == PT_OPTIONAL || t->kind == PT_NOTUNDEF))
+        t = t->args[0];
+    return t->kind == PT_SENSITIVE;
+}
+
 bool ptype_is_target(const struct ptype *t)
 {
     return bare(t)->kind == PT_TARGETS;

@@ -325,6 +325,18 @@ static int check_targets(const struct plan_run *p, const struct batch_request *r
                    "leave them out (-w, -g, -a; on the screen the selection)", p->plan.name);
 }
 
+/* One of the two would be dropped without a word. */
+static int check_named_once(const struct plan_run *p, const struct batch_request *r,
+                            const struct batch_review *v, struct err *e)
+{
+    struct json *given = !r->rerun_of && v->nodes.n ? work_values(r->work) : NULL;
+    bool twice = given && json_get(given, "targets");
+    work_wipe(given);
+    return twice ? err_set(e, ERR_VALIDATION, "plan %s: its targets are given twice: leave out targets=, "
+                           "or the others (-w, -g, -a; on the screen the selection)", p->plan.name)
+                 : 0;
+}
+
 static int check_changed(struct plan_run *p, const struct batch_request *r, struct batch_review *v,
                          struct err *e)
 {
@@ -350,6 +362,8 @@ int plan_run_make(struct service *s, const struct batch_request *r, struct batch
         rc = check_changed(p, r, v, e);
     if (rc == 0 && r->work->on_failure >= 0)
         p->plan.on_failure = (enum plan_on_failure) r->work->on_failure;
+    if (rc == 0)
+        rc = check_named_once(p, r, v, e);
     if (rc == 0) {
         look_at_results(p);
         rc = take_values(s, p, r->work, &v->nodes, e);

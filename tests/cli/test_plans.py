@@ -228,6 +228,18 @@ class Plans(Case):
         self.config('confirm: ["wipe.sh.* /precious"]\n')
         self.refused(self.muster('run', '-w', 'n001', '--plan', './plain.yaml'), 2, 'confirm with -y')
 
+    def test_targets_are_named_once(self):
+        r = self.muster('run', '-w', 'n001', '--plan', 'three', 'targets=n002')
+        self.refused(r, 2, 'given twice', 'leave out targets=')
+        self.assertEqual(self.rows(), (0, 0))
+        self.assertEqual(self.ok('run', '--plan', 'three', 'targets=n002').lines, ['n002: three'])
+
+    def test_a_sensitive_type(self):
+        self.write('config/muster/tasks/sec.json',
+                   '{"parameters": {"p": {"type": "Optional[Sensitive[String]]"}}}')
+        self.write('config/muster/tasks/sec.sh', '#!/bin/sh\n')
+        self.refused(self.muster('run', '-w', 'n001', '--task', 'sec', 'p=x'), 2, 'p', '--ask-param')
+
     def test_narrower_targets(self):
         self.write('narrow.yaml', 'parameters: {targets: {type: TargetSpec}}\nsteps:\n'
                    '  - {name: one, command: echo 1, targets: n001}\n'

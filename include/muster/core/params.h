@@ -32,6 +32,7 @@ bool ptype_optional(const struct ptype *t);
 /* The choices of an Enum, or of a Boolean, also within Optional; false: it has none. Borrowed words are
  * copied into out. */
 bool ptype_choices(const struct ptype *t, struct strv *out);
+bool ptype_sensitive(const struct ptype *t); /* Sensitive[T], also within Optional */
 bool ptype_is_target(const struct ptype *t); /* TargetSpec, also within Optional */
 /* What was typed (KEY=VALUE, a field) as a value of the type: words for strings, JSON for arrays, hashes,
  * numbers and booleans; for a Variant whatever fits first. Always a value where the text is UTF-8:
