@@ -217,6 +217,8 @@ int run_program(const char *const *argv, const struct run_options *o, struct str
                      (long long) (timeout / 1000));
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         rc = ended_badly(argv[0], status, &errs, e);
+    else if (o->said)
+        strbuf_add(o->said, errs.s, errs.len);
     strbuf_free(&errs);
     return rc;
 }

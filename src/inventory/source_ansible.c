@@ -7,12 +7,14 @@
 #include "muster/base/err.h"
 #include "muster/base/io.h"
 #include "muster/base/strbuf.h"
+#include "muster/base/text.h"
 
 #include <ctype.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PROGRAM "ansible-inventory"
+#define SAID_MAX ((size_t) 64 << 10)
 #define CONFIG_MAX ((size_t) 1 << 20)
 
 static int explain(const char *path, struct err *e)
@@ -26,6 +28,27 @@ static int explain(const char *path, struct err *e)
     return -ERR_VALIDATION;
 }
 
+/* Of several files it leaves out those that it cannot read, and ends well all the same: their hosts would
+ * be gone without a word. What it says comes in lines of a terminal's width. */
+static void warn_of_parts(struct build *b, const struct strbuf *said)
+{
+    static const char begin[] = "Unable to parse ", end[] = " as an inventory source";
+    CLEANUP_FREE char *text = x_strdup(said->s);
+
+    for (char *s = text; *s; s++)
+        if (*s == '\n' && s[1] != '[')
+            *s = ' ';
+    for (char *at = text; (at = strstr(at, begin));) {
+        at += strlen(begin);
+        size_t n = strcspn(at, "\n");
+        char *stop = memmem(at, n, end, strlen(end));
+        CLEANUP_FREE char *path = x_strndup(at, stop ? (size_t) (stop - at) : n);
+        CLEANUP_FREE char *clean = text_clean(path);
+
+        build_warn(b, PROGRAM " cannot read %s: the hosts of it are missing", clean);
+    }
+}
+
 static int ansible_load(struct build *b, const struct source_input *in, struct err *e)
 {
     static const char *const env[] = {"ANSIBLE_INVENTORY_UNPARSED_FAILED=True",
@@ -34,7 +57,7 @@ static int ansible_load(struct build *b, const struct source_input *in, struct e
     struct run_options o = {.dir = in->found ? "/" : NULL, .env = env};
     CLEANUP_FREE char *program = run_find(PROGRAM);
     CLEANUP_STRV struct strv argv = STRV_INIT;
-    struct strbuf out;
+    struct strbuf out, said;
     int rc;
 
     if (!program)
@@ -52,11 +75,16 @@ static int ansible_load(struct build *b, const struct source_input *in, struct e
     }
     strv_push(&argv, "--list");
     strbuf_init(&out, INVENTORY_FILE_MAX);
+    strbuf_init(&said, SAID_MAX);
+    o.said = &said;
     rc = run_program((const char *const *) argv.v, &o, &out, e);
     if (rc)
         rc = explain(in->path, e);
     else
         rc = ansible_json(b, in->path, out.s, out.len, e);
+    if (!rc)
+        warn_of_parts(b, &said);
+    strbuf_free(&said);
     strbuf_free(&out);
     return rc;
 }

@@ -179,6 +179,12 @@ static void what_is_wrong_is_said(void **state)
         assert_int_equal(fixture_load(f, vault, NULL), -ERR_VALIDATION);
         assert_non_null(strstr(f->err.msg, "encrypted by Ansible's vault"));
         assert_non_null(strstr(f->err.msg, "ANSIBLE_VAULT_PASSWORD_FILE"));
+        fixture_write(f, "part/a", "[web]\nh1\n");
+        fixture_write(f, "part/b", "[web\nh2\n");
+        CLEANUP_FREE char *part = x_asprintf("ansible:%s/part", f->home);
+        assert_int_equal(fixture_load(f, part, NULL), 0);
+        expect_members(f, "web", "h1");
+        assert_true(warned(f, "/part/b: the hosts of it are missing"));
     }
     setenv("PATH", empty, 1);
     rc = fixture_load(f, ini, NULL);
