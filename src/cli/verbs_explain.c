@@ -196,7 +196,8 @@ static int explain(struct cli *c, struct service *s, struct batch_request *r, st
         put_document(&a, c->set[OPT_EXPLAIN_ALL]);
     } else if (rc == 0) {
         put_summary(&a);
-        put_settings(&a.how, c->set[OPT_EXPLAIN_ALL]);
+        if (!a.how.error || a.how.n)
+            put_settings(&a.how, c->set[OPT_EXPLAIN_ALL]);
         if (a.tried)
             put_trial(&a);
     }

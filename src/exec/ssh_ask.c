@@ -22,13 +22,15 @@
 
 #define ANSWER_MAX (256 * 1024)
 #define ANSWER_TIME_MS 20000 /* Match exec may take a while */
+#define CAUSE_LINES 3
+#define CAUSE_MAX 600
 
 /* Reads both pipes to their ends. false: it took too long. */
-static bool drain(int out, int err, struct strbuf *text, struct strbuf *errors)
+static bool drain(int out, int err, int64_t limit_ms, struct strbuf *text, struct strbuf *errors)
 {
     struct pollfd p[2] = {{.fd = out, .events = POLLIN}, {.fd = err, .events = POLLIN}};
     struct strbuf *to[2] = {text, errors};
-    int64_t deadline = mono_ms(clock_system()) + ANSWER_TIME_MS;
+    int64_t deadline = mono_ms(clock_system()) + limit_ms;
 
     while (p[0].fd >= 0 || p[1].fd >= 0) {
         int64_t left = deadline - mono_ms(clock_system());
@@ -63,8 +65,8 @@ static void wait_end(pid_t pid)
         ;
 }
 
-static int run(char *const *argv, struct help *help, struct strbuf *text, struct strbuf *errors,
-               int *status)
+static int run(char *const *argv, struct help *help, int64_t limit_ms, struct strbuf *text,
+               struct strbuf *errors, int *status)
 {
     int out[2], err[2];
     pid_t pid;
@@ -88,7 +90,7 @@ static int run(char *const *argv, struct help *help, struct strbuf *text, struct
     if (rc == 0) {
         if (!help_child(help, pid))
             kill(-pid, SIGKILL);
-        if (!drain(out[0], err[0], text, errors)) {
+        if (!drain(out[0], err[0], limit_ms, text, errors)) {
             kill(-pid, SIGKILL);
             rc = ETIMEDOUT;
         }
@@ -100,6 +102,38 @@ static int run(char *const *argv, struct help *help, struct strbuf *text, struct
     close(out[0]);
     close(err[0]);
     return -rc;
+}
+
+/* Lines of ssh's that are no cause of anything. */
+static bool is_noise(const char *line)
+{
+    static const char *const starts[] = {"Pseudo-terminal will not be allocated", "debug1: ",
+                                         "debug2: ", "debug3: ", "Warning: Permanently added"};
+
+    for (size_t i = 0; i < ARRAY_LEN(starts); i++)
+        if (strncmp(line, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return strstr(line, ": terminating, ") != NULL; /* counts what stands before it */
+}
+
+/* The first lines that tell why. Cuts the text; caller frees. */
+static char *cause_of(char *said)
+{
+    struct strbuf b;
+    char *save = NULL;
+    int n = 0;
+
+    strbuf_init(&b, CAUSE_MAX);
+    for (char *l = strtok_r(said, "\r\n", &save); l && n < CAUSE_LINES;
+         l = strtok_r(NULL, "\r\n", &save)) {
+        CLEANUP_FREE char *clean = text_clean(l);
+
+        if (!is_noise(l))
+            strbuf_addf(&b, "%s%s", n++ ? "; " : "", clean);
+    }
+    if (!n)
+        strbuf_adds(&b, "it does not say why");
+    return strbuf_steal(&b);
 }
 
 char *conf_ask(const struct conf_query *q, int *ret, struct err *e)
@@ -134,25 +168,21 @@ char *conf_ask(const struct conf_query *q, int *ret, struct err *e)
     strbuf_init(&text, ANSWER_MAX);
     strbuf_init(&errors, 4096);
 
-    int rc = run(args.v, q->help, &text, &errors, &status);
+    int64_t limit_ms = q->limit_ms && q->limit_ms < ANSWER_TIME_MS ? q->limit_ms : ANSWER_TIME_MS;
+    int rc = run(args.v, q->help, limit_ms, &text, &errors, &status);
 
     *ret = 0;
     if (rc == -ENOENT) {
         *ret = 1;
     } else if (rc == -ETIMEDOUT) {
-        *ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` took more than %d s", q->host,
-                      ANSWER_TIME_MS / 1000);
+        *ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` took more than %g s: does a Match exec of "
+                       "ssh_config hang?", q->host, (double) limit_ms / 1000);
     } else if (rc < 0) {
         *ret = err_set(e, ERR_INTERNAL, "`ssh -G %s`: %s", q->host, strerror(-rc));
     } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        char *end = strpbrk(errors.s, "\r\n");
+        CLEANUP_FREE char *cause = cause_of(errors.s);
 
-        if (end)
-            *end = '\0';
-
-        CLEANUP_FREE char *clean = text_clean(errors.s);
-
-        *ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` failed: %s", q->host, clean);
+        *ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` failed: %s", q->host, cause);
     } else {
         answer = x_strdup(text.s);
     }
@@ -181,7 +211,7 @@ bool conf_names_askers(struct help *help)
     strbuf_init(&text, 4096);
     strbuf_init(&errors, 4096);
 
-    bool known = run(argv, help, &text, &errors, &status) == 0 &&
+    bool known = run(argv, help, ANSWER_TIME_MS, &text, &errors, &status) == 0 &&
                  sscanf(errors.s, "OpenSSH_%d.%d", &major, &minor) == 2;
 
     strbuf_free(&text);

@@ -73,6 +73,7 @@ struct conf_query {
     const char *user;           /* -l and -p, for Match lines; NULL and 0: not given */
     int port;
     struct help *help;          /* whose work it is, or NULL */
+    int64_t limit_ms;           /* how long ssh may take; 0: the usual */
 };
 /* Asks `ssh -G`. 0 with *out; 1 when there is no ssh program; -code. */
 int conf_run(const struct conf_query *q, struct ssh_conf **out, struct err *e);

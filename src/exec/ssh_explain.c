@@ -320,6 +320,7 @@ static void keyword_rows(struct explaining *x, const struct prepared *p)
         .options = x->q->ssh_options,
         .user = p->over.user,
         .port = p->over.port,
+        .limit_ms = prepare_limit_ms(p),
     };
     struct err e = ERR_INIT;
     int rc;
@@ -370,7 +371,7 @@ static char *numeric_address(const struct prepared *p)
 /* The last of a chain, reached through the others, or as its own settings say. As with ssh, flags and
  * settings of the node itself are not its jump host's. */
 static struct prepared *prepare_hop(const struct explain_query *q, struct ssh_shared *shared,
-                                    const char *chain)
+                                    const char *chain, int64_t limit_ms)
 {
     const char *comma = strrchr(chain, ',');
     const char *name = comma ? comma + 1 : chain;
@@ -381,6 +382,7 @@ static struct prepared *prepare_hop(const struct explain_query *q, struct ssh_sh
     settings_init(&over);
     strv_copy(&base.identity, &q->base->identity);
     strv_copy(&base.known_hosts, &q->base->known_hosts);
+    base.connect_timeout_ms = limit_ms;
     if (dest_parse(name, &d)) {
         over.host = d.host;
         over.user = d.user;
@@ -407,12 +409,12 @@ static struct prepared *prepare_hop(const struct explain_query *q, struct ssh_sh
 
 /* From the last to the first; the list is turned round at the end. */
 static void tell_hops(const struct explain_query *q, struct ssh_shared *shared, const char *jump,
-                      struct explain *out)
+                      int64_t limit_ms, struct explain *out)
 {
     CLEANUP_FREE char *chain = x_strdup(jump);
 
     while (chain && out->n_hops < HOPS_MAX) {
-        struct prepared *p = prepare_hop(q, shared, chain);
+        struct prepared *p = prepare_hop(q, shared, chain, limit_ms);
 
         X_GROW(out->hops, out->cap_hops, out->n_hops + 1);
         out->hops[out->n_hops++] = (struct explain_hop) {
@@ -436,6 +438,8 @@ static void tell_hops(const struct explain_query *q, struct ssh_shared *shared, 
 
 static void tell_prepared(struct explain *out, const struct prepared *p, const char *jump)
 {
+    if (!p->conf)
+        return; /* nothing else is known then */
     out->host = x_strdup(p->hostname ? p->hostname : p->host);
     out->user = x_strdup(p->user);
     out->port = p->port;
@@ -505,13 +509,15 @@ static void explain_ssh(const struct explain_query *q, struct explain *out, cons
     } else if (own) {
         out->why = x_strdup("it is the node's transport");
     }
-    if (p->failed != REASON_NONE && !p->fallback && strcmp(out->transport, "ssh") == 0) {
+    if (p->failed != REASON_NONE && !p->fallback &&
+        (!p->conf || strcmp(out->transport, "ssh") == 0)) {
         out->failed = p->failed;
         out->error = x_strdup(p->error);
     }
     tell_prepared(out, p, jump && !loses(&x, SETTING_JUMP, source) ? jump->jump : NULL);
-    tell_hops(q, shared, p->jump, out);
-    scan_rows(&x, p);
+    tell_hops(q, shared, p->jump, prepare_limit_ms(p), out);
+    if (p->conf)
+        scan_rows(&x, p);
     prepared_free(p);
     settings_clear(&over);
     ssh_shared_stop(shared);

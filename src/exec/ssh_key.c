@@ -451,6 +451,27 @@ static struct ssh_key *key_new(const char *path)
     return k;
 }
 
+/* The first line as in a .pub file: a type, and what names the same type inside. */
+static bool read_public(struct ssh_key *k, const char *text, size_t n)
+{
+    CLEANUP_FREE char *copy = x_strndup(text, n);
+    char *lines = NULL;
+
+    for (char *l = strtok_r(copy, "\r\n", &lines); l && !k->blob;
+         l = strtok_r(NULL, "\r\n", &lines)) {
+        char *words = NULL, *type = strtok_r(l, " \t", &words);
+        char *b64 = type && *type != '#' ? strtok_r(NULL, " \t", &words) : NULL;
+        size_t len = 0;
+        uint8_t *blob = b64 ? base64_decode(b64, strlen(b64), &len) : NULL;
+        CLEANUP_FREE char *inside = blob ? ssh_blob_type(blob, len) : NULL;
+
+        if (inside && strcmp(inside, type) == 0)
+            key_set_blob(k, blob, len);
+        free(blob);
+    }
+    return k->blob != NULL;
+}
+
 static struct ssh_key *parse(const char *path, const char *text, size_t n, const char *passphrase)
 {
     static const char begin[] = "-----BEGIN OPENSSH PRIVATE KEY-----";
@@ -458,6 +479,11 @@ static struct ssh_key *parse(const char *path, const char *text, size_t n, const
     struct ssh_key *k = key_new(path);
     const char *from = memmem(text, n, begin, sizeof begin - 1);
 
+    if (!from && !memmem(text, n, "-----BEGIN ", 11) && read_public(k, text, n)) {
+        k->public_only = true;
+        key_problem(k, x_strdup("is a public key"));
+        return k;
+    }
     if (!from) {
         parse_pem(k, text, n, passphrase);
         return k;
@@ -499,19 +525,8 @@ static void blob_from_pub(struct ssh_key *k)
     struct strbuf b;
 
     strbuf_init(&b, KEY_FILE_MAX);
-    if (io_read_file(path, KEY_FILE_MAX, &b, NULL) == 0) {
-        char *save = NULL;
-        size_t n = 0;
-
-        strtok_r(b.s, " \t\r\n", &save);
-
-        char *b64 = strtok_r(NULL, " \t\r\n", &save);
-        uint8_t *blob = b64 ? base64_decode(b64, strlen(b64), &n) : NULL;
-
-        if (blob)
-            key_set_blob(k, blob, n);
-        free(blob);
-    }
+    if (io_read_file(path, KEY_FILE_MAX, &b, NULL) == 0)
+        read_public(k, b.s, b.len);
     strbuf_free(&b);
 }
 
@@ -538,7 +553,7 @@ struct ssh_key *ssh_key_load(const char *path)
     } else {
         k = ssh_key_parse(path, b.s, b.len);
         /* As ssh does: such a key may be anybody's by now. */
-        if (st.st_uid == getuid() && (st.st_mode & 077)) {
+        if (!k->public_only && st.st_uid == getuid() && (st.st_mode & 077)) {
             free(k->problem);
             k->locked = false;
             k->problem = x_asprintf("can be read by others (mode %04o): chmod 600 %s",

@@ -19,6 +19,7 @@ struct ssh_key {
     void *pkey;    /* EVP_PKEY; NULL: this file cannot sign, see problem */
     char *problem; /* "is damaged ...", without the path; NULL when it can sign */
     bool absent;   /* there is no such file */
+    bool public_only; /* the file is a public key: only an agent can sign for it */
     bool locked;   /* all that is wrong is that it needs a passphrase: ssh_key_unlock() */
     uint8_t digest[KEY_DIGEST_LEN]; /* of a locked file; of others all zero */
 };

@@ -25,6 +25,7 @@
 /* Loaded identity files. */
 struct files {
     struct ssh_key *v[IDENTITIES_MAX];
+    bool in_agent[IDENTITIES_MAX]; /* the agent has its private half */
     size_t n;
 };
 
@@ -162,21 +163,19 @@ static bool same(const struct agent_key *a, const struct ssh_key *k)
 
 /* First those that belong to identity files, in the files' order, then the rest; some places are
  * kept for files that can sign themselves. */
-static void offer_agent(struct prepared *p, const struct agent_keys *keys, const struct files *f,
+static void offer_agent(struct prepared *p, const struct agent_keys *keys, struct files *f,
                         bool only)
 {
     size_t keep = 0;
 
     p->agent_keys = (int) keys->n;
     for (size_t i = 0; i < f->n; i++) {
-        bool found = false;
-
         for (size_t j = 0; j < keys->n; j++)
             if (same(&keys->v[j], f->v[i])) {
                 offer_agent_key(p, &keys->v[j]);
-                found = true;
+                f->in_agent[i] = true;
             }
-        keep += !found && (f->v[i]->pkey || f->v[i]->locked) && keep < 2;
+        keep += !f->in_agent[i] && (f->v[i]->pkey || f->v[i]->locked) && keep < 2;
     }
     p->max_cand -= keep;
     for (size_t j = 0; !only && j < keys->n; j++) {
@@ -205,7 +204,7 @@ static char *agent_path(const struct prepared *p)
     return set && *set ? x_strdup(set) : NULL;
 }
 
-static void ask_agent(struct prepared *p, const struct files *f)
+static void ask_agent(struct prepared *p, struct files *f)
 {
     bool only = p->conf->identities_only, needed = !only;
     struct err e = ERR_INIT;
@@ -256,15 +255,35 @@ static void offer_locked(struct prepared *p, struct ssh_key *k)
     ssh_key_unref(open);
 }
 
-static void offer_file(struct prepared *p, struct ssh_key *k)
+/* Only an agent could have signed for it. */
+static void note_public(struct prepared *p, const struct ssh_key *k)
 {
+    CLEANUP_FREE char *text =
+        x_asprintf("%s, and %s its private half",
+                   k->public_only ? "is a public key" : "does not exist, though its .pub does",
+                   !p->agent_path      ? "there is no agent that could hold"
+                   : p->agent_keys < 0 ? "the agent cannot be asked for"
+                                       : "the agent does not hold");
+
+    note(p, k->path, text);
+}
+
+static void offer_file(struct prepared *p, struct ssh_key *k, bool in_agent)
+{
+    bool only_public = k->public_only || k->absent;
+
+    if (only_public && in_agent)
+        return; /* offered, or noted, as the agent's */
     if (k->blob && offered(p, k->blob, k->blob_len))
         return; /* by the agent */
     if (k->locked) {
         offer_locked(p, k);
     } else if (!k->pkey) {
-        note(p, k->path, k->problem);
-        if (k->type && strncmp(k->type, "sk-", 3) == 0)
+        if (only_public)
+            note_public(p, k);
+        else
+            note(p, k->path, k->problem);
+        if (!k->public_only && k->type && strncmp(k->type, "sk-", 3) == 0)
             strv_push(&p->only_ssh, k->path);
     } else if (type_allowed(p, k->path, k->type, k->blob, k->blob_len)) {
         offer(p, k->blob, k->blob_len, k, x_strdup(k->path));
@@ -274,13 +293,9 @@ static void offer_file(struct prepared *p, struct ssh_key *k)
 void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys)
 {
     struct files f = {.n = 0};
-    int64_t limit = p->over.connect_timeout_ms > 0   ? p->over.connect_timeout_ms
-                    : p->connect_ms > 0              ? p->connect_ms
-                    : p->base.connect_timeout_ms > 0 ? p->base.connect_timeout_ms
-                                                     : 15000;
 
     /* A hung agent must show as such, and not as a server that takes too long. */
-    p->agent_ms = limit / 3;
+    p->agent_ms = prepare_limit_ms(p) / 3;
     if (p->conf->no_pubkey) {
         strv_push(&p->notes, "any key (PubkeyAuthentication is off)");
         return;
@@ -288,7 +303,7 @@ void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_key
     load_files(p, list, explicit_keys, &f);
     ask_agent(p, &f);
     for (size_t i = 0; i < f.n; i++) {
-        offer_file(p, f.v[i]);
+        offer_file(p, f.v[i], f.in_agent[i]);
         ssh_key_unref(f.v[i]);
     }
 }

@@ -147,6 +147,14 @@ static bool has_option(const struct prepared *p, const char *keyword)
     return conf_options_name(&p->options, keyword);
 }
 
+int64_t prepare_limit_ms(const struct prepared *p)
+{
+    return p->over.connect_timeout_ms > 0   ? p->over.connect_timeout_ms
+           : p->connect_ms > 0              ? p->connect_ms
+           : p->base.connect_timeout_ms > 0 ? p->base.connect_timeout_ms
+                                            : 15000;
+}
+
 static bool find_conf(struct prepared *p, struct conf_named *named)
 {
     struct err e = ERR_INIT;
@@ -157,6 +165,8 @@ static bool find_conf(struct prepared *p, struct conf_named *named)
         .user = p->over.user,
         .port = p->over.port,
         .help = p->help,
+        /* A session is ended by its own timer. */
+        .limit_ms = p->help ? 0 : prepare_limit_ms(p),
     };
 
     if (shared_conf(p->shared, &q, &p->conf, &p->hostname, named, &e) != 0)
@@ -310,9 +320,8 @@ static void find_revoked(struct prepared *p)
     }
     p->revoked = shared_revoked(p->shared, path);
     if (hosts_is_krl(p->revoked))
-        prepare_fail(p, REASON_UNSUPPORTED, false,
-                     "RevokedHostKeys %s is a key revocation list, which the ssh transport cannot "
-                     "read: give a file of public keys, one a line", path);
+        prepare_fallback(p, "RevokedHostKeys %s is a key revocation list, which only ssh itself can "
+                            "read; or give a file of public keys, one a line", path);
     else if (hosts_problem(p->revoked))
         prepare_fail(p, REASON_HOSTKEY, false,
                      "no host key can be trusted, because RevokedHostKeys cannot be read: %s",

@@ -88,6 +88,9 @@ struct prepared *prepared_new(struct session *s, struct ssh_shared *shared);
 void prepared_free(void *arg); /* struct prepared *; NULL allowed */
 void prepare_work(void *arg, struct help *help); /* on a helper thread */
 
+/* How long an attempt to connect may take, as far as that is known by now. */
+int64_t prepare_limit_ms(const struct prepared *p);
+
 /* Parts of it: ssh_pick.c, ssh_env.c. */
 /* explicit_keys: somebody named these files, so one that is absent is worth a word. */
 void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys);

@@ -4,6 +4,7 @@
 import os
 import signal
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'ssh'))
@@ -143,6 +144,46 @@ class Settings(lib.Case):
         for line in done.lines:
             if self.dir not in line:
                 self.assertLessEqual(len(line), 80, line)
+
+    def test_broken_config(self):
+        """Nothing but the trouble: its cause, not whatever ssh said first."""
+        with open(self.config, 'a', encoding='utf-8') as f:
+            f.write('Nonsense yes\n')
+        done = self.explain('web1')
+        self.assertEqual((done.rc, done.json['settings'], done.json['port']), (4, [], None))
+        self.assertIn('Bad configuration option: nonsense', done.json['error'])
+        self.assertNotIn('terminating', done.json['error'])
+        done = self.muster('explain', '-F', self.config, 'web1')
+        self.assertIn('Bad configuration option', ' '.join(done.text.split()))
+        self.assertNotIn('port 0', done.text)
+        self.assertNotIn('honoured', done.text)
+        self.assertNotIn('defaults', done.text)
+
+    def test_the_cause_is_not_the_first_line(self):
+        ssh = self.write('bin/ssh', '#!/bin/sh\n'
+                         'echo "Pseudo-terminal will not be allocated because stdin is not" >&2\n'
+                         'echo "the first cause" >&2; echo "the second" >&2\nexit 255\n')
+        os.chmod(ssh, 0o755)
+        path = self.path('bin') + ':' + self.env['PATH']
+        d = self.muster('explain', '--json', 'web1', env={'PATH': path}).json
+        self.assertTrue(d['error'].endswith('failed: the first cause; the second'), d['error'])
+
+    def test_a_match_that_hangs_is_bounded(self):
+        with open(self.config, 'w', encoding='utf-8') as f:
+            f.write('Match exec "sleep 60"\n  User x\n')
+        begin = time.monotonic()
+        done = self.explain('-t', '1', 'web1')
+        self.assertLess(time.monotonic() - begin, 15)
+        self.assertEqual(done.rc, 4, done)
+        self.assertIn('took more than 1 s', done.json['error'])
+        self.assertIn('Match exec', done.json['error'])
+
+    def test_a_revocation_list_is_for_ssh_itself(self):
+        with open(self.path('krl'), 'wb') as f:
+            f.write(b'SSHKRL\n\0\0\0\0\1')
+        done = self.explain('-o', 'RevokedHostKeys=' + self.path('krl'), 'web1')
+        self.assertEqual((done.rc, done.json['transport']), (0, 'openssh'))
+        self.assertIn('revocation list', done.json['why'])
 
     def test_usage(self):
         done = self.muster('explain')

@@ -209,6 +209,28 @@ class Offers(AuthTest):
         r = self.one("-o", "PubkeyAuthentication=no", "-o", "PasswordAuthentication=yes")
         self.check_failed(r, "auth", "PubkeyAuthentication is off")
 
+    def test_public_key_names_one_of_the_agents(self):
+        """The private half is in the agent alone, as with hardware tokens."""
+        key = self.make_key("-t", "ed25519", "-N", "")
+        env = self.agent()
+        only = ["-A", "-o", "IdentitiesOnly=yes", "-o"]
+        subprocess.run(["ssh-add", "-q", key], check=True, env={**os.environ, **env},
+                       stderr=subprocess.DEVNULL)
+        os.remove(key)
+        os.chmod(key + ".pub", 0o644)
+        for name in (key + ".pub", key):
+            r = self.one(*only, "IdentityFile=" + name, env=env)
+            self.assertTrue(r.ok, (name, r))
+        subprocess.run(["ssh-add", "-q", "-d", key + ".pub"], check=True,
+                       env={**os.environ, **env}, stderr=subprocess.DEVNULL)
+        r = self.one(*only, "IdentityFile=" + key + ".pub", env=env)
+        self.check_failed(r, "auth", key + ".pub is a public key, and the agent does not hold its "
+                                           "private half")
+        r = self.one(*only, "IdentityFile=" + key, env=env)
+        self.check_failed(r, "auth", "the agent does not hold its private half")
+        r = self.one(*only, "IdentityFile=" + key + ".pub")
+        self.check_failed(r, "auth", "is a public key, and there is no agent")
+
     def serve(self, path, listing):
         """An agent that lists this, and signs nothing."""
         def turn(conn):

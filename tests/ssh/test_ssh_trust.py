@@ -65,13 +65,13 @@ class HostKeys(harness.SshTest):
             r = self.one("-o", f"RevokedHostKeys={path}")
             self.check_failed(r, "hostkey", "RevokedHostKeys", path, word)
 
-    def test_revocation_list_is_unsupported(self):
+    def test_revocation_list_is_for_ssh_itself(self):
         path = self.scratch("")
         with open(path + ".pub", "w", encoding="utf-8") as f:
             f.write(self.public_keys())
         subprocess.run(["ssh-keygen", "-q", "-k", "-f", path, path + ".pub"], check=True)
         r = self.one("-o", f"RevokedHostKeys={path}")
-        self.check_failed(r, "unsupported", "RevokedHostKeys", path, "revocation list")
+        self.check_failed(r, "unsupported", "RevokedHostKeys", path, "revocation list", "only ssh itself")
 
     def test_nothing_was_shown_to_a_wrong_server(self):
         r = self.one("-k", self.e["RIG_KNOWN_HOSTS_WRONG"], "-l", "the-name-to-look-for")
