@@ -245,6 +245,26 @@ static int review_stages(const struct service *s, const struct batch_request *r,
     return 0;
 }
 
+/* What runs on an old copy is to be known before it does. */
+static void warn_of_stale(const struct fleet *f, struct strv *warnings)
+{
+    for (size_t i = 0; i < f->n_sources; i++) {
+        const struct fleet_source *x = &f->sources[i];
+        if (x->state == SOURCE_STALE)
+            strv_push_own(warnings, x_asprintf("the inventory %s is stale: %s", x->path ? x->path : x->type,
+                                               x->error ? x->error : "its program failed"));
+    }
+}
+
+/* The user may have meant the container or tunnel that ssh calls by this name. */
+static void warn_of_localhost(const struct service *s, const struct batch_request *r,
+                              struct batch_review *out)
+{
+    char *text = strv_has(&out->nodes, "localhost") ? input_unused_block(s, r, "localhost") : NULL;
+    if (text)
+        strv_push_own(&out->warnings, text);
+}
+
 int service_review(struct service *s, const struct batch_request *r, struct batch_review *out,
                    struct err *e)
 {
@@ -265,6 +285,10 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
             strv_push(&out->warnings, r->warnings->v[i]);
     if (rc == 0)
         rc = expand(s, r, out, e);
+    if (rc == 0)
+        warn_of_stale(s->fleet, &out->warnings);
+    if (rc == 0)
+        warn_of_localhost(s, r, out);
     if (rc == 0)
         rc = review_task(s, r, out, e);
     if (rc == 0)

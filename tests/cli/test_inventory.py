@@ -33,6 +33,8 @@ class Inventories(Case):
         self.assertRegex(self.ok('nodes', '--sources', '--refresh', '-i', spec).text,
                          r'(?m)^command +stale +\S+ +1 +0 +the copy of \S+ ago serves: ')
         self.ok('nodes', '-a', '-i', spec)
+        r = self.ok('run', '-i', spec, '-w', 'h1', '--transport', 'local', '--', 'true')
+        self.assertRegex(r.err, r'is stale: the copy of \S+ ago serves: .*exit code 1')
         # without a copy there is nothing to serve
         r = self.muster('nodes', '-i', spec + ' ')
         self.refused(r, 2, 'exit code 1')
