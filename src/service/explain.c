@@ -182,6 +182,15 @@ int service_explain(struct service *s, const char *node, const struct batch_requ
     };
 
     engine_explain(&q, &out->how);
+
+    CLEANUP_FREE char *unused = input_unused_block(s, r, node);
+
+    if (unused) {
+        char *why = x_asprintf("%s; %s", out->how.why ? out->how.why : "as always", unused);
+
+        free(out->how.why);
+        out->how.why = why;
+    }
     if (trial)
         rc = try_it(s, r, trial, &base, &both, out, e);
     settings_clear(&base);

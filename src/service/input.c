@@ -283,6 +283,22 @@ static char *no_way(const struct batch_request *r, const struct fleet_node *node
                : NULL;
 }
 
+char *input_unused_block(const struct service *s, const struct batch_request *r, const char *node)
+{
+    const struct fleet *f = s->fleet;
+    const struct fleet_node *n = strcmp(node, "localhost") == 0 ? fleet_node(f, node) : NULL;
+    const char *transport = n ? pick(NULL, n->over.transport, n->base.transport) : NULL;
+    bool named = false;
+    /* A transport that the run names was meant. */
+    if (!transport || strcmp(transport, "local") != 0 || r->over.transport)
+        return NULL;
+    for (size_t i = 0; i < f->n_sources && i < 31; i++)
+        named |= (n->sources & 1u << i) && strcmp(f->sources[i].type, "ssh_config") == 0;
+    return named ? x_strdup("what ssh_config says of localhost is not used: localhost is this machine, "
+                            "without ssh (--transport ssh goes by ssh_config)")
+                 : NULL;
+}
+
 int input_check_ways(const struct service *s, const struct batch_request *r,
                      const struct strv *nodes, struct err *e)
 {

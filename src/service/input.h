@@ -21,6 +21,9 @@ int input_check_nodes(const struct service *s, const struct batch_request *r,
  * flag of ssh's where no ssh goes. All nodes of which it is not so are in the error. */
 int input_check_ways(const struct service *s, const struct batch_request *r,
                      const struct strv *nodes, struct err *e);
+/* What is to be said of a localhost that ssh_config has a block for, and that is this machine all the same;
+ * NULL: nothing. Caller frees. */
+char *input_unused_block(const struct service *s, const struct batch_request *r, const char *node);
 /* That what was never stored, but is needed again, has been given. */
 int input_check_secrets(const struct batch_request *r, struct err *e);
 /* A password or a user to become with no method said means sudo, where the node has none of its own. */

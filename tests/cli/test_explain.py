@@ -136,6 +136,25 @@ class Settings(lib.Case):
         d = self.explain('db1').json
         self.assertEqual((d['known'], d['transport'], d['host']), (True, 'local', None))
 
+    def test_localhost_of_ssh_config_is_said_to_be_unused(self):
+        said = 'what ssh_config says of localhost is not used'
+        d = self.explain('localhost').json
+        self.assertEqual(d['transport'], 'local')
+        self.assertNotIn(said, d['why'])
+        done = self.ok('run', '-F', self.config, '-w', 'localhost', '--', 'true')
+        self.assertNotIn(said, done.err)
+        with open(self.config, 'a', encoding='utf-8') as f:
+            f.write('Host localhost\n  Port 2202\n  User plain\n')
+        d = self.explain('localhost').json
+        self.assertEqual(d['transport'], 'local')
+        self.assertIn(said, d['why'])
+        self.assertIn('--transport ssh', d['why'])
+        done = self.ok('run', '-F', self.config, '-w', 'localhost', '--', 'true')
+        self.assertEqual(done.err.count(said), 1, done.err)
+        d = self.explain('--transport', 'ssh', 'localhost').json
+        self.assertEqual((d['transport'], d['port'], d['user']), ('ssh', 2202, 'plain'))
+        self.assertNotIn(said, d['why'])
+
     def test_for_people(self):
         done = self.muster('explain', '-F', self.config, 'web1')
         self.assertEqual(done.rc, 0, done)
