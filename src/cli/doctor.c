@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define EXIT_BAD 1
 #define INTEGRITY_MAX ((off_t) 256 << 20)
 #define MEMLOCK_NEEDED ((rlim_t) 64 << 10) /* the pages of some keys and passwords */
 
@@ -174,8 +175,10 @@ int verb_doctor(struct cli *c, struct err *e)
     if (!s)
         return -(int) e->code;
     struct json *list = json_array();
+    bool bad = false;
     for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
         struct finding f = checks[i].check(s);
+        bad |= f.verdict == BAD;
         if (c->set[OPT_JSON]) {
             struct json *o = json_object();
             json_put_str(o, "check", checks[i].name);
@@ -193,5 +196,5 @@ int verb_doctor(struct cli *c, struct err *e)
         puts(json_text(list, NULL));
     json_free(list);
     service_close(s);
-    return 0;
+    return bad ? EXIT_BAD : 0;
 }

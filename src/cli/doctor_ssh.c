@@ -26,7 +26,8 @@
 extern char **environ;
 
 #define AGENT_MS 2000
-#define SSH_MS 5000
+#define SSH_MS 3000
+#define CAUSE_LINES 3
 #define SAID_MAX ((size_t) 1 << 20)
 /* LIMIT: of a key's file, only its head is looked at; of known_hosts, this much. */
 #define HEAD_MAX 64
@@ -52,32 +53,63 @@ static bool read_all(int fd, struct strbuf *out)
     }
 }
 
-/* What ssh prints, both streams; NULL: there is none that runs, or it failed. */
-static char *ssh_says(const char *const argv[])
+struct said {
+    char *text; /* NULL: there is no ssh that runs */
+    bool hung, good;
+};
+
+/* A group of its own, so that the program of a Match exec ends with it. */
+static int spawn_ssh(const char *const argv[], int out, int err, pid_t *pid)
 {
-    struct strbuf said;
-    int fds[2], status = 0;
-    pid_t pid;
     posix_spawn_file_actions_t actions;
-    if (pipe2(fds, O_CLOEXEC) != 0)
-        return NULL;
+    posix_spawnattr_t attr;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    posix_spawn_file_actions_adddup2(&actions, fds[1], STDOUT_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, fds[1], STDERR_FILENO);
-    int rc = posix_spawnp(&pid, "ssh", &actions, NULL, (char *const *) argv, environ);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (out >= 0)
+        posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
+    posix_spawnattr_setpgroup(&attr, 0);
+    int rc = posix_spawnp(pid, "ssh", &actions, &attr, (char *const *) argv, environ);
+    posix_spawnattr_destroy(&attr);
     posix_spawn_file_actions_destroy(&actions);
+    return rc;
+}
+
+/* What ssh prints: on both streams, or its complaints alone. */
+static struct said ask_ssh(const char *const argv[], bool complaints)
+{
+    struct said said = {0};
+    struct strbuf b;
+    int fds[2], status = 0;
+    pid_t pid;
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return said;
+    int rc = spawn_ssh(argv, complaints ? -1 : fds[1], fds[1], &pid);
     close(fds[1]);
-    strbuf_init(&said, SAID_MAX);
+    strbuf_init(&b, SAID_MAX);
     if (rc == 0) {
-        if (!read_all(fds[0], &said))
-            kill(pid, SIGKILL);
+        said.hung = !read_all(fds[0], &b);
+        if (said.hung)
+            kill(-pid, SIGKILL);
         waitpid(pid, &status, 0);
+        said.good = !said.hung && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        said.text = strbuf_steal(&b);
     }
     close(fds[0]);
-    if (rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && said.len)
-        return strbuf_steal(&said);
-    strbuf_free(&said);
+    strbuf_free(&b);
+    return said;
+}
+
+/* NULL: there is none that runs, or it failed. */
+static char *ssh_says(const char *const argv[])
+{
+    struct said said = ask_ssh(argv, false);
+    if (said.good && *said.text)
+        return said.text;
+    free(said.text);
     return NULL;
 }
 
@@ -91,11 +123,47 @@ static char *ssh_version(void)
     return said;
 }
 
+/* Its first lines, as one. */
+static char *first_lines(char *text)
+{
+    struct strbuf b;
+    char *save = NULL;
+    int n = 0;
+    strbuf_init(&b, 0);
+    for (char *l = strtok_r(text, "\r\n", &save); l && n < CAUSE_LINES; l = strtok_r(NULL, "\r\n", &save))
+        if (strncmp(l, "Pseudo-terminal ", 16) != 0 && !strstr(l, ": terminating, "))
+            strbuf_addf(&b, "%s%s", n++ ? "; " : "", l);
+    return strbuf_steal(&b);
+}
+
+/* The file that -F names, or the user's own, as ssh takes it for a usual host. */
+static struct finding judge_config(const struct service *s, char *version)
+{
+    const char *config = service_ssh_config(s);
+    const char *const argv[] = {"ssh", "-G", config ? "-F" : "localhost",
+                                config ? config : NULL, "localhost", NULL};
+    struct said said = ask_ssh(argv, true);
+    CLEANUP_FREE char *text = said.text;
+    if (said.good || !text)
+        return finding(GOOD, version, NULL);
+    free(version);
+    if (said.hung)
+        return finding(BAD, x_asprintf("`ssh -G localhost` took more than %d s: a Match exec of "
+                                       "ssh_config hangs, and every host waits for it", SSH_MS / 1000),
+                       "mend that Match, or name another file by -F");
+    CLEANUP_FREE char *why = first_lines(text);
+    return finding(BAD, x_asprintf("ssh does not take its configuration, so no host can be reached by "
+                                   "it: %s", *why ? why : "it does not say why"),
+                   strstr(why, "Bad owner or permissions")
+                       ? "own that file, and chmod 600 it"
+                       : "mend that line (ssh -G localhost shows more), or name another file by -F");
+}
+
 struct finding check_ssh(struct service *s)
 {
     char *version = ssh_version();
     if (version)
-        return finding(GOOD, version, NULL);
+        return judge_config(s, version);
     return finding(ADVICE, x_strdup("no ssh program: only the common keywords of ssh_config are read, and "
                                     "nothing goes by the transport openssh (certificates, FIDO keys, "
                                     "GSSAPI)"),

@@ -74,7 +74,7 @@ class Refused(Case):
         self.nothing_run(['-w', 'localhost', '--', 'true'], 2, 'VALIDATION_ERROR',
                          'default inventory', 'inventory.yaml', 'line 1')
         # doctor says so too, and goes on.
-        r = self.ok('doctor')
+        r = self.ok('doctor', rc=1)
         self.assertRegex(r.text, r'inventory +BAD .*inventory.yaml: line 1')
         self.assertIn('database       ok', r.text)
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sqlite3
+import time
 
 from lib import LOGIN, Case, main, until
 from waiting import listening
@@ -171,7 +172,29 @@ class Shapes(Case):
         self.assertRegex(self.ok('doctor').text, r'inventory +ok +204 nodes, 4 groups')
 
     def findings(self, **env):
-        return {x['check']: x for x in self.ok('doctor', '--json', env=env).json}
+        return self.judged(env=env)
+
+    def judged(self, *args, **more):
+        """Its exit status is 1 when something is BAD."""
+        d = self.muster('doctor', '--json', *args, **more)
+        self.assertEqual(d.rc, int(any(x['verdict'] == 'BAD' for x in d.json)), str(d))
+        return {x['check']: x for x in d.json}
+
+    def test_doctor_finds_a_broken_ssh_config(self):
+        config = self.write('own_config', 'Nonsense yes\n')
+        ssh = self.judged('-F', config)['ssh']
+        self.assertEqual(ssh['verdict'], 'BAD')
+        self.assertIn('Bad configuration option: nonsense', ssh['text'])
+        self.assertIn('mend', ssh['remedy'])
+        self.write('own_config', 'Match exec "sleep 60"\n  User x\n')
+        begin = time.monotonic()
+        ssh = self.judged('-F', config)['ssh']
+        self.assertLess(time.monotonic() - begin, 30)
+        self.assertEqual(ssh['verdict'], 'BAD')
+        self.assertIn('Match exec', ssh['text'])
+        until(lambda: not self.processes())
+        self.write('own_config', 'User x\n')
+        self.assertEqual(self.judged('-F', config)['ssh']['verdict'], 'ok')
 
     def test_doctor_remedies(self):
         ssh = self.path('home', '.ssh')
