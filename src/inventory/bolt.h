@@ -14,10 +14,11 @@ struct bolt_data {
 };
 void bolt_data_clear(struct bolt_data *d);
 void bolt_data_merge(struct bolt_data *d, const struct bolt_data *over);
-/* Adds one key of a group or target to *d. 1: it is none of the four. -ERR_VALIDATION without the
- * file's name. */
-int bolt_data_read(struct build *b, struct bolt_data *d, const struct yaml_node *key,
-                   const struct yaml_node *value, struct err *e);
+/* Adds one key of a group or target, `who`, to *d. 1: it is none of the four. -ERR_VALIDATION without
+ * the file's name. What a plugin of Bolt's would give is marked in `config`, so that only those targets
+ * for which it counts are not supported, and is missing in the others. */
+int bolt_data_read(struct build *b, struct bolt_data *d, const char *who,
+                   const struct yaml_node *key, const struct yaml_node *value, struct err *e);
 
 struct bolt_uri {
     char *scheme, *user, *host, *port; /* each may be NULL; host is "" for "local://" */
@@ -26,7 +27,8 @@ struct bolt_uri {
 int bolt_uri_parse(struct bolt_uri *u, const char *text, struct err *e);
 void bolt_uri_clear(struct bolt_uri *u);
 
-/* Makes the settings of a target from its config and its URI. `base` is the inventory's folder. */
+/* Makes the settings of a target from its config and its URI, and the variable "bolt.not_used" of what
+ * in its config has none. `base` is the inventory's folder. */
 int bolt_apply(struct build *b, struct entry *en, const char *name, const struct bolt_uri *uri,
                const struct bolt_data *d, const char *base, struct err *e);
 

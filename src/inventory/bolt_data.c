@@ -53,21 +53,47 @@ void bolt_data_merge(struct bolt_data *d, const struct bolt_data *over)
 
 #define fail(e, at, ...) source_fail(e, NULL, at, __VA_ARGS__)
 
-/* Names the first "_plugin" in a value: what it would give is not known here. */
-static int refuse_plugins(const struct yaml_node *n, struct err *e)
+/* Stand in `config` for a value that is not there; no text of a file begins so. */
+#define MARK_SECRET "\001secret"
+#define MARK_PLUGIN "\001plugin:"
+
+/* The name of the first plugin in a value, or NULL: what it would give is not known here. */
+static const char *plugin_in(const struct yaml_node *n)
 {
-    for (size_t i = 0; n->kind != YAML_SCALAR && i < n->n; i++) {
-        int rc;
+    const char *found = NULL;
+
+    for (size_t i = 0; !found && n->kind != YAML_SCALAR && i < n->n; i++) {
         if (n->kind == YAML_MAPPING && strcmp(n->keys[i]->scalar, "_plugin") == 0)
-            return fail(e, n->keys[i],
-                        "Bolt's plugin \"%s\" is asked for a value here, and muster runs no plugins "
-                        "of Bolt: write the value",
-                        n->items[i]->kind == YAML_SCALAR ? n->items[i]->scalar : "?");
-        rc = refuse_plugins(n->items[i], e);
-        if (rc)
-            return rc;
+            return n->items[i]->kind == YAML_SCALAR ? n->items[i]->scalar : "?";
+        found = plugin_in(n->items[i]);
     }
-    return 0;
+    return found;
+}
+
+static void warn_plugin(struct build *b, const char *who, const char *what, const char *plugin,
+                        bool config)
+{
+    build_warn(b, "%s of \"%s\" comes from Bolt's plugin \"%s\", and muster runs no plugins of Bolt: "
+                  "%s", what, who, plugin,
+               config ? "targets for which it counts are not supported; write the value"
+                      : "it is missing; write the value");
+}
+
+static void mark_plugin(struct build *b, struct bolt_data *d, const char *who, const char *name,
+                        const char *plugin)
+{
+    CLEANUP_FREE char *mark = x_asprintf(MARK_PLUGIN "%s", plugin);
+    CLEANUP_FREE char *what = strcmp(name, "_plugin") == 0 ? x_strdup("config")
+                                                           : x_asprintf("config.%s", name);
+    size_t n = strlen(what);
+
+    if (n > 8 && strcmp(what + n - 8, "._plugin") == 0)
+        what[n - 8] = '\0';
+    for (char *s = mark; *s; s++)
+        if (*s == ' ' || *s == '\t' || *s == '\n')
+            *s = '_'; /* it becomes the name of a transport */
+    varlist_set(&d->config, name, mark);
+    warn_plugin(b, who, what, plugin, true);
 }
 
 static void set_text(struct varlist *l, const char *name, const struct yaml_node *value)
@@ -100,72 +126,89 @@ static bool is_secret(const char *transport, const char *key, const struct yaml_
            value->kind == YAML_MAPPING;
 }
 
-static int read_config(struct build *b, struct bolt_data *d, const struct yaml_node *config,
-                       struct err *e)
+static void read_transport(struct build *b, struct bolt_data *d, const char *who,
+                           const char *transport, const struct yaml_node *options)
+{
+    for (size_t k = 0; k < options->n; k++) {
+        const struct yaml_node *value = options->items[k];
+        const char *key = options->keys[k]->scalar, *plugin = plugin_in(value);
+        CLEANUP_FREE char *name = x_asprintf("%s.%s", transport, key);
+        if (strcmp(key, "_plugin") == 0)
+            mark_plugin(b, d, who, name, value->kind == YAML_SCALAR ? value->scalar : "?");
+        else if (is_secret(transport, key, value)) {
+            build_warn(b, "config.%s is not kept: secrets are asked for (-A, -K) or come from "
+                          "the agent", name);
+            varlist_set(&d->config, name, MARK_SECRET);
+        } else if (plugin)
+            mark_plugin(b, d, who, name, plugin);
+        else
+            set_text(&d->config, name, value);
+    }
+}
+
+static void read_config(struct build *b, struct bolt_data *d, const char *who,
+                        const struct yaml_node *config)
 {
     for (size_t i = 0; i < config->n; i++) {
         const char *transport = config->keys[i]->scalar;
         const struct yaml_node *value = config->items[i];
+        bool is_name = strcmp(transport, "transport") == 0;
         if (strcmp(transport, "_plugin") == 0)
-            return refuse_plugins(config, e);
-        if (strcmp(transport, "transport") == 0 && value->kind == YAML_SCALAR) {
+            mark_plugin(b, d, who, transport, value->kind == YAML_SCALAR ? value->scalar : "?");
+        else if (is_name && value->kind == YAML_SCALAR)
             varlist_set(&d->config, transport, value->scalar);
-            continue;
-        }
-        if (value->kind != YAML_MAPPING) {
-            if (!yaml_is_null(value))
-                build_warn(b, "config.%s is not used: it is no mapping", transport);
-            continue;
-        }
-        for (size_t k = 0; k < value->n; k++) {
-            const char *key = value->keys[k]->scalar;
-            CLEANUP_FREE char *name = x_asprintf("%s.%s", transport, key);
-            int rc;
-            if (is_secret(transport, key, value->items[k])) {
-                build_warn(b, "config.%s is not kept: secrets are asked for (-A, -K) or come from "
-                              "the agent", name);
-                continue;
-            }
-            rc = refuse_plugins(strcmp(key, "_plugin") == 0 ? value : value->items[k], e);
-            if (rc)
-                return rc;
-            set_text(&d->config, name, value->items[k]);
-        }
+        else if (is_name && plugin_in(value))
+            mark_plugin(b, d, who, transport, plugin_in(value));
+        else if (value->kind == YAML_MAPPING)
+            read_transport(b, d, who, transport, value);
+        else if (!yaml_is_null(value))
+            build_warn(b, "config.%s is not used: it is no mapping", transport);
     }
+}
+
+static int read_feature(struct bolt_data *d, const struct yaml_node *item, struct err *e)
+{
+    CLEANUP_FREE char *full = NULL;
+
+    if (item->kind != YAML_SCALAR)
+        return fail(e, item, "a feature is to be one word");
+    full = x_asprintf("feature.%s", item->scalar);
+    varlist_set(&d->vars, full, "true");
     return 0;
 }
 
-int bolt_data_read(struct build *b, struct bolt_data *d, const struct yaml_node *key,
-                   const struct yaml_node *value, struct err *e)
+int bolt_data_read(struct build *b, struct bolt_data *d, const char *who,
+                   const struct yaml_node *key, const struct yaml_node *value, struct err *e)
 {
     const char *name = key->scalar;
     bool config = strcmp(name, "config") == 0, vars = strcmp(name, "vars") == 0;
     bool facts = strcmp(name, "facts") == 0, features = strcmp(name, "features") == 0;
-    int rc;
+    int rc = 0;
 
     if (!config && !vars && !facts && !features)
         return 1;
     if (yaml_is_null(value))
         return 0;
+    if (!config && yaml_get(value, "_plugin")) {
+        warn_plugin(b, who, name, plugin_in(value), false);
+        return 0;
+    }
     if (features ? value->kind != YAML_SEQUENCE : value->kind != YAML_MAPPING)
         return fail(e, value, "\"%s\" is to be a %s", name, features ? "list" : "mapping");
     if (config)
-        return read_config(b, d, value, e);
-    rc = refuse_plugins(value, e);
-    for (size_t i = 0; !rc && i < value->n; i++) {
+        read_config(b, d, who, value);
+    for (size_t i = 0; !config && !rc && i < value->n; i++) {
         const struct yaml_node *item = value->items[i];
-        CLEANUP_FREE char *full = NULL;
-        if (features && item->kind != YAML_SCALAR)
-            return fail(e, item, "a feature is to be one word");
-        if (features) {
-            full = x_asprintf("feature.%s", item->scalar);
-            varlist_set(&d->vars, full, "true");
-        } else if (facts) {
-            full = x_asprintf("facts.%s", value->keys[i]->scalar);
+        const char *one = features ? "" : value->keys[i]->scalar;
+        CLEANUP_FREE char *full = x_asprintf("%s.%s", name, one);
+        if (plugin_in(item))
+            warn_plugin(b, who, features ? name : full, plugin_in(item), false);
+        else if (features)
+            rc = read_feature(d, item, e);
+        else if (facts)
             flatten(&d->vars, full, item);
-        } else {
-            set_text(&d->vars, value->keys[i]->scalar, item);
-        }
+        else
+            set_text(&d->vars, one, item);
     }
     return rc;
 }
@@ -255,17 +298,66 @@ static bool is_true(const char *s)
     return strcmp(s, "true") == 0;
 }
 
-static int apply_key(struct build *b, struct entry *en, const char *key, const char *value,
+/* Says of a target that one of its options is not followed: for who looks at the node. */
+static void not_used(struct entry *en, const char *option, const char *why)
+{
+    static const char variable[] = "bolt.not_used";
+    CLEANUP_FREE char *all = NULL;
+    const char *before = NULL;
+
+    for (size_t i = 0; i < en->vars.n; i++)
+        if (strcmp(en->vars.v[i].name, variable) == 0)
+            before = en->vars.v[i].value;
+    all = x_asprintf("%s%s%s%s", before ? before : "", before ? ", " : "", option, why);
+    varlist_set(&en->vars, variable, all);
+}
+
+/* Those that say nothing which is not so here anyway, when they have this value. */
+static bool says_nothing(const char *key, const char *value)
+{
+    static const char *const rows[][2] = {
+        {"load-config", "true"}, {"tty", "false"},     {"native-ssh", "false"},
+        {"cleanup", "true"},     {"batch-mode", "true"}};
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (strcmp(key, rows[i][0]) == 0 && strcmp(value, rows[i][1]) == 0)
+            return true;
+    return false;
+}
+
+static const struct {
+    const char *key;
+    enum setting_id id;
+} same[] = {{"host", SETTING_HOST},
+            {"port", SETTING_PORT},
+            {"user", SETTING_USER},
+            {"connect-timeout", SETTING_CONNECT_TIMEOUT},
+            {"proxyjump", SETTING_JUMP}};
+
+/* The value is not known: the target cannot be reached as it is meant to be, if it counts for that. */
+static int apply_mark(struct entry *en, const char *option, const char *key, const char *value,
+                      struct err *e)
+{
+    static const char *const counts[] = {"run-as", "private-key", "host-key-check", "native-ssh",
+                                         "_plugin", "transport"};
+    bool matters = false;
+
+    if (strcmp(value, MARK_SECRET) == 0) {
+        not_used(en, option, " (a secret)");
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++)
+        matters |= strcmp(key, counts[i]) == 0;
+    for (size_t i = 0; i < ARRAY_LEN(same); i++)
+        matters |= strcmp(key, same[i].key) == 0;
+    not_used(en, option, " (of a plugin)");
+    return matters ? entry_set(en, SETTING_TRANSPORT, value + 1, e) : 0;
+}
+
+static int apply_key(struct build *b, struct entry *en, const char *option, const char *value,
                      const char *base, struct err *e)
 {
-    static const struct {
-        const char *key;
-        enum setting_id id;
-    } same[] = {{"host", SETTING_HOST},
-                {"port", SETTING_PORT},
-                {"user", SETTING_USER},
-                {"connect-timeout", SETTING_CONNECT_TIMEOUT},
-                {"proxyjump", SETTING_JUMP}};
+    const char *key = strchr(option, '.') + 1;
 
     for (size_t i = 0; i < ARRAY_LEN(same); i++)
         if (strcmp(key, same[i].key) == 0)
@@ -285,10 +377,12 @@ static int apply_key(struct build *b, struct entry *en, const char *key, const c
                           "accepted, a changed one is refused");
         return entry_set(en, SETTING_STRICT, is_true(value) ? "yes" : "accept-new", e);
     }
-    if (strcmp(key, "native-ssh") == 0)
-        return is_true(value) ? entry_set(en, SETTING_TRANSPORT, "openssh", e) : 0;
-    if (strcmp(key, "load-config") != 0 || !is_true(value))
+    if (strcmp(key, "native-ssh") == 0 && is_true(value))
+        return entry_set(en, SETTING_TRANSPORT, "openssh", e);
+    if (!says_nothing(key, value)) {
         build_warn(b, "the option \"%s\" of a transport is not used", key);
+        not_used(en, option, "");
+    }
     return 0;
 }
 
@@ -310,12 +404,13 @@ int bolt_apply(struct build *b, struct entry *en, const char *name, const struct
                const struct bolt_data *d, const char *base, struct err *e)
 {
     const char *transport = uri->scheme ? uri->scheme : value_of(d, "transport");
+    bool marked = transport && *transport == MARK_PLUGIN[0];
     size_t n;
     int rc = 0;
 
     if (!transport && strcmp(name, "localhost") == 0)
         transport = "local";
-    if (transport && strcmp(transport, "ssh") != 0)
+    if (transport && !marked && strcmp(transport, "ssh") != 0)
         rc = entry_set(en, SETTING_TRANSPORT, transport, e);
     n = transport ? strlen(transport) : 0;
     for (size_t i = 0; !rc && i < d->config.n; i++) {
@@ -323,12 +418,14 @@ int bolt_apply(struct build *b, struct entry *en, const char *name, const struct
         const char *dot = strchr(v->name, '.');
         bool mine = dot && (transport ? strncmp(v->name, transport, n) == 0 && dot == v->name + n
                                       : strncmp(v->name, "ssh.", 4) == 0);
-        if (mine && (!transport || strcmp(transport, "ssh") == 0 ||
-                     strcmp(transport, "local") == 0)) {
-            rc = apply_key(b, en, dot + 1, v->value, base, e);
-            if (rc)
-                err_prefix(e, "target \"%s\": config.%s: ", name, v->name);
-        }
+        bool mark = *v->value == MARK_PLUGIN[0];
+        if (mark && (mine || !dot) && !(uri->scheme && strcmp(v->name, "transport") == 0))
+            rc = apply_mark(en, dot ? v->name : "config", dot ? dot + 1 : v->name, v->value, e);
+        else if (mine && !mark && (!transport || strcmp(transport, "ssh") == 0 ||
+                                   strcmp(transport, "local") == 0))
+            rc = apply_key(b, en, v->name, v->value, base, e);
+        if (rc)
+            err_prefix(e, "target \"%s\": config.%s: ", name, v->name);
     }
     if (!rc && uri->host)
         rc = apply_uri(en, name, uri, e);

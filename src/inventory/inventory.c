@@ -10,6 +10,7 @@
 #include "muster/base/err.h"
 #include "muster/base/io.h"
 #include "muster/base/strbuf.h"
+#include "muster/inventory/bolt_project.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -258,6 +259,48 @@ static void load_found_ansible(struct load *l, const char *etc)
     }
 }
 
+static void load_bolt_project(struct load *l, const struct bolt_project *p)
+{
+    bool there = p->inventory && access(p->inventory, F_OK) == 0;
+
+    watch_file(l->b.watch, p->file);
+    if (there && !p->untrusted) {
+        load_found_text(l, &source_bolt, p->inventory);
+        return;
+    }
+    if (p->inventory)
+        watch_file(l->b.watch, p->inventory);
+    if (!p->untrusted && !p->error && !p->names_inventory)
+        return;
+    build_source(&l->b, source_bolt.name, p->inventory ? p->inventory : p->file, false);
+    build_current(&l->b)->state = p->untrusted ? SOURCE_ABSENT : SOURCE_FAILED;
+    if (p->untrusted)
+        build_warn(&l->b, "this project of Bolt is not used unasked, as others may have written it "
+                          "(%s): set BOLT_PROJECT=%s, or name the inventory with -i",
+                   p->untrusted, p->dir);
+    else
+        build_current(&l->b)->error =
+            p->error ? x_strdup(p->error)
+                     : x_asprintf("%s: \"inventoryfile\" names a file that is not there", p->file);
+}
+
+/* As Bolt does: what BOLT_INVENTORY holds (no path, but the YAML itself) stands for the file. */
+static void load_found_bolt(struct load *l)
+{
+    const char *content = getenv("BOLT_INVENTORY");
+    struct bolt_project p;
+
+    if (content && *content) {
+        const struct source_input in = {
+            .path = "BOLT_INVENTORY", .text = content, .n = strlen(content), .found = true};
+        load_source(l, &source_bolt, &in, false, false, NULL);
+        return;
+    }
+    if (bolt_project_find(&p))
+        load_bolt_project(l, &p);
+    bolt_project_clear(&p);
+}
+
 /* What others have in their usual places. */
 static void load_found(struct load *l)
 {
@@ -268,6 +311,7 @@ static void load_found(struct load *l)
     const struct source_input in = {.path = genders, .text = "", .found = true};
 
     load_found_ansible(l, etc);
+    load_found_bolt(l);
     load_groups_d(l, own);
     load_groups_d(l, system);
     if (nodeattr && access(genders, R_OK) == 0)

@@ -19,11 +19,19 @@
 
 struct target {
     char *key;         /* Bolt's name of it: its name, or its URI */
+    const struct yaml_node *at;
     struct bolt_uri uri;
     bool by_name, from_uri; /* the key is a `name`; a URI was given */
     struct bolt_data data;
+    char *name;         /* of its node; NULL: it can have none, and is left out */
+    struct entry entry; /* what its node gets */
     uint32_t node;
     uint32_t seen;
+};
+
+struct alias {
+    const struct yaml_node *at;
+    size_t target;
 };
 
 /* One target in one group: what it says there, if it says anything. */
@@ -50,19 +58,25 @@ struct bolt {
     size_t n_targets, cap_targets;
     struct group *groups;
     size_t n_groups, cap_groups;
+    struct alias *aliases;
+    size_t n_aliases, cap_aliases;
     struct strmap *by_key, *by_alias, *by_group; /* -> index */
     uint32_t stamp;
 };
 
 #define fail(r, at, ...) source_fail((r)->e, (r)->path, at, __VA_ARGS__)
 
-static int plugin(struct bolt *r, const struct yaml_node *map, const char *what)
+/* What stands where a list of targets or groups is to be. */
+static int no_list(struct bolt *r, const struct yaml_node *at, const char *what)
 {
-    const struct yaml_node *name = yaml_get(map, "_plugin");
+    const struct yaml_node *name = yaml_get(at, "_plugin");
 
-    return fail(r, map, "%s come from Bolt's plugin \"%s\" here, and muster runs no plugins of "
-                        "Bolt: write them out, or give the list with -i command:...",
-                what, name && name->kind == YAML_SCALAR ? name->scalar : "?");
+    if (!name)
+        return fail(r, at, "\"%s\" is to be a list (\"- name: ..\"), and is %s here", what,
+                    at->kind == YAML_MAPPING ? "a mapping" : "one word");
+    return fail(r, at, "%s come from Bolt's plugin \"%s\" here, and muster runs no plugins of "
+                       "Bolt: write them out, or give the list with -i command:...",
+                what, name->kind == YAML_SCALAR ? name->scalar : "?");
 }
 
 static void add_member(struct bolt *r, size_t group, size_t target)
@@ -89,8 +103,9 @@ static int set_uri(struct bolt *r, struct target *t, const char *uri, const stru
     return rc;
 }
 
-static size_t target_of(struct bolt *r, const char *key, bool by_name)
+static size_t target_of(struct bolt *r, const struct yaml_node *node, bool by_name)
 {
+    const char *key = node->scalar;
     intptr_t at;
 
     if (strmap_get_num(r->by_key, key, &at)) {
@@ -98,7 +113,9 @@ static size_t target_of(struct bolt *r, const char *key, bool by_name)
         return (size_t) at;
     }
     X_GROW(r->targets, r->cap_targets, r->n_targets + 1);
-    r->targets[r->n_targets] = (struct target){.key = x_strdup(key), .by_name = by_name};
+    r->targets[r->n_targets] =
+        (struct target){.key = x_strdup(key), .at = node, .by_name = by_name};
+    entry_init(&r->targets[r->n_targets].entry);
     strmap_set_num(r->by_key, key, (intptr_t) r->n_targets);
     return r->n_targets++;
 }
@@ -120,14 +137,40 @@ static int add_alias(struct bolt *r, size_t target, const struct yaml_node *alia
             return fail(r, one, "the alias \"%s\" is of two targets: \"%s\" and \"%s\"",
                         one->scalar, r->targets[other].key, r->targets[target].key);
         strmap_set_num(r->by_alias, one->scalar, (intptr_t) target);
+        X_GROW(r->aliases, r->cap_aliases, r->n_aliases + 1);
+        r->aliases[r->n_aliases++] = (struct alias){one, target};
     }
     return 0;
 }
 
-static int read_data(struct bolt *r, struct bolt_data *d, const struct yaml_node *key,
-                     const struct yaml_node *value)
+/* A word is to mean one thing, as Bolt wants it: a group, a target, or an alias of one. */
+static int check_names(struct bolt *r)
 {
-    int rc = bolt_data_read(r->b, d, key, value, r->e);
+    intptr_t other;
+
+    for (size_t i = 0; i < r->n_targets; i++)
+        if (strmap_get_num(r->by_group, r->targets[i].key, &other))
+            return fail(r, r->targets[i].at,
+                        "the target \"%s\" has the name of a group: Bolt takes no word for both "
+                        "(groups stand under \"groups\", not under \"targets\")",
+                        r->targets[i].key);
+    for (size_t i = 0; i < r->n_aliases; i++) {
+        const char *alias = r->aliases[i].at->scalar;
+        const char *of = r->targets[r->aliases[i].target].key;
+        if (strmap_get_num(r->by_group, alias, &other))
+            return fail(r, r->aliases[i].at, "the alias \"%s\" of \"%s\" is the name of a group",
+                        alias, of);
+        if (strmap_get_num(r->by_key, alias, &other))
+            return fail(r, r->aliases[i].at, "the alias \"%s\" of \"%s\" is the name of a target",
+                        alias, of);
+    }
+    return 0;
+}
+
+static int read_data(struct bolt *r, struct bolt_data *d, const char *who,
+                     const struct yaml_node *key, const struct yaml_node *value)
+{
+    int rc = bolt_data_read(r->b, d, who, key, value, r->e);
 
     if (rc < 0)
         err_prefix(r->e, "%s: ", r->path);
@@ -143,17 +186,17 @@ static int read_target(struct bolt *r, size_t group, const struct yaml_node *map
     int rc = 0;
 
     if (yaml_get(map, "_plugin"))
-        return plugin(r, map, "targets");
+        return no_list(r, map, "targets");
     if (!key || key->kind != YAML_SCALAR || !*key->scalar)
         return fail(r, map, "a target needs a \"name\" or a \"uri\" of one word");
-    target = target_of(r, key->scalar, key == name);
+    target = target_of(r, key, key == name);
     add_member(r, group, target);
     m = &r->groups[group].members[r->groups[group].n_members - 1];
     if (uri && uri->kind == YAML_SCALAR)
         rc = set_uri(r, &r->targets[target], uri->scalar, uri);
     for (size_t i = 0; !rc && i < map->n; i++) {
         const char *k = map->keys[i]->scalar;
-        rc = read_data(r, &m->data, map->keys[i], map->items[i]);
+        rc = read_data(r, &m->data, key->scalar, map->keys[i], map->items[i]);
         if (rc > 0 && strcmp(k, "alias") == 0)
             rc = add_alias(r, target, map->items[i]);
         else if (rc > 0) {
@@ -170,7 +213,7 @@ static int read_targets(struct bolt *r, size_t group, const struct yaml_node *li
     int rc = 0;
 
     if (list->kind == YAML_MAPPING)
-        return plugin(r, list, "targets");
+        return no_list(r, list, "targets");
     for (size_t i = 0; !rc && list->kind == YAML_SEQUENCE && i < list->n; i++) {
         if (list->items[i]->kind == YAML_MAPPING)
             rc = read_target(r, group, list->items[i]);
@@ -189,16 +232,16 @@ static int read_groups(struct bolt *r, size_t parent, const struct yaml_node *li
 {
     int rc = 0;
 
-    if (list->kind == YAML_MAPPING)
-        return plugin(r, list, "groups");
+    if (list->kind != YAML_SEQUENCE)
+        return no_list(r, list, "groups");
     if (depth > DEPTH_MAX)
         return fail(r, list, "groups stand in each other more than %d deep", DEPTH_MAX);
-    for (size_t i = 0; !rc && list->kind == YAML_SEQUENCE && i < list->n; i++) {
+    for (size_t i = 0; !rc && i < list->n; i++) {
         const struct yaml_node *map = list->items[i], *name = yaml_get(map, "name");
         size_t child = r->n_groups;
         struct group *g;
         if (map->kind == YAML_MAPPING && yaml_get(map, "_plugin"))
-            return plugin(r, map, "groups");
+            return no_list(r, map, "groups");
         if (map->kind != YAML_MAPPING || !name || name->kind != YAML_SCALAR)
             return fail(r, map, "a group is to be a mapping with a \"name\"");
         rc = read_group(r, map, name->scalar, depth + 1);
@@ -227,7 +270,7 @@ static int read_group(struct bolt *r, const struct yaml_node *map, const char *n
         const char *k = map->keys[i]->scalar;
         const struct yaml_node *value = map->items[i];
         struct bolt_data data = r->groups[at].data; /* groups move while inner ones are read */
-        rc = read_data(r, &data, map->keys[i], value);
+        rc = read_data(r, &data, name, map->keys[i], value);
         r->groups[at].data = data;
         if (rc <= 0)
             continue;
@@ -259,7 +302,7 @@ static int read_strings(struct bolt *r, size_t group)
             continue;
         if (!strmap_get_num(r->by_key, one->scalar, &at) &&
             !strmap_get_num(r->by_alias, one->scalar, &at)) {
-            at = (intptr_t) target_of(r, one->scalar, false);
+            at = (intptr_t) target_of(r, one, false);
             rc = set_uri(r, &r->targets[at], one->scalar, one);
         }
         if (!rc)
@@ -327,25 +370,23 @@ static char *node_name(const struct bolt *r, const struct target *t, const struc
                       u->host, v6 ? "]" : "", u->port ? ":" : "", u->port ? u->port : "");
 }
 
-static int make_node(struct bolt *r, struct target *t, const struct strmap *hosts,
-                     const char *base)
+/* What Bolt takes for a name and targets here cannot say concerns that one alone. */
+static int prepare(struct bolt *r, struct target *t, const struct strmap *hosts, const char *base)
 {
     CLEANUP_FREE char *name = node_name(r, t, hosts);
-    struct entry en;
-    int rc = t->by_name ? name_check("node", name, r->e) : 0;
+    struct err why = ERR_INIT;
+    int rc;
 
-    entry_init(&en);
-    if (!rc)
-        rc = build_node(r->b, name, &t->node, r->e);
-    if (!rc)
-        rc = bolt_apply(r->b, &en, name, &t->uri, &t->data, base, r->e);
-    if (!rc) {
-        varlist_merge(&en.vars, &t->data.vars);
-        entry_merge(&r->b->nodes[t->node].own, &en);
-    } else {
-        err_prefix(r->e, "%s: ", r->path);
+    if (t->by_name && name_check("node", name, &why)) {
+        build_warn(r->b, "line %u: this target is left out: %s", t->at->line, why.msg);
+        err_clear(&why);
+        return 0;
     }
-    entry_clear(&en);
+    rc = bolt_apply(r->b, &t->entry, name, &t->uri, &t->data, base, r->e);
+    if (rc)
+        err_prefix(r->e, "%s: ", r->path);
+    varlist_merge(&t->entry.vars, &t->data.vars);
+    t->name = X_STEAL(name);
     return rc;
 }
 
@@ -363,8 +404,16 @@ static int make_nodes(struct bolt *r)
         }
     }
     for (size_t i = 0; !rc && i < r->n_targets; i++)
-        rc = make_node(r, &r->targets[i], hosts, base);
+        rc = prepare(r, &r->targets[i], hosts, base);
     strmap_free(hosts);
+    /* Only now that nothing more can be wrong with the file: there is no half of an inventory. */
+    for (size_t i = 0; !rc && i < r->n_targets; i++) {
+        struct target *t = &r->targets[i];
+        if (t->name)
+            rc = build_node(r->b, t->name, &t->node, r->e);
+        if (t->name && !rc)
+            entry_merge(&r->b->nodes[t->node].own, &t->entry);
+    }
     return rc;
 }
 
@@ -377,7 +426,8 @@ static int make_groups(struct bolt *r)
         if (rc)
             return rc;
         for (size_t i = 0; i < from->n_members; i++)
-            build_group_node(r->b, at, r->targets[from->members[i].target].node);
+            if (r->targets[from->members[i].target].name)
+                build_group_node(r->b, at, r->targets[from->members[i].target].node);
         for (size_t i = 0; i < from->n_children; i++)
             build_group_child(r->b, at, r->groups[from->children[i]].name, r->path);
     }
@@ -388,22 +438,27 @@ static int make_groups(struct bolt *r)
 static void make_alias(const char *key, void *value, void *ctx)
 {
     struct bolt *r = ctx;
-    struct build_node *node = &r->b->nodes[r->targets[(intptr_t) value].node];
+    const struct target *t = &r->targets[(intptr_t) value];
+    struct build_node *node = &r->b->nodes[t->node];
     CLEANUP_FREE char *all = NULL;
     const char *before = NULL;
 
+    if (!t->name)
+        return;
     for (size_t i = 0; i < node->own.vars.n; i++)
         if (strcmp(node->own.vars.v[i].name, "alias") == 0)
             before = node->own.vars.v[i].value;
     all = before ? x_asprintf("%s,%s", before, key) : x_strdup(key);
     varlist_set(&node->own.vars, "alias", all);
-    build_alias(r->b, key, r->targets[(intptr_t) value].node);
+    build_alias(r->b, key, t->node);
 }
 
 static void bolt_clear(struct bolt *r)
 {
     for (size_t i = 0; i < r->n_targets; i++) {
         free(r->targets[i].key);
+        free(r->targets[i].name);
+        entry_clear(&r->targets[i].entry);
         bolt_uri_clear(&r->targets[i].uri);
         bolt_data_clear(&r->targets[i].data);
     }
@@ -417,6 +472,7 @@ static void bolt_clear(struct bolt *r)
     }
     free(r->targets);
     free(r->groups);
+    free(r->aliases);
     strmap_free(r->by_key);
     strmap_free(r->by_alias);
     strmap_free(r->by_group);
@@ -452,6 +508,8 @@ static int bolt_load(struct build *b, const struct source_input *in, struct err 
         rc = read_group(&r, root, "all", 0);
     for (size_t g = 0; !rc && g < r.n_groups; g++)
         rc = read_strings(&r, g);
+    if (!rc)
+        rc = check_names(&r);
     if (!rc) {
         lay_groups(&r, 0);
         lay_targets(&r, 0);

@@ -24,6 +24,8 @@ int fixture_setup(void **state)
     unsetenv("MUSTER_INVENTORY");
     unsetenv("ANSIBLE_INVENTORY");
     unsetenv("ANSIBLE_CONFIG");
+    unsetenv("BOLT_INVENTORY");
+    unsetenv("BOLT_PROJECT");
     *state = f;
     return 0;
 }

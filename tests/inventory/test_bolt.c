@@ -167,9 +167,15 @@ static void refused(void **state)
     expect_error(f, "version: 2\ntargets:\n  - _plugin: puppetdb\n    query: x\n",
                  "line 3: targets come from Bolt's plugin \"puppetdb\" here, and muster runs no "
                  "plugins of Bolt: write them out, or give the list with -i command:...");
-    expect_error(f, "version: 2\nvars:\n  x: {_plugin: env_var}\n",
-                 "line 3: Bolt's plugin \"env_var\" is asked for a value here, and muster runs no "
-                 "plugins of Bolt: write the value");
+    expect_error(f, "version: 2\ngroups:\n  - name: a\n    targets: {_plugin: puppetdb}\n",
+                 "line 4: targets come from Bolt's plugin \"puppetdb\" here, and muster runs no "
+                 "plugins of Bolt: write them out, or give the list with -i command:...");
+    expect_error(f, "version: 2\ngroups: {}\n",
+                 "line 2: \"groups\" is to be a list (\"- name: ..\"), and is a mapping here");
+    expect_error(f, "version: 2\n\ntargets: {h1: {}}\n",
+                 "line 3: \"targets\" is to be a list (\"- name: ..\"), and is a mapping here");
+    expect_error(f, "version: 2\ngroups: web\n",
+                 "line 2: \"groups\" is to be a list (\"- name: ..\"), and is one word here");
     expect_error(f, "version: 2\ngroups: [{name: a}, {name: a}]\n",
                  "line 2: the group \"a\" is defined twice");
     expect_error(f, "version: 2\ngroups: [{targets: x}]\n",
@@ -178,12 +184,98 @@ static void refused(void **state)
                  "line 2: a target needs a \"name\" or a \"uri\" of one word");
     expect_error(f, "version: 2\ntargets: [{name: a, alias: x}, {name: b, alias: x}]\n",
                  "line 2: the alias \"x\" is of two targets: \"a\" and \"b\"");
-    expect_error(f, "version: 2\ntargets: [{name: 'a b'}]\n",
-                 "\"a b\" cannot be a node name: \" \" has a meaning of its own in targets");
+    expect_error(f, "version: 2\ngroups: [{name: web, targets: [h1]}]\n"
+                    "targets:\n  - name: a\n    alias: web\n",
+                 "line 5: the alias \"web\" of \"a\" is the name of a group");
+    expect_error(f, "version: 2\ntargets:\n  - {name: a, alias: [x, b]}\n  - name: b\n",
+                 "line 3: the alias \"b\" of \"a\" is the name of a target");
+    expect_error(f, "version: 2\ngroups:\n  - {name: web, targets: [h1]}\n"
+                    "  - name: prod\n    targets:\n      - web\n",
+                 "line 6: the target \"web\" has the name of a group: Bolt takes no word for both "
+                 "(groups stand under \"groups\", not under \"targets\")");
     expect_error(f, "version: 2\ntargets: [{name: a, config: {ssh: {port: x}}}]\n",
                  "target \"a\": config.ssh.port: port: \"x\" is not allowed: give a number from 1 "
                  "to 65535");
     expect_error(f, "version: 2\ntargets: ['ssh://']\n", "line 2: \"ssh://\" names no host");
+}
+
+/* What is not known of one concerns that one. */
+static void one_is_not_all(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(load_text(f, "version: 2\n"
+                                  "vars: {x: {_plugin: env_var}, y: 1}\n"
+                                  "facts: {_plugin: yaml}\n"
+                                  "groups:\n"
+                                  "  - name: asked\n"
+                                  "    config: {ssh: {user: {_plugin: prompt}, port: 22,\n"
+                                  "             password: {_plugin: prompt}}}\n"
+                                  "    targets: [a1, {name: a2, config: {ssh: {user: me}}},\n"
+                                  "              {name: a3, config: {transport: winrm}}]\n"
+                                  "  - {name: all_of_it, config: {_plugin: my vault}, targets: [b1]}\n"
+                                  "  - name: other\n"
+                                  "    config: {ssh: {tmpdir: {_plugin: env_var}}}\n"
+                                  "    targets: [c1, {name: c 2, alias: c3}]\n"),
+                     0);
+    expect_members(f, "all", "a2,a3,a1,b1,c1");
+    assert_string_equal(node_of(f, "a1")->over.transport, "plugin:prompt");
+    assert_string_equal(var_of(node_of(f, "a1"), "bolt.not_used"),
+                        "ssh.user (of a plugin), ssh.password (a secret)");
+    assert_null(node_of(f, "a2")->over.transport);
+    assert_string_equal(node_of(f, "a2")->over.user, "me");
+    assert_string_equal(node_of(f, "a3")->over.transport, "winrm");
+    assert_string_equal(node_of(f, "b1")->over.transport, "plugin:my_vault");
+    assert_null(node_of(f, "c1")->over.transport);
+    assert_null(var_of(node_of(f, "c1"), "x"));
+    assert_string_equal(var_of(node_of(f, "c1"), "y"), "1");
+    assert_true(warned(f, "vars.x of \"all\" comes from Bolt's plugin \"env_var\""));
+    assert_true(warned(f, "facts of \"all\" comes from Bolt's plugin \"yaml\""));
+    assert_true(warned(f, "config.ssh.user of \"asked\" comes from Bolt's plugin \"prompt\""));
+    assert_true(warned(f, "config of \"all_of_it\" comes from Bolt's plugin \"my vault\""));
+    assert_true(warned(f, "line 13: this target is left out: \"c 2\" cannot be a node name"));
+    assert_null(fleet_node(f->fleet, "c3"));
+}
+
+/* Each option of Bolt's ssh transport is a setting, or named where one looks at the node. */
+static void options(void **state)
+{
+    static const struct {
+        const char *option, *value;
+        bool used;
+    } rows[] = {{"host", "h", true},
+                {"port", "2222", true},
+                {"user", "u", true},
+                {"password", "p", false},
+                {"private-key", "k", true},
+                {"host-key-check", "true", true},
+                {"run-as", "root", true},
+                {"sudo-password", "p", false},
+                {"tty", "true", false},
+                {"connect-timeout", "3", true},
+                {"proxyjump", "j", true},
+                {"interpreters", "{rb: /usr/bin/ruby}", false},
+                {"tmpdir", "/var/tmp", false},
+                {"native-ssh", "true", true},
+                {"ssh-command", "[ssh, -v]", false},
+                {"load-config", "false", false},
+                {"disconnect-timeout", "3", false},
+                {"extensions", "[.sh]", false},
+                {"run-as-command", "[doas]", false},
+                {"login-shell", "zsh", false}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        CLEANUP_FREE char *text =
+            x_asprintf("version: 2\ntargets: [{name: n, config: {ssh: {%s: %s}}}]\n",
+                       rows[i].option, rows[i].value);
+        CLEANUP_FREE char *name = x_asprintf("ssh.%s", rows[i].option);
+        assert_int_equal(load_text(f, text), 0);
+        const char *said = var_of(node_of(f, "n"), "bolt.not_used");
+        if (rows[i].used ? said != NULL : !said || strncmp(said, name, strlen(name)) != 0)
+            fail_msg("%s: %s", name, said ? said : "(nothing)");
+        assert_true(rows[i].used || f->fleet->sources[0].warnings.n == 1);
+    }
 }
 
 int main(void)
@@ -196,6 +288,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(secrets_are_not_kept, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(aliases_name_their_node, fixture_setup,
                                         fixture_teardown),
+        cmocka_unit_test_setup_teardown(one_is_not_all, fixture_setup, fixture_teardown),
+        cmocka_unit_test_setup_teardown(options, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(refused, fixture_setup, fixture_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
