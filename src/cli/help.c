@@ -128,8 +128,8 @@ static const char *notes(enum verb v)
         return "\nWithout NAME: one a line. NAME is a task, or a script file with a / in its name.\n"
                "Looked for, the first of a name wins: in --task-path and task_path of the\n"
                "configuration; in tasks and modules of $XDG_CONFIG_HOME/muster and\n"
-               "$XDG_DATA_HOME/muster, and of a Bolt project that this folder is; then those\n"
-               "that come with muster.\n"
+               "$XDG_DATA_HOME/muster; in a Bolt project that this folder is in (its own are\n"
+               "PROJECT::NAME) and its modulepath; then those that come with muster.\n"
                "\nExamples:\n  muster tasks package\n  muster run -w @web --task package name=nginx\n";
     case VERB_PLANS:
         return "\nWithout NAME: one a line. NAME is a plan, or its YAML file. They are looked for\n"

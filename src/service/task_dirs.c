@@ -6,6 +6,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/io.h"
+#include "muster/inventory/bolt_project.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -24,6 +25,9 @@ void action_dirs_clear(struct action_dirs *d)
     strv_clear(&d->plans);
     strv_clear(&d->plain);
     strv_clear(&d->modules);
+    free(d->project);
+    free(d->project_name);
+    d->project = d->project_name = NULL;
 }
 
 static void add_root(struct action_dirs *d, const char *root)
@@ -50,10 +54,25 @@ static bool is_there(const char *dir, const char *name)
     return access(path, F_OK) == 0;
 }
 
-/* Bolt's own, and where it looks by default. */
+/* Bolt's, whose tasks have its name before theirs, as in Bolt; and one of muster's own here. What others
+ * may have written is not looked at: its tasks would stand in for those of the same name. */
 static void add_project(struct action_dirs *d)
 {
-    if (!is_there(".", "bolt-project.yaml") && !is_there(".", "muster-project.yaml"))
+    struct bolt_project p;
+    if (bolt_project_find(&p) && !p.untrusted && !p.error) {
+        if (!p.name) {
+            strv_push_own(&d->tasks, io_join(p.dir, "tasks"));
+            strv_push_own(&d->plans, io_join(p.dir, "plans"));
+        }
+        for (size_t i = 0; i < p.modulepath.n; i++)
+            strv_push(&d->modules, p.modulepath.v[i]);
+        d->project_name = X_STEAL(p.name);
+        d->project = X_STEAL(p.dir);
+    }
+    bolt_project_clear(&p);
+    CLEANUP_FREE char *folder = bolt_distrust(".");
+    CLEANUP_FREE char *file = bolt_distrust("muster-project.yaml");
+    if (!is_there(".", "muster-project.yaml") || folder || file)
         return;
     add_root(d, ".");
     strv_push(&d->modules, "./site-modules");
@@ -107,6 +126,10 @@ void service_task_path(struct service *s, struct strv *out)
 {
     struct action_dirs d;
     action_dirs(s, &d);
+    if (d.project_name) {
+        strv_push_own(&d.tasks, io_join(d.project, "tasks"));
+        strv_push_own(&d.plans, io_join(d.project, "plans"));
+    }
     const struct strv *lists[] = {&d.plain, &d.tasks, &d.plans, &d.modules};
     for (size_t l = 0; l < ARRAY_LEN(lists); l++)
         for (size_t i = 0; i < lists[l]->n; i++)
@@ -200,6 +223,7 @@ struct scan {
     struct action_founds *out;
     bool plans, plain;
     const char *dir, *module;
+    const char *module_name; /* where it is not that of its folder; or NULL */
     size_t first; /* of this folder's in out */
 };
 
@@ -207,9 +231,9 @@ static char *full_name(const struct scan *c, const char *base)
 {
     CLEANUP_FREE char *above = io_dirname(c->dir);
     bool init = strcmp(base, "init") == 0;
-    if (c->module)
-        return init ? x_strdup(last_part(c->module))
-                    : x_asprintf("%s::%s", last_part(c->module), base);
+    const char *name = c->module_name ? c->module_name : c->module ? last_part(c->module) : NULL;
+    if (name)
+        return init ? x_strdup(name) : x_asprintf("%s::%s", name, base);
     return x_strdup(init && !c->plain ? last_part(above) : base);
 }
 
@@ -266,16 +290,30 @@ static void drop_known(struct action_founds *l, size_t first)
     l->n = to;
 }
 
+static void scan_files(struct scan *c)
+{
+    struct strv names = STRV_INIT;
+    c->first = c->out->n;
+    read_names(c->dir, &names);
+    for (size_t i = 0; i < names.n; i++)
+        take_file(c, names.v[i]);
+    strv_clear(&names);
+    drop_known(c->out, c->first);
+}
+
 static void scan_dir(struct action_founds *out, bool plans, const char *dir, const char *module,
                      bool plain)
 {
-    struct scan c = {out, plans, plain, dir, module, out->n};
-    struct strv names = STRV_INIT;
-    read_names(dir, &names);
-    for (size_t i = 0; i < names.n; i++)
-        take_file(&c, names.v[i]);
-    strv_clear(&names);
-    drop_known(out, c.first);
+    struct scan c = {.out = out, .plans = plans, .plain = plain, .dir = dir, .module = module};
+    scan_files(&c);
+}
+
+static void scan_project(struct action_founds *out, bool plans, const struct action_dirs *d)
+{
+    CLEANUP_FREE char *dir = io_join(d->project, plans ? "plans" : "tasks");
+    struct scan c = {.out = out, .plans = plans, .dir = dir, .module = d->project,
+                     .module_name = d->project_name};
+    scan_files(&c);
 }
 
 static void scan_modules(struct action_founds *out, bool plans, const char *dir)
@@ -301,6 +339,8 @@ void action_find(struct service *s, bool plans, struct action_founds *out)
         scan_dir(out, plans, d.plain.v[i], NULL, true);
     for (size_t i = 0; i < flat->n; i++)
         scan_dir(out, plans, flat->v[i], NULL, false);
+    if (d.project_name)
+        scan_project(out, plans, &d);
     for (size_t i = 0; i < d.modules.n; i++)
         scan_modules(out, plans, d.modules.v[i]);
     action_dirs_clear(&d);
@@ -337,7 +377,7 @@ bool action_find_file(const char *typed, bool plan, struct action_found *out)
     out->dir = io_dirname(real);
     out->base = x_strndup(name, n);
     out->module = module_of(out->dir, plan ? "plans" : "tasks");
-    struct scan c = {NULL, plan, true, out->dir, out->module, 0};
+    struct scan c = {.plans = plan, .plain = true, .dir = out->dir, .module = out->module};
     out->name = full_name(&c, out->base);
     if (plan) {
         out->meta = real;
@@ -387,6 +427,9 @@ char *task_file_path(struct service *s, const struct task *t, const char *name)
     }
     struct action_dirs d;
     action_dirs(s, &d);
+    size_t n = d.project_name ? strlen(d.project_name) : 0;
+    if (!found && n && strncmp(name, d.project_name, n) == 0 && name[n] == '/')
+        found = below(d.project, name + n + 1);
     for (size_t i = 0; i < d.modules.n && !found; i++)
         found = below(d.modules.v[i], name);
     action_dirs_clear(&d);

@@ -22,6 +22,8 @@ struct action_dirs {
     struct strv plans;
     struct strv plain;   /* folders given by the user, which may hold other files too */
     struct strv modules; /* folders of modules */
+    char *project;       /* the project of Bolt that this is, or NULL: a module in itself, .. */
+    char *project_name;  /* .. of this name; NULL: it has none, and its tasks are in `tasks` */
 };
 void action_dirs(struct service *s, struct action_dirs *out);
 void action_dirs_clear(struct action_dirs *d);

@@ -2,8 +2,9 @@
 /* Tasks and plans: where they are found, and running them.
  *
  * They are looked for, the first of a name winning, in: the folders of `task_path` in the configuration
- * (and --task-path before them), ./tasks, ./plans and ./modules when the current folder is a project of
- * Bolt's (bolt-project.yaml) or muster's own, $XDG_CONFIG_HOME/muster/{tasks,plans,modules},
+ * (and --task-path before them); ./tasks, ./plans and ./modules when the current folder is a project of
+ * muster's own (muster-project.yaml); the project of Bolt (muster/inventory/bolt_project.h), whose tasks are
+ * PROJECT::NAME, and its modulepath; $XDG_CONFIG_HOME/muster/{tasks,plans,modules},
  * $XDG_DATA_HOME/muster/.., and the ones that come with muster. A folder of modules has MODULE/tasks,
  * MODULE/plans, MODULE/files; MODULE/tasks/init.* is the task MODULE, another MODULE::NAME.
  * A name with a '/' in it, or of a file that is there, is that file.
