@@ -59,6 +59,10 @@ static const struct row {
     {"TargetSpec", PT_TARGETS, IN_NOTHING, 0, false, false},
     {"Boltlib::TargetSpec", PT_TARGETS, IN_NOTHING, 0, false, false},
     {"Target", PT_TARGETS, IN_NOTHING, 0, false, false},
+    {"Collection", PT_COLLECTION, IN_RANGE, 0, false, false},
+    {"Iterable", PT_ITERABLE, IN_TYPES, 1, false, false},
+    {"Regexp", PT_NEVER, IN_REGEX, 0, false, false},
+    {"Default", PT_NEVER, IN_NOTHING, 0, false, false},
 };
 
 struct reader {
@@ -253,7 +257,7 @@ static int read_bound(struct reader *r, struct ptype *t, bool upper)
         else
             t->fmin = f;
     } else {
-        long long n = strtoll(r->s, &end, 10);
+        long long n = strtoll(r->s, &end, 0); /* 0x10 and 010, too, as Puppet has them */
 
         if (upper)
             t->max = n;
@@ -411,20 +415,58 @@ static int read_inside(struct reader *r, struct ptype *t, const struct row *row)
     return 0;
 }
 
-static int unknown(struct reader *r, const char *name)
+/* A type of a module's own is written in Puppet's language: nothing is checked by it, and what stands in
+ * its brackets is passed over. */
+static struct ptype *read_unknown(struct reader *r, const char *name)
 {
-    const char *names[ARRAY_LEN(rows)], *near;
-    char what[200];
+    struct ptype *t = new_type(PT_UNKNOWN);
+    int depth = 0;
 
-    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        names[i] = rows[i].name;
-    near = suggest_nearest(name, names, ARRAY_LEN(rows));
-    snprintf(what, sizeof what, "the type %.80s is not known here%s%s%s", name,
-             near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
-    return wrong(r, what);
+    strv_push(&t->words, name);
+    blanks(r);
+    if (*r->s != '[')
+        return t;
+    do {
+        if (*r->s == '\'' || *r->s == '"') {
+            free(read_word(r));
+            continue;
+        }
+        depth += *r->s == '[' ? 1 : *r->s == ']' ? -1 : 0;
+        r->s += *r->s != '\0';
+    } while (depth > 0 && *r->s);
+    if (!depth)
+        return t;
+    wrong(r, "a ']' is missing");
+    ptype_free(t);
+    return NULL;
 }
 
-static const struct row *read_name(struct reader *r)
+/* Nothing where the name is nearly a known one, or none of a module: it is a mistake. */
+static struct ptype *unknown(struct reader *r, const char *name)
+{
+    const char **names, *near;
+    char what[200];
+    size_t n = ARRAY_LEN(rows);
+
+    while (ptype_alias_at(n - ARRAY_LEN(rows)))
+        n++;
+    names = x_array(NULL, n, sizeof *names);
+    for (size_t i = 0; i < n; i++)
+        names[i] = i < ARRAY_LEN(rows) ? rows[i].name : ptype_alias_at(i - ARRAY_LEN(rows));
+    near = suggest_nearest(name, names, n);
+    free(names);
+    if (!near && strstr(name, "::"))
+        return read_unknown(r, name);
+    r->s -= strlen(name);
+    snprintf(what, sizeof what, "the type %.80s is not known here%s%s%s", name,
+             near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    wrong(r, what);
+    return NULL;
+}
+
+/* *alias is set where the name is that of another type, *other where it is a module's own. */
+static const struct row *read_name(struct reader *r, const struct ptype_alias **alias,
+                                   struct ptype **other)
 {
     const char *start = r->s;
     const struct row *row = NULL;
@@ -439,23 +481,44 @@ static const struct row *read_name(struct reader *r)
     name = x_strndup(start, (size_t) (r->s - start));
     for (size_t i = 0; i < ARRAY_LEN(rows) && !row; i++)
         row = strcmp(rows[i].name, name) ? NULL : &rows[i];
-    if (!row) {
-        r->s = start;
-        unknown(r, name);
-    }
+    *alias = row ? NULL : ptype_alias(name);
+    if (!row && !*alias)
+        *other = unknown(r, name);
     free(name);
     return row;
 }
 
+static struct ptype *read_alias(struct reader *r, const struct ptype_alias *alias)
+{
+    struct reader of = {.text = alias->text, .s = alias->text, .e = r->e, .depth = r->depth};
+    struct ptype *t;
+
+    if (take(r, '[')) {
+        wrong(r, "this type takes nothing in brackets here");
+        return NULL;
+    }
+    t = alias->text ? read_type(&of) : new_type(PT_ADDRESS);
+    if (t && alias->says)
+        t->says = alias->says;
+    if (t)
+        t->address = alias->address;
+    return t;
+}
+
 static struct ptype *read_type(struct reader *r)
 {
-    const struct row *row;
+    const struct row *row = NULL;
+    const struct ptype_alias *alias = NULL;
     struct ptype *t = NULL;
 
     blanks(r);
     if (++r->depth > DEPTH_MAX)
         wrong(r, "the type is nested too deep");
-    else if ((row = read_name(r))) {
+    else
+        row = read_name(r, &alias, &t);
+    if (alias) {
+        t = read_alias(r, alias);
+    } else if (row) {
         int rc = 0;
 
         t = new_type(row->kind);

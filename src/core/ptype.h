@@ -35,7 +35,12 @@ enum ptype_kind {
     PT_TUPLE,
     PT_NOTUNDEF,
     PT_SENSITIVE,
-    PT_TARGETS
+    PT_TARGETS,
+    PT_COLLECTION, /* an Array or a Hash */
+    PT_ITERABLE,
+    PT_ADDRESS,
+    PT_UNKNOWN, /* of a module's own, which would have to be read: words has its name */
+    PT_NEVER /* of values that neither JSON nor text can be */
 };
 
 struct ptype {
@@ -51,7 +56,22 @@ struct ptype {
     int64_t min, max;    /* of a value, or of a length */
     double fmin, fmax;   /* of a FLOAT */
     int truth;           /* BOOLEAN[true], [false]; -1: both */
+    unsigned address;    /* of an ADDRESS: PTYPE_V4 .. */
+    const char *says;    /* what it is, for people, where that is not told by its parts; or NULL */
 };
+
+enum { PTYPE_V4 = 1, PTYPE_V6 = 2, PTYPE_PLAIN = 4, PTYPE_PREFIX = 8 };
+
+/* A type by a name of its own. */
+struct ptype_alias {
+    const char *name;
+    const char *text; /* what it stands for; NULL: an ADDRESS */
+    const char *says;
+    unsigned address;
+};
+const struct ptype_alias *ptype_alias(const char *name); /* or NULL */
+const char *ptype_alias_at(size_t i);                    /* NULL after the last */
+bool ptype_is_address(unsigned kinds, const char *text);
 
 /* A regular expression of Ruby's as one of POSIX; what cannot be said in it is an error. */
 int ptype_regex(const char *ruby, regex_t *out, struct err *e);

@@ -92,6 +92,20 @@ static void describe_many(struct strbuf *out, const struct ptype *t)
     }
 }
 
+static void describe_collection(struct strbuf *out, const struct ptype *t)
+{
+    strbuf_adds(out, "an Array or a Hash");
+    if (t->has_min || t->has_max) {
+        strbuf_adds(out, " of ");
+        describe_range(out, t, " items");
+    }
+}
+
+static void describe_unknown(struct strbuf *out, const struct ptype *t)
+{
+    strbuf_addf(out, "a value of the type %s, which is not known here and not checked", t->words.v[0]);
+}
+
 static void describe_variant(struct strbuf *out, const struct ptype *t)
 {
     for (size_t i = 0; i < t->n_args && i < WORDS_SHOWN; i++) {
@@ -149,6 +163,11 @@ static void describe(struct strbuf *out, const struct ptype *t)
         [PT_UNDEF] = {.text = "nothing"},
         [PT_SCALAR] = {.text = "text, a number, true or false"},
         [PT_NUMERIC] = {.text = "a number"},
+        [PT_COLLECTION] = {.say = describe_collection},
+        [PT_ITERABLE] = {.text = "an Array, a Hash, a String or a whole number"},
+        [PT_ADDRESS] = {.text = "an IP address"},
+        [PT_UNKNOWN] = {.say = describe_unknown},
+        [PT_NEVER] = {.text = "a value that only Puppet's language can write"},
         [PT_TARGETS] = {.text = "targets: a String or an Array of such"},
         [PT_STRING] = {.say = describe_string},
         [PT_INTEGER] = {.say = describe_number},
@@ -166,7 +185,9 @@ static void describe(struct strbuf *out, const struct ptype *t)
         [PT_BOOLEAN] = {.say = describe_truth},
     };
 
-    if (rows[t->kind].say)
+    if (t->says)
+        strbuf_adds(out, t->says);
+    else if (rows[t->kind].say)
         rows[t->kind].say(out, t);
     else
         strbuf_adds(out, rows[t->kind].text);
@@ -375,6 +396,28 @@ static bool check_float(const struct ptype *t, const struct json *v)
            (!t->has_max || f <= t->fmax);
 }
 
+static bool check_collection(const struct ptype *t, const struct json *v)
+{
+    int64_t n = (int64_t) json_len(v);
+
+    if (json_type(v) == JSON_OBJECT) {
+        n = 0;
+        json_each(v, count_member, &n);
+    }
+    return (json_type(v) == JSON_ARRAY || json_type(v) == JSON_OBJECT) && in_range(t, n);
+}
+
+/* What a loop of Puppet's takes; only of an Array each item is looked at. */
+static bool check_iterable(const struct ptype *t, const struct json *v, struct check *c)
+{
+    enum json_type type = json_type(v);
+
+    if (type == JSON_ARRAY)
+        return check_items(t, v, c);
+    return type == JSON_OBJECT || json_str(v) || (type == JSON_INT && json_int(v) > 0) ||
+           refuse(c, t, v);
+}
+
 static bool is_scalar(const struct json *v)
 {
     return v && json_type(v) != JSON_ARRAY && json_type(v) != JSON_OBJECT;
@@ -388,6 +431,7 @@ static bool check(const struct ptype *t, const struct json *v, struct check *c)
     switch (t->kind) {
     case PT_ANY:
     case PT_DATA:
+    case PT_UNKNOWN:
         return true;
     case PT_UNDEF:
         ok = !v;
@@ -415,6 +459,17 @@ static bool check(const struct ptype *t, const struct json *v, struct check *c)
     case PT_TARGETS:
         ok = check_targets(v);
         break;
+    case PT_COLLECTION:
+        ok = check_collection(t, v);
+        break;
+    case PT_ADDRESS:
+        ok = json_str(v) && ptype_is_address(t->address, json_str(v));
+        break;
+    case PT_NEVER:
+        ok = false;
+        break;
+    case PT_ITERABLE:
+        return check_iterable(t, v, c);
     case PT_ARRAY:
     case PT_TUPLE:
         return check_items(t, v, c);
@@ -511,9 +566,11 @@ struct json *ptype_value(const struct ptype *t, const char *text)
     const struct ptype *in = bare(t);
     struct json *plain = json_of_str(text, strlen(text)), *value = NULL;
 
-    if (!*text && ptype_optional(t) && in->kind != PT_ANY && in->kind != PT_DATA)
+    if (!*text && ptype_optional(t) && in->kind != PT_ANY && in->kind != PT_DATA &&
+        in->kind != PT_UNKNOWN)
         goto done; /* undef */
-    if (in->kind == PT_STRING || in->kind == PT_ENUM || in->kind == PT_PATTERN)
+    if (in->kind == PT_STRING || in->kind == PT_ENUM || in->kind == PT_PATTERN ||
+        in->kind == PT_ADDRESS || in->kind == PT_NEVER)
         return plain;
     for (size_t i = 0; in->kind == PT_VARIANT && i < in->n_args; i++) {
         struct json *one = ptype_value(in->args[i], text);

@@ -12,10 +12,16 @@
 #include <string.h>
 
 #define PATTERN_MAX 2000      /* LIMIT: bytes */
+#define GROUPS_MAX 50         /* LIMIT: in each other */
 #define REPEATS_MAX 100000L   /* LIMIT: of all {n,m} multiplied, for regcomp() writes them out */
+
+enum { ANY_CASE = 1, DOT_IS_ALL = 2 }; /* (?i:..), (?m:..) */
 
 struct translator {
     const char *s;
+    unsigned flags;
+    unsigned outer[GROUPS_MAX]; /* the flags around each group that is open */
+    size_t depth;
     struct strbuf out;
     long repeats;
     const char *wrong;
@@ -115,6 +121,32 @@ static void set_class(struct translator *t, struct set *set)
     t->s = end + 2;
 }
 
+static char other_case(char c)
+{
+    return (char) (islower((unsigned char) c) ? toupper((unsigned char) c)
+                                              : tolower((unsigned char) c));
+}
+
+/* Adds the letters of the other case: regcomp() knows that only for a whole expression. */
+static void set_fold(struct set *set)
+{
+    CLEANUP_FREE char *had = x_strdup(set->b.s);
+
+    for (const char *s = had; *s; s++) {
+        if (strncmp(s, "[:", 2) == 0) {
+            if (strncmp(s, "[:lower:]", 9) == 0 || strncmp(s, "[:upper:]", 9) == 0)
+                strbuf_adds(&set->b, "[:alpha:]");
+            s = strstr(s, ":]") + 1;
+        } else if (s[1] == '-' && s[2]) {
+            if (isalpha((unsigned char) s[0]) && isalpha((unsigned char) s[2]))
+                strbuf_addf(&set->b, "%c-%c", other_case(s[0]), other_case(s[2]));
+            s += 2;
+        } else if (isalpha((unsigned char) *s)) {
+            strbuf_addch(&set->b, other_case(*s));
+        }
+    }
+}
+
 static void set_write(struct translator *t, const struct set *set, bool negated)
 {
     bool first = !set->close && !set->b.len && !negated && !set->dash;
@@ -158,19 +190,48 @@ static void brackets(struct translator *t)
         t->s++;
     else if (!t->wrong)
         t->wrong = "a set that does not end";
+    if (t->flags & ANY_CASE && !t->wrong)
+        set_fold(&set);
     set_write(t, &set, negated);
     strbuf_free(&set.b);
 }
 
 static void group(struct translator *t)
 {
+    const char *s = t->s;
+    unsigned flags = t->flags;
+    bool on = true;
+
     strbuf_addch(&t->out, '(');
-    if (*t->s != '?')
+    if (t->depth == GROUPS_MAX) {
+        t->wrong = "too many groups in each other";
         return;
-    if (t->s[1] == ':')
-        t->s += 2;
+    }
+    t->outer[t->depth++] = t->flags;
+    if (*s != '?')
+        return;
+    for (s++; *s == 'i' || *s == 'm' || *s == '-'; s++) {
+        unsigned flag = *s == 'i' ? ANY_CASE : *s == 'm' ? DOT_IS_ALL : 0;
+        on &= *s != '-';
+        flags = on ? flags | flag : flags & ~flag;
+    }
+    if (*s == ':')
+        t->s = s + 1;
     else
         t->wrong = "(?=..), (?!..), (?<..) or options in the middle";
+    t->flags = flags;
+}
+
+static void literal(struct translator *t, char c)
+{
+    if (c == ')' && t->depth > 0)
+        t->flags = t->outer[--t->depth];
+    if (c == '.')
+        strbuf_adds(&t->out, t->flags & DOT_IS_ALL ? "." : "[^\n]");
+    else if (t->flags & ANY_CASE && isalpha((unsigned char) c))
+        strbuf_addf(&t->out, "[%c%c]", c, other_case(c));
+    else
+        strbuf_addch(&t->out, c);
 }
 
 /* A quantifier, with the '?' of a lazy one dropped: what is matched is the same. */
@@ -234,10 +295,8 @@ int ptype_regex(const char *ruby, regex_t *out, struct err *e)
             group(&t);
         else if (strchr("*+?{", c))
             repeat(&t, c);
-        else if (c == '.')
-            strbuf_adds(&t.out, "[^\n]");
         else
-            strbuf_addch(&t.out, c);
+            literal(&t, c);
     }
     if (t.wrong) {
         strbuf_free(&t.out);

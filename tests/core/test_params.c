@@ -152,7 +152,7 @@ static void test_broken(void **state)
 
     check_broken("", "a type is missing");
     check_broken("Strng", "did you mean String?");
-    check_broken("Stdlib::Absolutepath", "Stdlib::Absolutepath is not known");
+    check_broken("Stdlib_Absolutepath", "Stdlib_Absolutepath is not known");
     check_broken("Callable", "Callable is not known");
     check_broken("Array[", "a type is missing");
     check_broken("Array[String", "']' is missing");
@@ -252,6 +252,94 @@ static void test_later_defaults_text(void **state)
     (void) state;
 }
 
+static void check_one(const char *type, const char *typed, bool right)
+{
+    struct err e = ERR_INIT;
+    struct ptype *t = ptype_parse(type, &e);
+    struct json *value;
+    char *wrong;
+
+    if (!t)
+        fail_msg("%s: %s", type, e.msg);
+    value = ptype_value(t, typed);
+    wrong = ptype_fault(t, value);
+    if (right != !wrong)
+        fail_msg("%s, %s: %s", type, typed, wrong ? wrong : "was taken");
+    free(wrong);
+    json_free(value);
+    ptype_free(t);
+}
+
+/* Typed, and whether it is one. */
+static void test_aliases(void **state)
+{
+    static const struct {
+        const char *type, *right[4], *wrong[5];
+    } rows[] = {
+        {"Stdlib::Absolutepath", {"/", "/etc/x//y/", "C:\\x", "//srv/share"}, {"etc", "", "./x"}},
+        {"Stdlib::Unixpath", {"/a b"}, {"C:/x", "a"}},
+        {"Stdlib::Windowspath", {"c:/x"}, {"/x", "c:x"}},
+        {"Stdlib::Port", {"0", "65535"}, {"65536", "-1", "ssh"}},
+        {"Stdlib::Port::Privileged", {"1"}, {"0", "1024"}},
+        {"Stdlib::HTTPUrl", {"http://x", "HTTPS://x/y?z"}, {"ftp://x", " http://x"}},
+        {"Stdlib::HTTPSUrl", {"https://x", "hTTps://"}, {"http://x"}},
+        {"Stdlib::Filemode", {"0644", "u=rw,go=r", "a+x", "g=u"}, {"0888", "rw", "12345", "u=rw,"}},
+        {"Stdlib::Fqdn", {"a", "a-b.example.com"}, {"-a", "a..b", "a_b", ""}},
+        {"Stdlib::Host", {"a.example", "10.0.0.1", "fe80::1", "10.0.0.0/8"}, {"a b", "::g"}},
+        {"Stdlib::IP::Address", {"10.0.0.1", "10.0.0.0/32", "::/0"},
+         {"10.0.0", "10.0.0.0/33", "::/129", "1.2.3.4/", "1.2.3.4/1x"}},
+        {"Stdlib::IP::Address::Nosubnet", {"::1"}, {"10.0.0.0/8"}},
+        {"Stdlib::IP::Address::V4::CIDR", {"10.0.0.0/8"}, {"10.0.0.0", "::/8"}},
+        {"Stdlib::IP::Address::V6", {"::1", "fe80::1/64"}, {"10.0.0.1"}},
+        {"Stdlib::Ensure::Service", {"running"}, {"Running", "started"}},
+        {"Stdlib::Ensure::Package", {"latest", "1.2"}, {""}},
+        {"Stdlib::Httpstatus", {"404"}, {"99", "600"}},
+        {"Stdlib::MAC", {"00:11:22:aa:BB:cc"}, {"00:11:22:aa:BB"}},
+        {"Stdlib::Email", {"a.b@example.com"}, {"a@", "@b"}},
+        {"Stdlib::Base64", {"aGk="}, {"a=b", ""}},
+        {"Stdlib::Datasize", {"10b", "10kB"}, {"kB", "10"}},
+        {"Stdlib::Yes_no", {"Yes", "nO"}, {"y"}},
+        {"Stdlib::ObjectStore", {"gs://a", "s3://b"}, {"http://c"}},
+        {"SemVer", {"1.2.3", "1.2.3-rc1+b"}, {"1.2", "v1.2.3"}},
+        {"Timestamp", {"2024-12-31", "2024-12-31T23:59:59.5 UTC", "1700000000"}, {"31.12.2024"}},
+        {"Timespan", {"90", "1-02:03:04", "2:30"}, {"1h"}},
+        {"Collection", {"[]", "{\"a\": 1}"}, {"x", "1"}},
+        {"Collection[2]", {"[1, 2]"}, {"[1]", "{}"}},
+        {"Iterable[Integer]", {"[1]", "{}", "text", "3"}, {"[\"a\"]"}},
+        {"Integer[0x10, 020]", {"16"}, {"15", "17"}},
+        {"Integer[-0x1, default]", {"-1"}, {"-2"}},
+        {"Optional[Stdlib::Absolutepath]", {"/x", ""}, {"x"}},
+        {"Array[Stdlib::Port, 1]", {"[22]"}, {"[99999]", "[]"}},
+        {"Pattern[/\\Ax(?i:y[a-c_]Z)w\\z/]", {"xyazw", "xYBZw", "xy_zw"}, {"Xyazw", "xyazW", "xydzw"}},
+        {"Pattern[/\\A(?i:a(?-i:b)c)\\z/]", {"abc", "AbC"}, {"aBc"}},
+        {"Pattern[/\\A(?i:[[:lower:]]+)\\z/]", {"aB"}, {"1"}},
+        {"Regexp", {NULL}, {"x", "1"}},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        for (size_t k = 0; k < 4 && rows[i].right[k]; k++)
+            check_one(rows[i].type, rows[i].right[k], true);
+        for (size_t k = 0; k < 5 && rows[i].wrong[k]; k++)
+            check_one(rows[i].type, rows[i].wrong[k], false);
+    }
+    check_typed("Stdlib::Absolutepath", "x", "\"x\"", "expects an absolute path; got \"x\"");
+    check_typed("Optional[Stdlib::IP::Address::V4]", "::1", "\"::1\"",
+                "expects an IPv4 address; got \"::1\"");
+    check_typed("Collection[1,2]", "[]", "[]", "expects an Array or a Hash of 1 to 2 items; got []");
+    check_typed("Regexp", "a", "\"a\"",
+                "expects a value that only Puppet's language can write; got \"a\"");
+    check_broken("Stdlib::Absolutpath", "did you mean Stdlib::Absolutepath?");
+    check_broken("SemVer['>=1']", "this type takes nothing in brackets here");
+    check_broken("Strnig", "did you mean String?");
+    check_broken("Mine::Type[a", "a ']' is missing");
+    check_typed("Optional[Mine::Type['a]', [1]]]", "[1]", "[1]", "");
+    check_typed("Mine::Type", "a b", "\"a b\"", "");
+    check_typed("Array[Mine::Type, 2]", "[1]", "[1]",
+                "expects an Array of at least 2 items, each a value of the type Mine::Type, which is not "
+                "known here and not checked; got [1]");
+    (void) state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +347,7 @@ int main(void)
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_patterns),
         cmocka_unit_test(test_nests),
+        cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_check),
         cmocka_unit_test(test_later_defaults_text),

@@ -5,8 +5,10 @@
  *
  * Types: String[min,max], Integer[min,max], Float[min,max], Numeric, Boolean, Array[T,min,max],
  * Hash[K,V,min,max], Optional[T], Enum[a,b], Pattern[/re/,..], Variant[T,..], Struct[{..}], Tuple[T,..],
- * NotUndef[T], Undef, Any, Data, Scalar, ScalarData, Sensitive[T], TargetSpec, and what Puppet defines
- * by an alias that Bolt's modules use (Stdlib::Absolutepath and the like are refused by name). */
+ * NotUndef[T], Undef, Any, Data, Scalar, ScalarData, Sensitive[T], TargetSpec, Collection[min,max],
+ * Iterable[T], and the aliases of ptype_alias.c (Stdlib::Absolutepath and the like, Timestamp, SemVer). Of
+ * Regexp and Default no value can be given. A type of a module's own
+ * (Mine::Type) takes any value unchecked, which who asks for the run is to be told. */
 #ifndef MUSTER_CORE_PARAMS_H
 #define MUSTER_CORE_PARAMS_H
 
@@ -33,6 +35,8 @@ bool ptype_optional(const struct ptype *t);
  * copied into out. */
 bool ptype_choices(const struct ptype *t, struct strv *out);
 bool ptype_sensitive(const struct ptype *t); /* Sensitive[T], also within Optional */
+/* The name of a type in it, or itself, that nothing is checked by; or NULL. Borrowed. */
+const char *ptype_unknown(const struct ptype *t);
 bool ptype_is_target(const struct ptype *t); /* TargetSpec, also within Optional */
 /* What was typed (KEY=VALUE, a field) as a value of the type: words for strings, JSON for arrays, hashes,
  * numbers and booleans; for a Variant whatever fits first. Always a value where the text is UTF-8:
