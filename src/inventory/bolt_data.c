@@ -55,7 +55,7 @@ void bolt_data_merge(struct bolt_data *d, const struct bolt_data *over)
 
 /* Stand in `config` for a value that is not there; no text of a file begins so. */
 #define MARK_SECRET "\001secret"
-#define MARK_PLUGIN "\001plugin:"
+#define MARK_PLUGIN "\001bolt-plugin:"
 
 /* The name of the first plugin in a value, or NULL: what it would give is not known here. */
 static const char *plugin_in(const struct yaml_node *n)

@@ -219,13 +219,13 @@ static void one_is_not_all(void **state)
                                   "    targets: [c1, {name: c 2, alias: c3}]\n"),
                      0);
     expect_members(f, "all", "a2,a3,a1,b1,c1");
-    assert_string_equal(node_of(f, "a1")->over.transport, "plugin:prompt");
+    assert_string_equal(node_of(f, "a1")->over.transport, "bolt-plugin:prompt");
     assert_string_equal(var_of(node_of(f, "a1"), "bolt.not_used"),
                         "ssh.user (of a plugin), ssh.password (a secret)");
     assert_null(node_of(f, "a2")->over.transport);
     assert_string_equal(node_of(f, "a2")->over.user, "me");
     assert_string_equal(node_of(f, "a3")->over.transport, "winrm");
-    assert_string_equal(node_of(f, "b1")->over.transport, "plugin:my_vault");
+    assert_string_equal(node_of(f, "b1")->over.transport, "bolt-plugin:my_vault");
     assert_null(node_of(f, "c1")->over.transport);
     assert_null(var_of(node_of(f, "c1"), "x"));
     assert_string_equal(var_of(node_of(f, "c1"), "y"), "1");
