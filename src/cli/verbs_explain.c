@@ -83,6 +83,8 @@ static void put_summary(const struct explain_answer *a)
     put_label("node", a->node);
     if (!a->known)
         put_label("", "no inventory has it: taken as ssh would take it");
+    if (a->not_used)
+        put_label("not used", a->not_used);
     put_label("transport", why);
     if (x->host) {
         CLEANUP_FREE char *where = x_asprintf("%s port %d%s%s%s", x->host, x->port,

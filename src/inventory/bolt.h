@@ -20,6 +20,12 @@ void bolt_data_merge(struct bolt_data *d, const struct bolt_data *over);
 int bolt_data_read(struct build *b, struct bolt_data *d, const char *who,
                    const struct yaml_node *key, const struct yaml_node *value, struct err *e);
 
+/* Whether a plugin gives `what` of a target, which then is marked in *d as not supported. */
+bool bolt_data_plugin(struct build *b, struct bolt_data *d, const char *who, const char *what,
+                      const struct yaml_node *value);
+/* The name of the first plugin in a value, or NULL: what it would give is not known here. */
+const char *bolt_plugin_in(const struct yaml_node *n);
+
 struct bolt_uri {
     char *scheme, *user, *host, *port; /* each may be NULL; host is "" for "local://" */
     bool password;                     /* it had one, which is not kept */

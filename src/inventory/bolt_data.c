@@ -6,6 +6,7 @@
 #include "muster/base/err.h"
 #include "muster/base/io.h"
 #include "muster/core/yaml.h"
+#include "muster/inventory/bolt_project.h"
 
 #include <string.h>
 
@@ -57,15 +58,14 @@ void bolt_data_merge(struct bolt_data *d, const struct bolt_data *over)
 #define MARK_SECRET "\001secret"
 #define MARK_PLUGIN "\001bolt-plugin:"
 
-/* The name of the first plugin in a value, or NULL: what it would give is not known here. */
-static const char *plugin_in(const struct yaml_node *n)
+const char *bolt_plugin_in(const struct yaml_node *n)
 {
     const char *found = NULL;
 
     for (size_t i = 0; !found && n->kind != YAML_SCALAR && i < n->n; i++) {
         if (n->kind == YAML_MAPPING && strcmp(n->keys[i]->scalar, "_plugin") == 0)
             return n->items[i]->kind == YAML_SCALAR ? n->items[i]->scalar : "?";
-        found = plugin_in(n->items[i]);
+        found = bolt_plugin_in(n->items[i]);
     }
     return found;
 }
@@ -79,21 +79,42 @@ static void warn_plugin(struct build *b, const char *who, const char *what, cons
                       : "it is missing; write the value");
 }
 
+/* It becomes the name of a transport, which is one word. */
+static char *plugin_mark(const char *plugin)
+{
+    char *mark = x_asprintf(MARK_PLUGIN "%s", plugin);
+
+    for (char *s = mark; *s; s++)
+        if (*s == ' ' || *s == '\t' || *s == '\n')
+            *s = '_';
+    return mark;
+}
+
 static void mark_plugin(struct build *b, struct bolt_data *d, const char *who, const char *name,
                         const char *plugin)
 {
-    CLEANUP_FREE char *mark = x_asprintf(MARK_PLUGIN "%s", plugin);
+    CLEANUP_FREE char *mark = plugin_mark(plugin);
     CLEANUP_FREE char *what = strcmp(name, "_plugin") == 0 ? x_strdup("config")
                                                            : x_asprintf("config.%s", name);
     size_t n = strlen(what);
 
     if (n > 8 && strcmp(what + n - 8, "._plugin") == 0)
         what[n - 8] = '\0';
-    for (char *s = mark; *s; s++)
-        if (*s == ' ' || *s == '\t' || *s == '\n')
-            *s = '_'; /* it becomes the name of a transport */
     varlist_set(&d->config, name, mark);
     warn_plugin(b, who, what, plugin, true);
+}
+
+bool bolt_data_plugin(struct build *b, struct bolt_data *d, const char *who, const char *what,
+                      const struct yaml_node *value)
+{
+    const char *plugin = bolt_plugin_in(value);
+
+    if (plugin) {
+        CLEANUP_FREE char *mark = plugin_mark(plugin);
+        varlist_set(&d->config, what, mark);
+        warn_plugin(b, who, what, plugin, true);
+    }
+    return plugin != NULL;
 }
 
 static void set_text(struct varlist *l, const char *name, const struct yaml_node *value)
@@ -131,7 +152,7 @@ static void read_transport(struct build *b, struct bolt_data *d, const char *who
 {
     for (size_t k = 0; k < options->n; k++) {
         const struct yaml_node *value = options->items[k];
-        const char *key = options->keys[k]->scalar, *plugin = plugin_in(value);
+        const char *key = options->keys[k]->scalar, *plugin = bolt_plugin_in(value);
         CLEANUP_FREE char *name = x_asprintf("%s.%s", transport, key);
         if (strcmp(key, "_plugin") == 0)
             mark_plugin(b, d, who, name, value->kind == YAML_SCALAR ? value->scalar : "?");
@@ -157,8 +178,8 @@ static void read_config(struct build *b, struct bolt_data *d, const char *who,
             mark_plugin(b, d, who, transport, value->kind == YAML_SCALAR ? value->scalar : "?");
         else if (is_name && value->kind == YAML_SCALAR)
             varlist_set(&d->config, transport, value->scalar);
-        else if (is_name && plugin_in(value))
-            mark_plugin(b, d, who, transport, plugin_in(value));
+        else if (is_name && bolt_plugin_in(value))
+            mark_plugin(b, d, who, transport, bolt_plugin_in(value));
         else if (value->kind == YAML_MAPPING)
             read_transport(b, d, who, transport, value);
         else if (!yaml_is_null(value))
@@ -190,7 +211,7 @@ int bolt_data_read(struct build *b, struct bolt_data *d, const char *who,
     if (yaml_is_null(value))
         return 0;
     if (!config && yaml_get(value, "_plugin")) {
-        warn_plugin(b, who, name, plugin_in(value), false);
+        warn_plugin(b, who, name, bolt_plugin_in(value), false);
         return 0;
     }
     if (features ? value->kind != YAML_SEQUENCE : value->kind != YAML_MAPPING)
@@ -201,8 +222,8 @@ int bolt_data_read(struct build *b, struct bolt_data *d, const char *who,
         const struct yaml_node *item = value->items[i];
         const char *one = features ? "" : value->keys[i]->scalar;
         CLEANUP_FREE char *full = x_asprintf("%s.%s", name, one);
-        if (plugin_in(item))
-            warn_plugin(b, who, features ? name : full, plugin_in(item), false);
+        if (bolt_plugin_in(item))
+            warn_plugin(b, who, features ? name : full, bolt_plugin_in(item), false);
         else if (features)
             rc = read_feature(d, item, e);
         else if (facts)
@@ -301,7 +322,7 @@ static bool is_true(const char *s)
 /* Says of a target that one of its options is not followed: for who looks at the node. */
 static void not_used(struct entry *en, const char *option, const char *why)
 {
-    static const char variable[] = "bolt.not_used";
+    static const char variable[] = BOLT_NOT_USED;
     CLEANUP_FREE char *all = NULL;
     const char *before = NULL;
 
@@ -339,7 +360,7 @@ static int apply_mark(struct entry *en, const char *option, const char *key, con
                       struct err *e)
 {
     static const char *const counts[] = {"run-as", "private-key", "host-key-check", "native-ssh",
-                                         "_plugin", "transport"};
+                                         "_plugin", "transport", "uri"};
     bool matters = false;
 
     if (strcmp(value, MARK_SECRET) == 0) {
@@ -420,7 +441,8 @@ int bolt_apply(struct build *b, struct entry *en, const char *name, const struct
                                       : strncmp(v->name, "ssh.", 4) == 0);
         bool mark = *v->value == MARK_PLUGIN[0];
         if (mark && (mine || !dot) && !(uri->scheme && strcmp(v->name, "transport") == 0))
-            rc = apply_mark(en, dot ? v->name : "config", dot ? dot + 1 : v->name, v->value, e);
+            rc = apply_mark(en, strcmp(v->name, "_plugin") == 0 ? "config" : v->name,
+                            dot ? dot + 1 : v->name, v->value, e);
         else if (mine && !mark && (!transport || strcmp(transport, "ssh") == 0 ||
                                    strcmp(transport, "local") == 0))
             rc = apply_key(b, en, v->name, v->value, base, e);

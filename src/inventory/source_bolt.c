@@ -187,6 +187,11 @@ static int read_target(struct bolt *r, size_t group, const struct yaml_node *map
 
     if (yaml_get(map, "_plugin"))
         return no_list(r, map, "targets");
+    if (key && bolt_plugin_in(key)) {
+        build_warn(r->b, "line %u: this target is left out: its name comes from Bolt's plugin \"%s\", "
+                         "and muster runs no plugins of Bolt", key->line, bolt_plugin_in(key));
+        return 0;
+    }
     if (!key || key->kind != YAML_SCALAR || !*key->scalar)
         return fail(r, map, "a target needs a \"name\" or a \"uri\" of one word");
     target = target_of(r, key, key == name);
@@ -194,10 +199,16 @@ static int read_target(struct bolt *r, size_t group, const struct yaml_node *map
     m = &r->groups[group].members[r->groups[group].n_members - 1];
     if (uri && uri->kind == YAML_SCALAR)
         rc = set_uri(r, &r->targets[target], uri->scalar, uri);
+    else if (uri)
+        bolt_data_plugin(r->b, &m->data, key->scalar, "uri", uri);
     for (size_t i = 0; !rc && i < map->n; i++) {
         const char *k = map->keys[i]->scalar;
         rc = read_data(r, &m->data, key->scalar, map->keys[i], map->items[i]);
-        if (rc > 0 && strcmp(k, "alias") == 0)
+        if (rc > 0 && strcmp(k, "alias") == 0 && bolt_plugin_in(map->items[i])) {
+            build_warn(r->b, "the alias of \"%s\" comes from Bolt's plugin \"%s\": it is missing",
+                       key->scalar, bolt_plugin_in(map->items[i]));
+            rc = 0;
+        } else if (rc > 0 && strcmp(k, "alias") == 0)
             rc = add_alias(r, target, map->items[i]);
         else if (rc > 0) {
             if (strcmp(k, "name") != 0 && strcmp(k, "uri") != 0)

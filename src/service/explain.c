@@ -13,6 +13,7 @@
 #include "muster/core/event.h"
 #include "muster/core/json.h"
 #include "muster/exec/engine.h"
+#include "muster/inventory/bolt_project.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -159,6 +160,9 @@ int service_explain(struct service *s, const char *node, const struct batch_requ
 
     out->node = x_strdup(node);
     out->known = known != NULL;
+    for (size_t i = 0; known && i < known->n_vars; i++)
+        if (strcmp(known->vars[i].name, BOLT_NOT_USED) == 0)
+            out->not_used = x_strdup(known->vars[i].value);
     service_base_settings(s, known, &base);
     settings_init(&over);
     settings_init(&both);
@@ -203,6 +207,7 @@ int service_explain(struct service *s, const char *node, const struct batch_requ
 void explain_answer_clear(struct explain_answer *a)
 {
     free(a->node);
+    free(a->not_used);
     explain_clear(&a->how);
     for (size_t i = 0; i < a->n_stages; i++)
         free(a->stages[i].text);
@@ -309,6 +314,7 @@ struct json *explain_answer_json(const struct explain_answer *a, bool all)
     json_put(o, "hops", hops_json(x));
     json_put_str(o, "transport", a->transport ? a->transport : x->transport);
     json_put_str(o, "why", x->why);
+    json_put_str(o, "notUsed", a->not_used);
     json_put_str(o, "reason", reason == REASON_NONE ? NULL : reason_name(reason));
     json_put_str(o, "error", x->error);
     json_put(o, "settings", settings_json(x, all));

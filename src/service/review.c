@@ -10,7 +10,9 @@
 #include "muster/base/err.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
+#include "muster/core/json.h"
 #include "muster/core/nodeset.h"
+#include "muster/core/params.h"
 #include "muster/exec/engine.h"
 
 #include <errno.h>
@@ -210,6 +212,17 @@ static int check_doas(const struct service *s, const struct batch_request *r,
     return 0;
 }
 
+/* What is not checked here is to be known before it runs. */
+static void warn_of_types(const struct batch_request *r, const struct params *p, struct strv *warnings)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const char *type = ptype_unknown(p->v[i].type);
+        if (type && json_has(r->work->params, p->v[i].name))
+            strv_push_own(warnings, x_asprintf("the type %s is not known: the parameter %s is passed "
+                                               "on unchecked", type, p->v[i].name));
+    }
+}
+
 /* The task, checked, with an implementation for each node. What it runs is subject to the rules too. */
 static int review_task(struct service *s, const struct batch_request *r, struct batch_review *v,
                        struct err *e)
@@ -218,6 +231,8 @@ static int review_task(struct service *s, const struct batch_request *r, struct 
         return 0;
     v->task = x_calloc(1, sizeof *v->task);
     int rc = task_run_find(s, r->work, v->task, e);
+    if (rc == 0)
+        warn_of_types(r, &v->task->task.params, &v->warnings);
     if (rc == 0)
         rc = task_run_pick(s, v->task, &v->nodes, e);
     for (size_t i = 0; rc == 0 && i < v->task->task.n_impls; i++) {

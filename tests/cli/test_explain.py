@@ -136,6 +136,16 @@ class Settings(lib.Case):
         d = self.explain('db1').json
         self.assertEqual((d['known'], d['transport'], d['host']), (True, 'local', None))
 
+    def test_what_an_inventory_says_in_vain(self):
+        inventory = os.path.join(self.dir, 'inventory.yaml')
+        with open(inventory, 'w', encoding='utf-8') as f:
+            f.write('version: 2\ntargets:\n- name: vain\n  uri: 127.0.0.1\n'
+                    '  config: {ssh: {tmpdir: /x, tty: true, password: {_plugin: prompt}}}\n')
+        said = self.ok('explain', 'vain', '-i', inventory, '-F', self.config)
+        self.assertIn('not used    ssh.tmpdir, ssh.tty, ssh.password (a secret)\n', said.text)
+        said = self.ok('node', 'vain', '-i', inventory)
+        self.assertRegex(said.text, r'bolt\.not_used +ssh\.tmpdir, ssh\.tty, ssh\.password')
+
     def test_localhost_of_ssh_config_is_said_to_be_unused(self):
         said = 'what ssh_config says of localhost is not used'
         d = self.explain('localhost').json

@@ -216,9 +216,14 @@ static void one_is_not_all(void **state)
                                   "  - {name: all_of_it, config: {_plugin: my vault}, targets: [b1]}\n"
                                   "  - name: other\n"
                                   "    config: {ssh: {tmpdir: {_plugin: env_var}}}\n"
-                                  "    targets: [c1, {name: c 2, alias: c3}]\n"),
+                                  "    targets: [c1, {name: c 2, alias: c3}]\n"
+                                  "  - name: part\n"
+                                  "    targets:\n"
+                                  "      - {name: d1, uri: {_plugin: env_var, var: X}}\n"
+                                  "      - {uri: {_plugin: env_var, var: X}}\n"
+                                  "      - {name: d2, alias: {_plugin: env_var}}\n"),
                      0);
-    expect_members(f, "all", "a2,a3,a1,b1,c1");
+    expect_members(f, "all", "a2,a3,a1,b1,c1,d1,d2");
     assert_string_equal(node_of(f, "a1")->over.transport, "bolt-plugin:prompt");
     assert_string_equal(var_of(node_of(f, "a1"), "bolt.not_used"),
                         "ssh.user (of a plugin), ssh.password (a secret)");
@@ -235,6 +240,11 @@ static void one_is_not_all(void **state)
     assert_true(warned(f, "config of \"all_of_it\" comes from Bolt's plugin \"my vault\""));
     assert_true(warned(f, "line 13: this target is left out: \"c 2\" cannot be a node name"));
     assert_null(fleet_node(f->fleet, "c3"));
+    assert_string_equal(node_of(f, "d1")->over.transport, "bolt-plugin:env_var");
+    assert_string_equal(var_of(node_of(f, "d1"), "bolt.not_used"), "uri (of a plugin)");
+    assert_null(node_of(f, "d2")->over.transport);
+    assert_true(warned(f, "line 17: this target is left out: its name comes from Bolt's plugin"));
+    assert_true(warned(f, "the alias of \"d2\" comes from Bolt's plugin \"env_var\""));
 }
 
 /* Each option of Bolt's ssh transport is a setting, or named where one looks at the node. */

@@ -534,52 +534,6 @@ static void test_export_of_a_plan(void **state)
     wait_idle(f->s);
 }
 
-static bool is_listed(struct fixture *f, const char *name)
-{
-    struct action_list l = {0};
-    bool has = false;
-    assert_int_equal(service_tasks(f->s, &l, &f->e), 0);
-    for (size_t i = 0; i < l.n; i++)
-        has |= strcmp(l.v[i].name, name) == 0;
-    action_list_clear(&l);
-    return has;
-}
-
-/* Its name is before that of its own tasks, wherever in it one stands, and it is the module of their
- * files; a folder that anybody can write is none. */
-static void test_bolt_project(void **state)
-{
-    struct fixture *f = *state;
-    CLEANUP_FREE char *was = getcwd(NULL, 0), *dir = io_join(f->dir, "work/deep");
-    CLEANUP_FREE char *top = io_join(f->dir, "work");
-    struct task_ask a;
-    make_dirs(f, "work/deep");
-    make_dirs(f, "work/tasks");
-    make_dirs(f, "work/files");
-    make_dirs(f, "work/.modules/inst/tasks");
-    make_dirs(f, "work/own/mine/tasks");
-    write_file(f, "work/bolt-project.yaml", "name: site\nmodulepath: [own]\n");
-    write_file(f, "work/files/x.txt", "of the project\n");
-    write_file(f, "work/tasks/init.sh", "echo init\n");
-    write_file(f, "work/tasks/say.json", "{\"files\": [\"site/files/x.txt\"]}");
-    write_file(f, "work/tasks/say.sh", "cat \"$PT__installdir/site/files/x.txt\"\n");
-    write_file(f, "work/own/mine/tasks/t.sh", "echo t\n");
-    write_file(f, "work/.modules/inst/tasks/t.sh", "echo t\n");
-    assert_int_equal(chdir(dir), 0);
-    assert_true(is_listed(f, "site"));
-    assert_true(is_listed(f, "site::say"));
-    assert_false(is_listed(f, "say"));
-    assert_true(is_listed(f, "mine::t"));
-    assert_true(is_listed(f, "inst::t"));
-    ask_task(&a, "site::say", LIST("n01"));
-    assert_output(f, run_task(f, &a), 0, "of the project\n");
-    assert_int_equal(chmod(top, 01777), 0);
-    assert_false(is_listed(f, "site::say"));
-    assert_false(is_listed(f, "mine::t"));
-    assert_int_equal(chmod(top, 0755), 0);
-    assert_int_equal(chdir(was), 0);
-}
-
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, tasks_setup, fixture_teardown)
@@ -601,7 +555,6 @@ int main(void)
         TEST(test_output_is_kept),
         TEST(test_facts),
         TEST(test_again_for_a_while),
-        TEST(test_bolt_project),
         TEST(test_in_a_plan),
         TEST(test_export_of_a_plan),
     };

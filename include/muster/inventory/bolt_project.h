@@ -8,6 +8,9 @@
 
 #include <stdbool.h>
 
+/* A variable of nodes: the options of Bolt's that the inventory gives it and that are not followed. */
+#define BOLT_NOT_USED "bolt.not_used"
+
 struct bolt_project {
     char *dir, *file;        /* file: its bolt-project.yaml, which may be missing */
     char *name;              /* of its own tasks and plans; NULL: it gives none */

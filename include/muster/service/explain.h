@@ -22,6 +22,7 @@ struct explain_answer {
     char *node;
     bool known;         /* some inventory has it */
     struct explain how;
+    char *not_used;     /* what an inventory says of it and is not followed, for people; or NULL */
     /* Where it was tried: */
     bool tried, reached;
     struct explain_stage *stages;
