@@ -300,6 +300,8 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
             strv_push(&out->warnings, r->warnings->v[i]);
     if (rc == 0)
         rc = expand(s, r, out, e);
+    if (rc == 0 && out->plan)
+        warn_of_types(r, &out->plan->plan.params, &out->warnings);
     if (rc == 0)
         warn_of_stale(s->fleet, &out->warnings);
     if (rc == 0)

@@ -5,6 +5,7 @@
 #include "tasks.h"
 
 #include "muster/base/io.h"
+#include "muster/core/json.h"
 #include "muster/service/tasks.h"
 
 #include <string.h>
@@ -29,6 +30,18 @@ static void test_a_type_of_a_module(void **state)
                                          "on unchecked");
     batch_review_clear(&v);
     assert_output(f, run_task(f, &a), 0, "{\"a\":[1]}\n");
+    make_dirs(f, "muster/plans");
+    write_file(f, "muster/plans/p.yaml", "parameters: {p: {type: 'Mine::Shape'}}\n"
+                                         "steps: [{command: 'true', targets: $targets}]\n");
+    ask_task(&a, "p", LIST("n01"));
+    a.r.type = ACTION_TYPE_PLAN;
+    a.r.action = "p";
+    json_put_str(task_params(&a), "p", "x");
+    assert_int_equal(service_review(f->s, &a.r, &v, &f->e), 0);
+    assert_int_equal(v.warnings.n, 1);
+    assert_non_null(strstr(v.warnings.v[0], "the type Mine::Shape is not known"));
+    batch_review_clear(&v);
+    task_ask_clear(&a);
 }
 
 static bool is_listed(struct fixture *f, const char *name)
