@@ -89,6 +89,7 @@ static void read_steps(const struct yaml_node *root, struct plan_names *names,
         return;
     }
     out->steps = x_calloc(node->n, sizeof *out->steps);
+    names->all = node;
     for (size_t i = 0; i < node->n; i++)
         plan_step_read(node->items[i], names, f, &out->steps[out->n_steps++]);
 }

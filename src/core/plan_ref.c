@@ -6,6 +6,7 @@
 #include "muster/base/alloc.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
+#include "muster/core/suggest.h"
 #include "muster/core/yaml.h"
 
 #include <ctype.h>
@@ -126,11 +127,116 @@ static bool resolve(struct plan_ref *ref, const struct plan_names *names)
     return ref->of_step || param || !strcmp(ref->name, "targets");
 }
 
+/* The line of a step of that name that is not read yet, or 0. */
+static unsigned later_step(const struct plan_names *names, const char *name)
+{
+    for (size_t i = 0; names->all && i < names->all->n; i++) {
+        const struct yaml_node *step = names->all->items[i];
+        const struct yaml_node *is = step->kind == YAML_MAPPING ? yaml_get(step, "name") : NULL;
+
+        if (is && is->kind == YAML_SCALAR && !strcmp(is->scalar, name))
+            return step->line;
+    }
+    return 0;
+}
+
+/* What Bolt keeps as one list for all targets is of the one node here, and what it has is known but of a
+ * task and of values. */
+static void check_result(const struct plan_ref *ref, const struct plan_names *names,
+                         struct plan_faults *f, unsigned line)
+{
+    static const char *const keys[] = {"stdout", "stderr", "exit_code"};
+    enum plan_step_kind kind = PLAN_STEP_COUNT;
+    const char *first;
+    bool known = false;
+
+    for (size_t i = 0; i < names->steps.n; i++)
+        if (!strcmp(names->steps.v[i], ref->name))
+            kind = (enum plan_step_kind) names->kinds[i];
+    if (!ref->of_step || !ref->n_keys || !plan_step_on_nodes(kind))
+        return;
+    first = ref->keys[0].key;
+    if (!first) {
+        plan_fault(f, line, "$%s[%ld]: a step's result is of the node itself here, and no list of those of "
+                            "all: leave [%ld] out, as $%s['stdout']", ref->name, ref->keys[0].index,
+                   ref->keys[0].index, ref->name);
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(keys) && !known; i++)
+        known = !strcmp(keys[i], first);
+    if (kind == PLAN_STEP_TASK)
+        return;
+    if (!known) {
+        char *near = plan_near(first, keys, ARRAY_LEN(keys));
+
+        plan_fault(f, line, "$%s['%.100s']: the result of a step `%s` has 'stdout', 'stderr' and "
+                            "'exit_code'%s", ref->name, first, plan_step_kind_name(kind), near);
+        free(near);
+    } else if (ref->n_keys > 1) {
+        plan_fault(f, line, "$%s['%s']: it is a %s, so nothing can follow in [..]", ref->name, first,
+                   strcmp(first, "exit_code") ? "text" : "number");
+    }
+}
+
+/* Whether a shell's own text gives the variable a value: x=, for x, read x. */
+static bool shell_sets(const char *text, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *at = text; (at = strstr(at, name)) != NULL; at += n) {
+        bool begins = at == text || (!isalnum((unsigned char) at[-1]) && !strchr("_$", at[-1]) &&
+                                     at[-1] != '{');
+
+        if (begins && !isalnum((unsigned char) at[n]) && at[n] != '_')
+            return true;
+    }
+    return false;
+}
+
+/* A name in plain text that no shell was meant to have: one of a later step, or nearly one of ours. */
+static void check_shell_name(const struct plan_ref *ref, const struct plan_names *names, const char *text,
+                             struct plan_faults *f, unsigned line)
+{
+    const char **words;
+    size_t n = 0;
+    unsigned later = later_step(names, ref->name);
+    const char *near;
+
+    if (shell_sets(text, ref->name))
+        return;
+    if (later) {
+        plan_fault(f, line, "$%.100s: the step of that name comes later (line %u); for a variable of the "
+                            "shell use 'single quotes'", ref->name, later);
+        return;
+    }
+    words = x_array(NULL, names->params->n + names->steps.n + 1, sizeof(char *));
+    words[n++] = "targets";
+    for (size_t i = 0; i < names->params->n; i++)
+        words[n++] = names->params->v[i].name;
+    for (size_t i = 0; i < names->steps.n; i++)
+        words[n++] = names->steps.v[i];
+    near = strlen(ref->name) > 3 && islower((unsigned char) *ref->name)
+               ? suggest_nearest(ref->name, words, n)
+               : NULL;
+    if (near)
+        plan_fault(f, line, "$%.100s: there is no parameter and no earlier step of that name (did you mean "
+                            "%s?); for a variable of the shell use 'single quotes'", ref->name, near);
+    free(words);
+}
+
 static void unknown(const struct plan_ref *ref, const struct plan_names *names,
                     struct plan_faults *f, unsigned line, const char *more)
 {
     size_t n = 0;
-    const char **words = x_array(NULL, names->params->n + names->steps.n + 1, sizeof(char *));
+    unsigned later = later_step(names, ref->name);
+    const char **words;
+
+    if (later) {
+        plan_fault(f, line, "$%.100s: the step of that name comes later (line %u): only earlier ones have a "
+                            "result%s", ref->name, later, more);
+        return;
+    }
+    words = x_array(NULL, names->params->n + names->steps.n + 1, sizeof(char *));
     char *near;
 
     words[n++] = "targets";
@@ -185,12 +291,14 @@ static void read_bare(const struct yaml_node *node, const struct plan_names *nam
     }
     if (*skip_blanks(s))
         plan_fault(f, node->line, "$%s: %s", ref->name, not_a_reference(s));
+    else
+        check_result(ref, names, f, node->line);
 }
 
 /* The reference behind the $ at s; *next is where the text goes on. NULL: the $ is itself. */
-static struct plan_ref *read_inner(const char *s, const char **next, bool quoted,
-                                   const struct plan_names *names, struct plan_faults *f,
-                                   unsigned line)
+static struct plan_ref *read_inner(const char *s, const char *text, const char **next,
+                                   bool quoted, const struct plan_names *names,
+                                   struct plan_faults *f, unsigned line)
 {
     bool braces = s[1] == '{', known;
     const char *at = s + 1 + braces;
@@ -209,9 +317,12 @@ static struct plan_ref *read_inner(const char *s, const char **next, bool quoted
         /* No shell has this: it was meant for Bolt. */
         if (braces && *at == '(')
             plan_fault(f, line, "${%.100s(..)}: functions are not known here (Bolt has them)", ref->name);
+        else if (!known)
+            check_shell_name(ref, names, text, f, line);
         plan_ref_free(ref);
         return NULL;
     }
+    check_result(ref, names, f, line);
     if (!known)
         unknown(ref, names, f, line, "; for the $ itself write \\\\$, or use 'single quotes'");
     if (braces && *at != '}') {
@@ -240,7 +351,7 @@ static void read_text(const struct yaml_node *node, const struct plan_names *nam
             continue;
         }
         if (*s == '$')
-            ref = read_inner(s, &next, quoted, names, f, node->line);
+            ref = read_inner(s, node->scalar, &next, quoted, names, f, node->line);
         if (ref) {
             flush(v, &text);
             add_piece(v, NULL, ref);

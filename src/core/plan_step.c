@@ -436,6 +436,8 @@ void plan_step_read(const struct yaml_node *node, struct plan_names *names, stru
     } else if ((what = yaml_get(node, "name")) && what->kind == YAML_SCALAR) {
         read_name(&r, what); /* so that what refers to it is no further fault */
     }
-    if (out->name)
+    if (out->name) {
+        names->kinds[names->steps.n] = (unsigned char) (out->title ? out->kind : PLAN_STEP_COUNT);
         strv_push(&names->steps, out->name);
+    }
 }

@@ -21,6 +21,8 @@ void plan_fault(struct plan_faults *f, unsigned line, const char *fmt, ...)
 struct plan_names {
     const struct params *params;
     struct strv steps;
+    unsigned char kinds[PLAN_STEPS_MAX]; /* of these: enum plan_step_kind, or PLAN_STEP_COUNT */
+    const struct yaml_node *all;         /* the list of steps, for those that come later; or NULL */
     size_t n_values; /* read so far */
     const struct yaml_node *shells; /* a mapping whose names plain text leaves to the shell; or NULL */
 };

@@ -95,7 +95,7 @@ static struct json *json_of(const char *text)
 /* What the last step's text is; NULL want: an error with `part`. */
 static void check_value(const char *step, bool as_json, const char *want, const char *part)
 {
-    char *text = x_asprintf(HEAD "steps:\n  - name: up\n    command: uptime\n  - %s\n", step), *got = NULL;
+    char *text = x_asprintf(HEAD "steps:\n  - name: up\n    task: uptime\n  - %s\n", step), *got = NULL;
     struct plan p = parse(text);
     struct json *params = json_of("{\"svc\":\"my svc\",\"nodes\":[\"a\",\"b\"],\"list\":[1,\"b\"],"
                                   "\"targets\":\"web[1-3]\"}");
@@ -144,7 +144,6 @@ static void test_values(void **state)
     check_value("eval: $up['none']", true, NULL, "there is no ['none']");
     check_value("eval: $list[7]", true, NULL, "there is no [7]");
     check_value("eval: $list[-3]", true, NULL, "there is no [-3]");
-    check_value("eval: $up[0]", true, NULL, "no array");
     check_value("eval: $svc['a']", true, NULL, "no hash");
     check_value("message: yes", false, "yes", NULL);
     check_value("command: echo $targets", false, "echo web[1-3]", NULL);
@@ -157,6 +156,8 @@ static void test_values(void **state)
     check_value("command: echo $HOME ${X:-y} $(id) $svc", false,
                 "echo $HOME ${X:-y} $(id) my svc", NULL);
     check_value("command: 'echo $svc'", false, "echo $svc", NULL);
+    check_value("command: nods=1; echo $nods; for tagets in a; do echo $tagets; done", false,
+                "nods=1; echo $nods; for tagets in a; do echo $tagets; done", NULL);
     /* A folded block is taken as it is, and what env_vars sets is the shell's. */
     check_value("command: >-\n      echo\n      $svc", false, "echo $svc", NULL);
     check_value("{command: echo $svc $nodes, env_vars: {svc: $svc}}", false, "echo $svc a,b", NULL);
@@ -201,6 +202,18 @@ static void test_refused(void **state)
         {STEP("message: \"$HOME\""), "$HOME: there is no parameter and no earlier step"},
         {STEP("message: \"$nods\""), "did you mean nodes?"},
         {STEP("eval: $later"), "$later: there is no"},
+        {STEP("eval: $up[0]"), "p.yaml:8: $up[0]: a step's result is of the node itself"},
+        {STEP("message: \"${up[0]['stdout']}\""), "leave [0] out"},
+        {STEP("command: echo $up[0]"), "leave [0] out"},
+        {STEP("eval: $up['stdot']"), "'exit_code' (did you mean stdout?)"},
+        {STEP("eval: $up['stdout'][0]"), "it is a text"},
+        {STEP("eval: $up['exit_code']['x']"), "it is a number"},
+        {STEP("{name: t, task: t}\n  - eval: $t[0]"), "leave [0] out"},
+        {STEP("message: \"$b\"\n  - {name: b, command: id}"), "p.yaml:8: $b: the step of that name comes "
+                                                              "later (line 9)"},
+        {STEP("command: echo ${b['stdout']}\n  - {name: b, command: id}"), "comes later (line 9)"},
+        {STEP("command: echo $nods $svc"), "p.yaml:8: $nods: there is no parameter and no earlier step of "
+                                            "that name (did you mean nodes?)"},
         {STEP("{command: id, targets: $up}"), "targets cannot come from a step's result"},
         {STEP("{task: $up}"), "task cannot come from"},
         {STEP("{script: \"m/${up['x']}\"}"), "script cannot come from"},
