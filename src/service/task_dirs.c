@@ -174,13 +174,13 @@ static bool is_word(const char *s, size_t n)
     return n > 0;
 }
 
-enum file_kind { FILE_NONE, FILE_SCRIPT, FILE_JSON, FILE_YAML };
+enum file_kind { FILE_NONE, FILE_SCRIPT, FILE_JSON, FILE_YAML, FILE_PUPPET };
 
 /* What a file's name says of it; *base: the length of its name without the ending. */
 static enum file_kind kind_of(const char *name, size_t *base)
 {
     static const char *const papers[] = {"md",   "txt", "rst", "adoc", "bak", "orig",
-                                         "rej",  "swp", "pp",  "erb",  "epp", "log"};
+                                         "rej",  "swp", "erb",  "epp", "log"};
     const char *dot = strrchr(name, '.');
     *base = dot ? (size_t) (dot - name) : strlen(name);
     if (!is_word(name, *base) || (dot && !is_word(dot + 1, strlen(dot + 1))))
@@ -189,6 +189,8 @@ static enum file_kind kind_of(const char *name, size_t *base)
         return FILE_JSON;
     if (dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0))
         return FILE_YAML;
+    if (dot && strcmp(dot, ".pp") == 0)
+        return FILE_PUPPET;
     for (size_t i = 0; dot && i < ARRAY_LEN(papers); i++)
         if (strcmp(dot + 1, papers[i]) == 0)
             return FILE_NONE;
@@ -250,13 +252,19 @@ static struct action_found *entry_of(struct scan *c, const char *base)
     return f;
 }
 
+static bool is_puppet(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && strcmp(dot, ".pp") == 0;
+}
+
 static void take_file(struct scan *c, const char *name)
 {
     size_t n;
     enum file_kind kind = kind_of(name, &n);
     CLEANUP_FREE char *path = io_join(c->dir, name);
     CLEANUP_FREE char *base = x_strndup(name, n);
-    if (kind == FILE_NONE || (c->plans != (kind == FILE_YAML)) || !is_file(path))
+    if (kind == FILE_NONE || (c->plans != (kind == FILE_YAML || kind == FILE_PUPPET)) || !is_file(path))
         return;
     /* A folder of anything: scripts are what can be run, or has its metadata beside it. */
     if (kind == FILE_SCRIPT && c->plain && access(path, X_OK) != 0) {
@@ -269,6 +277,11 @@ static void take_file(struct scan *c, const char *name)
         strv_push(&f->scripts, name);
     else if (!f->meta)
         f->meta = X_STEAL(path);
+    else if (kind == FILE_YAML && is_puppet(f->meta)) {
+        /* Of both languages: the one that can be run. */
+        free(f->meta);
+        f->meta = X_STEAL(path);
+    }
 }
 
 /* The first of a name is what is meant by it: the rest goes. */

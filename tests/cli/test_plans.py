@@ -269,6 +269,23 @@ class Plans(Case):
         r = self.ok('run', '-w', 'n001', '--plan', './wide.yaml', rc=5)
         self.assertIn('larger than 4 MiB', r.err)
 
+    def test_in_the_puppet_language(self):
+        self.write('config/muster/plans/foo.pp', 'plan foo() { }\n')
+        self.write('config/muster/plans/both.pp', 'plan both() { }\n')
+        self.write('config/muster/plans/both.yaml', 'steps:\n  - {command: echo both, targets: n001}\n')
+        word = 'a plan in the Puppet language: muster runs YAML plans only'
+        self.assertRegex(self.ok('plans').text, r'(?m)^foo +cannot be used: foo is ' + word)
+        self.refused(self.muster('plans', 'foo'), 2, word)
+        self.refused(self.muster('run', '-w', 'n001', '--plan', 'foo'), 2, word)
+        self.assertEqual(self.ok('run', '--plan', 'both').lines, ['n001: both'])
+
+    def test_private(self):
+        self.write('config/muster/plans/inner.yaml',
+                   'private: true\nsteps:\n  - {command: echo hidden, targets: n001}\n')
+        self.assertNotRegex(self.ok('plans').text, r'(?m)^inner')
+        self.assertIn('inner', self.ok('plans', 'inner').text)
+        self.assertEqual(self.ok('run', '--plan', 'inner').lines, ['n001: hidden'])
+
     def test_quiet(self):
         self.assertEqual(self.plan('-q').err, '')
         self.assertNotIn('step 1', self.plan('-q', 'fail=n002', rc=5).err)
