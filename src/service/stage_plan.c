@@ -67,6 +67,7 @@ static void add_stage(struct stage_plan *p, unsigned long until, unsigned total)
 static void read_waves(const char *waves, unsigned total, struct stage_plan *p, struct faults *f)
 {
     size_t count = 0;
+    unsigned long last[2] = {0, 0};
     for (const char *at = waves;; at++) {
         size_t len = strcspn(at, ",");
         unsigned long value;
@@ -74,8 +75,12 @@ static void read_waves(const char *waves, unsigned total, struct stage_plan *p, 
         if (!read_amount(at, len, BATCH_TARGETS_MAX, &value, &percent) || value == 0)
             fault(f, "--waves %s: `%.*s` is no count (1 to %d) and no percentage (1%% to 100%%)",
                   waves, (int) (len < 40 ? len : 40), at, BATCH_TARGETS_MAX);
+        else if (value <= last[percent])
+            fault(f, "--waves %s: `%.*s` is no more than the wave before it: each says how many nodes are "
+                  "done in all by then, so they grow, as 1,10,50", waves, (int) len, at);
         else
             add_stage(p, percent ? (value * total + 99) / 100 : value, total);
+        last[percent] = value > last[percent] ? value : last[percent];
         count++;
         at += len;
         if (!*at)

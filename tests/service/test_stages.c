@@ -78,6 +78,8 @@ static void test_all_faults_at_once(void **state)
     refuse(f, &(struct stage_request){.canary_ok = -1, .serial_by = "@web,@nix"},
            LIST("unknown group: @nix"));
     refuse(f, &(struct stage_request){.canary_ok = -1, .waves = ""}, LIST("--waves"));
+    refuse(f, &(struct stage_request){.canary_ok = -1, .waves = "50,1"}, LIST("`1` is no more than"));
+    refuse(f, &(struct stage_request){.canary_ok = -1, .waves = "5%,5%"}, LIST("done in all by then"));
     refuse(f, &(struct stage_request){.canary_ok = -1, .waves = "5,"}, LIST("--waves 5,"));
 }
 
