@@ -65,6 +65,16 @@ static void read_param(const struct yaml_node *key, const struct yaml_node *valu
         out->required = false;
 }
 
+const char *plan_older_targets(const struct params *p)
+{
+    const struct param *nodes = params_find(p, "nodes");
+
+    if (!nodes || params_find(p, "targets"))
+        return NULL;
+    return !nodes->type || ptype_is_target(nodes->type) || !strcmp(nodes->type_text, "Any") ? nodes->name
+                                                                                         : NULL;
+}
+
 static void read_params(const struct yaml_node *node, struct plan_faults *f, struct params *out)
 {
     if (!node || yaml_is_null(node))
@@ -76,6 +86,9 @@ static void read_params(const struct yaml_node *node, struct plan_faults *f, str
     out->v = x_calloc(node->n + 1, sizeof *out->v);
     for (size_t i = 0; i < node->n; i++)
         read_param(node->keys[i], node->items[i], f, &out->v[out->n++]);
+    for (size_t i = 0; plan_older_targets(out) && i < out->n; i++)
+        if (!strcmp(out->v[i].name, plan_older_targets(out)))
+            out->v[i].required = false;
 }
 
 static void read_steps(const struct yaml_node *root, struct plan_names *names,

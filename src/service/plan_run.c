@@ -141,6 +141,9 @@ static int take_values(struct service *s, struct plan_run *p, const struct work_
     int rc = 0;
     if (!json_get(given, "targets") && (targets->n || w->targets))
         rc = take_targets(s, p, w, targets, given, e);
+    const char *older = plan_older_targets(params);
+    if (rc == 0 && older && !json_get(given, older) && json_get(given, "targets"))
+        json_put(given, older, json_copy(json_get(given, "targets")));
     if (rc != 0) {
         json_free(check);
         return rc;
@@ -169,6 +172,13 @@ static void join_names(struct strbuf *b, const struct json *v)
         strbuf_addf(b, "%s%s", b->len ? "," : "", json_str(v));
 }
 
+/* Whether it refers to the targets of the run. */
+static bool names_run(const struct plan_run *p, const struct plan_value *v)
+{
+    const char *older = plan_older_targets(&p->plan.params);
+    return plan_value_names(v, "targets") || (older && plan_value_names(v, older));
+}
+
 /* *out stays NULL where it runs on no node and names none: it is for all of the plan's then. */
 static int step_nodes(struct service *s, const struct batch_request *r, const struct plan_run *p,
                       size_t step, struct nodeset **out, struct err *e)
@@ -189,7 +199,7 @@ static int step_nodes(struct service *s, const struct batch_request *r, const st
     json_free(value);
     if (!expr.len) {
         strbuf_free(&expr);
-        return err_set(e, ERR_VALIDATION, "no target: %s", v && !plan_value_names(v, "targets")
+        return err_set(e, ERR_VALIDATION, "no target: %s", v && !names_run(p, v)
                                                                ? "its `targets` name no node"
                                                                : "give -w TARGETS");
     }
@@ -309,7 +319,8 @@ static void look_at_results(struct plan_run *p)
 static int check_targets(const struct plan_run *p, const struct batch_request *r,
                          const struct batch_review *v, struct err *e)
 {
-    if (r->rerun_of || !v->nodes.n || params_find(&p->plan.params, "targets"))
+    if (r->rerun_of || !v->nodes.n || params_find(&p->plan.params, "targets") ||
+        plan_older_targets(&p->plan.params))
         return 0;
     for (size_t i = 0; i < p->plan.n_steps; i++) {
         const struct plan_step *st = &p->plan.steps[i];
@@ -330,10 +341,12 @@ static int check_named_once(const struct plan_run *p, const struct batch_request
                             const struct batch_review *v, struct err *e)
 {
     struct json *given = !r->rerun_of && v->nodes.n ? work_values(r->work) : NULL;
-    bool twice = given && json_get(given, "targets");
+    const char *older = plan_older_targets(&p->plan.params);
+    bool again = given && older && json_get(given, older), twice = again || (given && json_get(given, "targets"));
     work_wipe(given);
-    return twice ? err_set(e, ERR_VALIDATION, "plan %s: its targets are given twice: leave out targets=, "
-                           "or the others (-w, -g, -a; on the screen the selection)", p->plan.name)
+    return twice ? err_set(e, ERR_VALIDATION, "plan %s: its targets are given twice: leave out %s=, or the "
+                           "others (-w, -g, -a; on the screen the selection)", p->plan.name,
+                           again ? older : "targets")
                  : 0;
 }
 

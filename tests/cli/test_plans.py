@@ -234,6 +234,16 @@ class Plans(Case):
         self.assertEqual(self.rows(), (0, 0))
         self.assertEqual(self.ok('run', '--plan', 'three', 'targets=n002').lines, ['n002: three'])
 
+    def test_older_nodes(self):
+        self.write('config/muster/plans/old.yaml', 'parameters: {nodes: {type: TargetSpec}}\nsteps:\n'
+                   '  - {command: "echo on $nodes", targets: $nodes}\n')
+        self.assertEqual(self.ok('run', '-w', 'n001', '--plan', 'old').lines, ['n001: on n001'])
+        self.assertEqual(self.ok('run', '--plan', 'old', 'nodes=n002').lines, ['n002: on n002'])
+        self.refused(self.muster('run', '-w', 'n001', '--plan', 'old', 'nodes=n002'), 2, 'given twice',
+                     'leave out nodes=')
+        self.refused(self.muster('run', '--plan', 'old'), 2, 'no target', '-w TARGETS')
+        self.assertEqual(self.ok('rerun', '1', '--all').lines, ['n001: on n001'])
+
     def test_a_sensitive_type(self):
         self.write('config/muster/tasks/sec.json',
                    '{"parameters": {"p": {"type": "Optional[Sensitive[String]]"}}}')

@@ -74,6 +74,9 @@ struct plan {
 int plan_parse(const char *name, const char *path, const char *text, size_t n, struct plan *out,
                struct err *e);
 void plan_clear(struct plan *p);
+/* The parameter that the targets of the run fill besides `targets`: Bolt's older `nodes`, where there is no
+ * parameter `targets`. NULL: none. */
+const char *plan_older_targets(const struct params *p);
 
 /* The values that references mean. `targets` stands among the parameters in any plan. */
 struct plan_scope {
