@@ -100,6 +100,8 @@ int task_run_find(struct service *s, const struct work_request *w, struct task_r
         rc = err_set(e, ERR_VALIDATION, "task %s is a \"remote\" one, which runs on another machine for its "
                      "targets: these cannot be run here", out->task.name);
     if (rc == 0)
+        rc = task_files_check(s, &out->task, false, e);
+    if (rc == 0)
         rc = hash_task(out, e);
     if (rc != 0)
         task_run_clear(out);
@@ -249,6 +251,26 @@ static int add_path(struct copy_list *l, const char *path, const char *name, str
     return 0;
 }
 
+/* Where a file that goes with it lies, and *name as the archive has it. NULL: it is nowhere. Caller frees. */
+static char *file_of(struct service *s, const struct task *t, const char *typed, char **name)
+{
+    *name = x_strdup(typed);
+    for (size_t n = strlen(*name); n && (*name)[n - 1] == '/'; n--)
+        (*name)[n - 1] = '\0';
+    return strstr(*name, "..") || **name == '/' || !**name ? NULL : task_file_path(s, t, *name);
+}
+
+static void no_file(struct strbuf *faults, const char *typed)
+{
+    strbuf_addf(faults, "%s%s is in no folder of modules", faults->len ? "\n" : "", typed);
+}
+
+static int files_err(struct strbuf *faults, const struct task *t, struct err *e)
+{
+    CLEANUP_FREE char *what = x_asprintf("task %s: a file that goes with it", t->name);
+    return work_faults(faults, what, e);
+}
+
 static int add_files(struct service *s, const struct task *t, const struct strv *files,
                      struct copy_list *l, struct err *e)
 {
@@ -256,20 +278,35 @@ static int add_files(struct service *s, const struct task *t, const struct strv 
     strbuf_init(&faults, 0);
     for (size_t i = 0; i < files->n; i++) {
         CLEANUP_ERR struct err why = ERR_INIT;
-        CLEANUP_FREE char *name = x_strdup(files->v[i]);
-        for (size_t n = strlen(name); n && name[n - 1] == '/'; n--)
-            name[n - 1] = '\0';
-        CLEANUP_FREE char *path = strstr(name, "..") || *name == '/' || !*name
-                                      ? NULL
-                                      : task_file_path(s, t, name);
+        CLEANUP_FREE char *name = NULL;
+        CLEANUP_FREE char *path = file_of(s, t, files->v[i], &name);
         if (!path)
-            strbuf_addf(&faults, "%s%s is in no folder of modules", faults.len ? "\n" : "",
-                        files->v[i]);
+            no_file(&faults, files->v[i]);
         else if (add_path(l, path, name, &why) != 0)
             strbuf_addf(&faults, "%s%s", faults.len ? "\n" : "", why.msg);
     }
-    CLEANUP_FREE char *what = x_asprintf("task %s: a file that goes with it", t->name);
-    return work_faults(&faults, what, e);
+    return files_err(&faults, t, e);
+}
+
+static void check_files(struct service *s, const struct task *t, const struct strv *files,
+                        struct strbuf *faults)
+{
+    for (size_t i = 0; i < files->n; i++) {
+        CLEANUP_FREE char *name = NULL;
+        CLEANUP_FREE char *path = file_of(s, t, files->v[i], &name);
+        if (!path)
+            no_file(faults, files->v[i]);
+    }
+}
+
+int task_files_check(struct service *s, const struct task *t, bool all, struct err *e)
+{
+    struct strbuf faults;
+    strbuf_init(&faults, 0);
+    check_files(s, t, &t->files, &faults);
+    for (size_t i = 0; all && i < t->n_impls; i++)
+        check_files(s, t, &t->impls[i].files, &faults);
+    return files_err(&faults, t, e);
 }
 
 static int pack(struct service *s, struct task_run *r, const bool *used, const struct strv *files,

@@ -223,6 +223,8 @@ int service_tasks(struct service *s, struct action_list *out, struct err *e)
         struct task t;
         if (load(&l.v[i], &t, &why) == 0) {
             hidden[i] = t.is_private;
+            if (task_files_check(s, &t, true, &why) != 0)
+                v[i].error = X_STEAL(why.msg);
             v[i].description = X_STEAL(t.description);
             v[i].path = X_STEAL(t.path);
             if (l.v[i].meta)

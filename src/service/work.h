@@ -83,6 +83,9 @@ struct task_run {
 /* Finds it and checks what was given: -ERR_VALIDATION, all faults. */
 int task_run_find(struct service *s, const struct work_request *w, struct task_run *out,
                   struct err *e);
+/* Whether the files are there that go with it: of `files`, and all that its implementations name when `all`.
+ * -ERR_VALIDATION: names all that are not. */
+int task_files_check(struct service *s, const struct task *t, bool all, struct err *e);
 /* An implementation for each node. -ERR_VALIDATION: names the nodes that have none. */
 int task_run_pick(struct service *s, struct task_run *r, const struct strv *nodes, struct err *e);
 /* What the nodes are sent. */

@@ -72,6 +72,17 @@ class Tasks(Case):
         self.refused(self.muster('run', '-w', '-', '--task', 'bare', '--params', '-', input=b'{}'), 2,
                      'standard input')
 
+    def test_files_that_are_not_there(self):
+        self.task('lame', '#!/bin/sh\n', {'files': ['mod/files/none.sh', 'mod/lib/']})
+        self.task('gone', '#!/bin/sh\n', {'implementations': [{'name': 'gone.py', 'requirements': []}]})
+        text = self.ok('tasks').text
+        self.assertRegex(text, r'(?m)^lame +cannot be used: .*mod/files/none.sh is in no folder of modules')
+        self.assertRegex(text, r'(?m)^gone +cannot be used: .*gone.py cannot be read')
+        for flags in ([], ['--dry-run']):
+            self.refused(self.muster('run', '-w', 'db1', '--task', 'lame', *flags), 2, 'mod/files/none.sh')
+            self.refused(self.muster('run', '-w', 'db1', '--task', 'gone', *flags), 2, 'gone.py')
+        self.assertEqual(self.rows(), (0, 0))
+
     def test_folders(self):
         self.write('a/tasks/of_a.sh', '#!/bin/sh\necho a\n')
         self.write('b/tasks/of_b.sh', '#!/bin/sh\necho b\n')
