@@ -45,6 +45,7 @@ static const struct {
 } refused_kinds[] = {
     {"plan", "plans within plans are not known here; run them one after another"},
     {"resources", "Puppet's resources are not known here; use a task, as package or service"},
+    {"verbose", "messages that are shown at times are not known here; use message"},
     {"apply", "Puppet's code is not known here; use a task, as puppet_run"},
 };
 
@@ -154,6 +155,8 @@ static void read_option(struct step_reader *r, const struct yaml_node *key,
         read_catch(r, value);
     else if (!strcmp(key->scalar, "_run_as"))
         read_run_as(r, value);
+    else if (!strcmp(key->scalar, "_noop"))
+        plan_fault(r->f, key->line, "_noop: runs that change nothing are not known here");
     else
         plan_fault(r->f, key->line, "%.100s is not known here (Bolt may have it)", key->scalar);
 }

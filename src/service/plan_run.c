@@ -342,7 +342,8 @@ static int check_named_once(const struct plan_run *p, const struct batch_request
 {
     struct json *given = !r->rerun_of && v->nodes.n ? work_values(r->work) : NULL;
     const char *older = plan_older_targets(&p->plan.params);
-    bool again = given && older && json_get(given, older), twice = again || (given && json_get(given, "targets"));
+    bool again = given && older && json_get(given, older);
+    bool twice = again || (given && json_get(given, "targets"));
     work_wipe(given);
     return twice ? err_set(e, ERR_VALIDATION, "plan %s: its targets are given twice: leave out %s=, or the "
                            "others (-w, -g, -a; on the screen the selection)", p->plan.name,
