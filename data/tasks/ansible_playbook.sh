@@ -22,12 +22,16 @@ command -v ansible-playbook >/dev/null 2>&1 ||
 if [ -n "$playbook" ] && [ -n "$path" ]; then
     fail ansible_playbook/playbook "playbook and path are two ways of one thing: give one"
 elif [ -n "$path" ]; then
+    case $path in
+    -*) path=./$path ;;
+    esac
     [ -r "$path" ] || fail ansible_playbook/playbook "there is no $path that can be read"
 elif [ -z "$playbook" ]; then
     fail ansible_playbook/playbook "playbook (its text) or path (of one on the machine) is missing"
 fi
 
 # Variables go by files: they may be secret, and a command line is for everyone to see.
+mask=$(umask)
 umask 077
 dir=$(mktemp -d) || fail ansible_playbook/no-room "mktemp failed"
 trap 'rm -rf "$dir"' EXIT
@@ -49,6 +53,8 @@ fi
 [ -z "$skip" ] || set -- "$@" --skip-tags "$skip"
 [ "$check" != true ] || set -- "$@" --check
 
+# What the playbook makes has the machine's own.
+umask "$mask"
 unset ANSIBLE_CONFIG
 LC_ALL=C.UTF-8 ANSIBLE_NOCOLOR=1 ANSIBLE_STDOUT_CALLBACK=default ANSIBLE_RETRY_FILES_ENABLED=0 \
     ansible-playbook "$@" "$path" </dev/null >"$dir/out" 2>"$dir/err"

@@ -103,6 +103,8 @@ tmp=$(mktemp "${path%/*}/.muster.XXXXXX" 2>/dev/null) ||
 if [ -e "$path" ]; then
     # What cp keeps (owner, mode, lists of access) stays with the file when it is filled anew.
     cp -p -- "$path" "$tmp" 2>/dev/null || fail file_line/permission "cannot copy $path"
+    # Not all that SELinux knows of it is kept by that.
+    command -v chcon >/dev/null 2>&1 && chcon --reference="$path" -- "$tmp" 2>/dev/null
 else
     chmod "$(printf '%o' $((0666 & ~0$(umask))))" "$tmp"
 fi

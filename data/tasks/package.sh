@@ -21,15 +21,16 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# Whatever reads these as options or patterns would do another thing than was asked for.
+# Whatever reads these as options or patterns would do another thing than was asked for: apt-get removes
+# what is called "web-", or "web=1-", whatever it was told to do.
 case $name in
-'' | [!a-zA-Z0-9]* | *[!a-zA-Z0-9+._:@~-]*)
+'' | [!a-zA-Z0-9]* | *[!a-zA-Z0-9+._:@~-]* | *-)
     text name "$name"
     fail package/name "this is no name of a package: $name"
     ;;
 esac
 case $version in
-*[!a-zA-Z0-9+._:~^-]*)
+*[!a-zA-Z0-9+._:~^-]* | *-)
     text version "$version"
     fail package/version "this is no version: $version"
     ;;
@@ -93,9 +94,13 @@ finish() { # CHANGED
 
 [ "$action" = status ] && finish false
 
+# rpm tells versions without their epoch.
+bare=$version
+[ "$query" != rpm ] || bare=${version#*:}
+
 has_version() { # INSTALLED: it is the one that is wanted, with its release or without
     case $1 in
-    "$version" | "$version"-*) return 0 ;;
+    "$version" | "$version"-* | "$bare" | "$bare"-*) return 0 ;;
     *) return 1 ;;
     esac
 }
@@ -145,9 +150,10 @@ must() {
     fail package/failed "$tool ended with $code: $said"
 }
 
+# Without Pattern-Only, a name that is not there and has a dot in it is a regular expression.
 apt() {
     must apt-get -y -q -o "DPkg::Lock::Timeout=$wait_s" -o Dpkg::Options::=--force-confold \
-        -o Dpkg::Options::=--force-confdef "$@"
+        -o Dpkg::Options::=--force-confdef -o APT::Cmd::Pattern-Only=true "$@"
 }
 
 if [ "$refresh" = true ]; then

@@ -118,7 +118,7 @@ finish() { # CHANGED
 }
 
 case $action:$was:$was_enabled in
-status:* | start:running:* | stop:stopped:* | enable:*:true | disable:*:false) finish false ;;
+status:* | start:running:* | stop:stopped:* | stop:failed:* | enable:*:true | disable:*:false) finish false ;;
 esac
 [ "$(id -u)" = 0 ] || fail service/not-root "services are changed by root: run it with --sudo"
 
@@ -166,4 +166,8 @@ if [ "$action" = start ] || [ "$action" = restart ]; then
         ;;
     esac
 fi
+# Of what cannot be enabled (a static unit) systemctl says so, and succeeds.
+case $action in
+enable | disable) [ "$(enabled)" != "$was_enabled" ] || finish false ;;
+esac
 finish true

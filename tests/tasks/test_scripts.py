@@ -261,6 +261,13 @@ class FileLine(Scripts):
             self.line(shell, b"Port 22\nPort 99\nother\n", True, line="Port 99", match="^#?Port ")
             self.line(shell, b"Port 22\nPort 99\nother\nnew\n", True, line="new", match="^nothing$")
 
+    def test_what_selinux_knows_is_kept(self):
+        self.program("chcon", '#!/bin/sh\nprintf "%s\\n" "$@" >"$FAKE/chcon"\nexit 1\n')
+        for shell in SHELLS:
+            path = self.write("file", "a\n")
+            self.line(shell, b"a\nb\n", True, line="b")
+            self.assertIn(f"--reference={path}", self.read("chcon").decode().splitlines())
+
     def test_absent(self):
         for shell in SHELLS:
             self.write("file", "a\nb\na\nab\n")
@@ -374,6 +381,21 @@ class Package(Scripts):
                     self.assertIn("Unable to locate package none", error["msg"])
                     self.assertEqual(error["details"]["exit_code"], 100)
 
+    def test_a_name_is_no_expression(self):
+        self.manager("apt")
+        self.state(SHELLS[0], "2.0-1", True, action="present")
+        calls = [x for x in self.read("log").splitlines() if x.startswith(b"apt-get")]
+        self.assertTrue(calls)
+        for x in calls:
+            self.assertIn(b"APT::Cmd::Pattern-Only=true", x)
+
+    def test_an_epoch(self):
+        """rpm leaves it out of what it tells."""
+        for shell in SHELLS:
+            self.manager("dnf")
+            self.write("installed/web", "2.0-1\n")
+            self.state(shell, "2.0-1", False, action="present", version="1:2.0")
+
     def test_a_lock_is_waited_for_so_long(self):
         shell = SHELLS[0]
         self.manager("apt")
@@ -386,9 +408,10 @@ class Package(Scripts):
     def test_refusals(self):
         self.manager("apt")
         for shell in SHELLS:
-            for name in ("", "-y", "a b", "a;id", "$(id)", "*", "a\nb"):
+            for name in ("", "-y", "a b", "a;id", "$(id)", "*", "a\nb", "web-"):
                 self.assertEqual(self.bad(shell, "package", {"name": name})["kind"], "package/name")
             for kind, params in (("version", {"action": "present", "version": "1 2"}),
+                                 ("version", {"action": "present", "version": "1.0-"}),
                                  ("version", {"action": "latest", "version": "1"}),
                                  ("action", {"action": "purge"}), ("no-manager", {"provider": "brew"}),
                                  ("no-manager", {"provider": "apk"}),
@@ -446,6 +469,16 @@ class Service(Scripts):
                              ("disable", "running", False, True), ("disable", "running", False, False),
                              ("stop", "stopped", False, True), ("stop", "stopped", False, False)):
                     self.state(shell, provider, *step)
+
+    def test_what_changes_nothing(self):
+        for shell in SHELLS:
+            self.fresh("known", "failed")
+            self.state(shell, "systemd", "stop", "failed", False, False)
+            self.fresh("known")
+            self.program("systemctl", SERVICES.replace("echo enabled", "echo static")
+                         .replace("echo disabled", "echo static"))
+            self.state(shell, "systemd", "enable", "stopped", None, False)
+            self.program("systemctl", SERVICES)
 
     def test_failures(self):
         for shell in SHELLS:
@@ -516,6 +549,7 @@ printf '%s\n' "$@" >"$FAKE/args"
 for a; do case $a in @*) cat "${a#@}" >>"$FAKE/vars" ;; esac; last=$a; done
 cat "$last" >"$FAKE/playbook"
 env >"$FAKE/env"
+umask >"$FAKE/umask"
 grep -q fails "$last" && {
     echo 'fatal: [localhost]: FAILED! => {"msg": "no"}'
     echo 'localhost                  : ok=1    changed=0    unreachable=0    failed=1    skipped=0'
@@ -533,6 +567,8 @@ echo 'localhost                  : ok=3    changed=1    unreachable=0    failed=
                              [{"a": "é'"}, {"b": "s3cret"}])
             self.assertEqual(self.read("playbook"), b"- hosts: all\n  tasks: []\n")
             self.assertIn(b"x y\n", self.read("args"))
+            umask = subprocess.run(["sh", "-c", "umask"], capture_output=True, check=True).stdout
+            self.assertEqual(int(self.read("umask"), 8), int(umask, 8))
             self.assertIn(b"--check\n", self.read("args"))
             error = self.bad(shell, "ansible_playbook", {"playbook": "fails"})
             self.assertEqual(error["kind"], "ansible_playbook/failed")
