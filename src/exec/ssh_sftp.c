@@ -198,13 +198,14 @@ void sftp_refused(struct conn *c, int exit_code, const char *path, const struct 
              more ? clean : "");
 }
 
-static void hello(struct conn *c, struct answer *a)
+/* false: it is no sftp. */
+static bool hello(struct conn *c, struct answer *a)
 {
     struct sftp *f = c->sftp;
     size_t n, len;
 
     if (a->type != FXP_VERSION)
-        a->bad = true;
+        return false;
     while (a->n && !a->bad) {
         const char *name = answer_bytes(a, &n);
 
@@ -218,23 +219,21 @@ static void hello(struct conn *c, struct answer *a)
         pull_begin(c);
     else
         push_begin(c);
+    return true;
 }
 
-static void take_answer(struct conn *c, struct answer *a)
+static bool take_answer(struct conn *c, struct answer *a)
 {
     struct sftp *f = c->sftp;
 
-    if (f->phase == SFTP_HELLO) {
-        hello(c, a);
-        return;
-    }
+    if (f->phase == SFTP_HELLO)
+        return hello(c, a);
     f->waiting -= f->waiting > 0;
-    if (f->phase != SFTP_WORK)
-        return;
-    if (f->what->pull)
+    if (f->phase == SFTP_WORK && f->what->pull)
         pull_answer(c, a);
-    else
+    else if (f->phase == SFTP_WORK)
         push_answer(c, a);
+    return true;
 }
 
 /* --- the channel --- */
@@ -323,8 +322,9 @@ static int take_in(struct conn *c, size_t *budget)
     ssize_t n;
 
     /* What it complains about is for its own log. */
-    while (libssh2_channel_read_ex(f->channel, SSH_EXTENDED_DATA_STDERR, buf, sizeof buf) > 0)
-        ;
+    while (*budget && (n = libssh2_channel_read_ex(f->channel, SSH_EXTENDED_DATA_STDERR, buf,
+                                                   sizeof buf)) > 0)
+        *budget -= (size_t) n < *budget ? (size_t) n : *budget;
     while (*budget && f->wire.in.len <= WIRE_PACKET_MAX) {
         n = libssh2_channel_read_ex(f->channel, 0, buf, sizeof buf);
         if (n == 0 || n == LIBSSH2_ERROR_EAGAIN)
@@ -334,7 +334,8 @@ static int take_in(struct conn *c, size_t *budget)
         strbuf_add(&f->wire.in, buf, (size_t) n);
         *budget -= (size_t) n < *budget ? (size_t) n : *budget;
         while (wire_next(&f->wire, &a, &bad))
-            take_answer(c, &a);
+            if (!take_answer(c, &a))
+                return -1;
         if (bad)
             return -1;
     }

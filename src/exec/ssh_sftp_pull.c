@@ -236,6 +236,12 @@ static bool take_name(struct conn *c, const char *name, size_t n, const struct a
         sftp_end(c, COPY_EXIT_WRITE, "%s: the server gave a name in it that is none", folder);
         return false;
     }
+    /* Some tell nothing with a list, or no more than permissions: nothing is to be left out for that. */
+    if (!(t->mode & 0170000)) {
+        sftp_end(c, COPY_EXIT_WRITE, "%s: the server does not say which of its names are folders",
+                 folder);
+        return false;
+    }
     if (p->n >= ENTRIES_MAX || p->names >= NAMES_MAX) {
         sftp_end(c, COPY_EXIT_WRITE, "%s: more than a million files, or too many long names",
                  f->remote);
@@ -326,6 +332,10 @@ static void target_known(struct conn *c, struct answer *a)
     p->folder = is_kind(t.mode, 0040000);
     if (a->bad || (!p->folder && (!is_kind(t.mode, 0100000) || f->remote_slash))) {
         sftp_end(c, COPY_EXIT_PLACE, "%s is neither a file nor a folder", f->remote);
+        return;
+    }
+    if (!p->folder && !t.has_size) { /* which is as much of it as counts */
+        sftp_end(c, COPY_EXIT_PLACE, "%s: the server does not say how large it is", f->remote);
         return;
     }
     add_entry(p, x_strdup(""), &t, 0);

@@ -315,6 +315,22 @@ class SftpOnly(SftpTest):
                 self.assertFalse(os.path.lexists(self.path("out")))
 
 
+    def test_server_that_tells_little(self):
+        """Nothing is left out, or cut, for what a server does not say."""
+        with open(self.path("fake"), "w", encoding="ascii") as f:
+            f.write(FAKE)
+        with open(self.path("name"), "w", encoding="ascii") as f:
+            f.write("x")
+        for what, why in (("list", "does not say which of its names are folders"),
+                          ("size", "does not say how large it is"),
+                          ("hello", "sftp was not to be had")):
+            with self.subTest(what):
+                self.serve(f"ForceCommand {sys.executable} {self.path('fake')} {self.path('name')} "
+                           + what)
+                self.assertIn(why, self.go("pull", "/x", "out", rc=5))
+                self.assertFalse(os.path.lexists(self.path("out")))
+
+
 # Refuses commands; as the subsystem it knows one folder, with one name in it.
 FAKE = """
 import os, struct, sys
@@ -323,16 +339,18 @@ if "/bin/sh" in os.environ.get("SSH_ORIGINAL_COMMAND", ""):
 name = open(sys.argv[1], "rb").read()
 u32 = lambda n: struct.pack(">I", n)
 text = lambda s: u32(len(s)) + s
+what = "".join(sys.argv[2:])
 attrs = u32(4) + u32(0o40755)
-answers = {17: b"\x69" + attrs, 11: b"\x66" + text(b"h"),
-           12: b"\x68" + u32(1) + text(name) + text(b"") + attrs}
+answers = {17: b"\x69" + (u32(4) + u32(0o100644) if what == "size" else attrs),
+           11: b"\x66" + text(b"h"),
+           12: b"\x68" + u32(1) + text(name) + text(b"") + (u32(0) if what == "list" else attrs)}
 while True:
     head = sys.stdin.buffer.read(4)
     if len(head) < 4:
         break
     body = sys.stdin.buffer.read(struct.unpack(">I", head)[0])
     answer = answers.get(body[0], b"\x65" + u32(4) + text(b"") + text(b""))
-    packet = b"\x02" + u32(3) if body[0] == 1 else answer[:1] + body[1:5] + answer[1:]
+    packet = (b"\x65" if what == "hello" else b"\x02") + u32(3) if body[0] == 1 else answer[:1] + body[1:5] + answer[1:]
     sys.stdout.buffer.write(text(packet))
     sys.stdout.buffer.flush()
 """
