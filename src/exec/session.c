@@ -163,6 +163,7 @@ static void session_next(const struct session *last, struct job *job, int64_t in
     s->first = last->first;
     s->begun += in_ms;
     s->attempts = last->attempts;
+    s->ran = last->ran || last->started;
     s->jitter = last->jitter;
     pick_transport(s, job->over.transport ? job->over.transport : job->base.transport);
     arm(s, TIMER_DEADLINE, in_ms + s->connect_ms);
@@ -469,6 +470,9 @@ void session_abort(struct session *s)
         finish(s, REASON_LOST,
                x_strdup("muster left at once while the command ran; it may still run"),
                REMOTE_UNKNOWN);
+    else if (s->ran)
+        finish(s, REASON_LOST, x_strdup("muster left between two tries: the command has run on it, and "
+                                        "whether to good effect is not known"), REMOTE_UNKNOWN);
     else
         finish(s, REASON_SKIPPED, x_strdup("muster left before it was started"), REMOTE_NONE);
 }

@@ -68,6 +68,7 @@ struct session {
     unsigned attempts;
     uint64_t jitter; /* state of its random numbers */
     bool started, done;
+    bool ran;  /* so had an earlier try of the same job */
     bool last; /* cancelled or left: it is not begun again */
 
     struct output out;

@@ -445,6 +445,31 @@ static void test_again_for_a_while(void **state)
     assert_output(f, n, 0, "{\"_error\": {\"msg\": \"at last\"}}\n");
 }
 
+/* Who leaves between two tries leaves a node where it has run, which is no node that was skipped. */
+static void test_left_between_tries(void **state)
+{
+    struct fixture *f = *state;
+    struct task_ask a;
+    struct execution x;
+    add_task(f, "wait.json", "{\"parameters\": {\"max\": {\"type\": \"Integer\", \"default\": 600}}, "
+                             "\"muster\": {\"retry_for\": \"max\"}}");
+    add_task(f, "wait.sh", "#!/bin/sh\n[ -e \"$HOME/once\" ] && : >\"$HOME/twice\"\n"
+                           ": >\"$HOME/once\"; exit 75\n");
+    ask_task(&a, "wait", LIST("n01"));
+    int64_t n = start_task(f, &a);
+    CLEANUP_FREE char *twice = io_join(f->dir, "twice");
+    for (int i = 0; i < 3000 && access(twice, F_OK) != 0; i++)
+        usleep(10000);
+    assert_int_equal(access(twice, F_OK), 0);
+    wait_left(f, 0);
+    service_abort(f->s);
+    wait_idle(f->s);
+    assert_int_equal(reader_execution(f->r, n, 0, &x, &f->e), 0);
+    assert_int_equal(x.reason, REASON_LOST);
+    assert_non_null(strstr(x.error, "muster left"));
+    execution_clear(&x);
+}
+
 /* As a step of a plan: its answers count there too, and results get to it as they are. */
 static void test_in_a_plan(void **state)
 {
@@ -554,7 +579,7 @@ int main(void)
         TEST(test_error_of_a_task),
         TEST(test_output_is_kept),
         TEST(test_facts),
-        TEST(test_again_for_a_while),
+        TEST(test_again_for_a_while), TEST(test_left_between_tries),
         TEST(test_in_a_plan),
         TEST(test_export_of_a_plan),
     };
