@@ -158,12 +158,12 @@ static EVP_PKEY *ec_pkey(const struct curve *cv, const uint8_t *pub, size_t pub_
                          const uint8_t *priv, size_t priv_len)
 {
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    BIGNUM *d = BN_bin2bn(priv, (int) priv_len, NULL);
+    BIGNUM *d = BN_secure_new(); /* by which the parameters' copy of it is wiped, too */
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
     OSSL_PARAM *params = NULL;
     EVP_PKEY *pkey = NULL;
 
-    if (bld && d && ctx) {
+    if (bld && d && ctx && BN_bin2bn(priv, (int) priv_len, d)) {
         BN_set_flags(d, BN_FLG_CONSTTIME);
         if (OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, cv->group, 0) &&
             OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, pub, pub_len) &&
