@@ -350,7 +350,8 @@ while True:
         break
     body = sys.stdin.buffer.read(struct.unpack(">I", head)[0])
     answer = answers.get(body[0], b"\x65" + u32(4) + text(b"") + text(b""))
-    packet = (b"\x65" if what == "hello" else b"\x02") + u32(3) if body[0] == 1 else answer[:1] + body[1:5] + answer[1:]
+    hello = (b"\x65" if what == "hello" else b"\x02") + u32(3)
+    packet = hello if body[0] == 1 else answer[:1] + body[1:5] + answer[1:]
     sys.stdout.buffer.write(text(packet))
     sys.stdout.buffer.flush()
 """
