@@ -260,7 +260,7 @@ static void test_return(void **state)
     assert_int_equal(step_of(f, n, 3, 3, "last\n"), EXEC_SUCCESS);
     assert_output(f, n, 3, "{\"got\":[1,\"xn04\\n\"],\"code\":\"0\"}\n");
     n = run_plan(f, "steps:\n- name: a\n  command: 'echo {}'\n  targets: $targets\n"
-                    "return: $a['none']\n", -1);
+                    "return: $targets['none']\n", -1);
     CLEANUP_FREE char *error = error_of(f, n, 0);
     assert_int_equal(stats_of(f, n).failed, 5);
     assert_non_null(strstr(error, "return: "));
