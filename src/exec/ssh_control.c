@@ -5,27 +5,46 @@
 
 #include "muster/base/alloc.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Somebody takes connections there. */
-static bool answers(const char *path)
+#define GREETING_MS 2000
+
+/* A master greets whoever connects; one that is stopped or hangs has its connections taken by the
+ * kernel all the same, and an ssh that went by it would wait for ever. */
+static bool greets(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char byte;
+
+    return poll(&p, 1, GREETING_MS) == 1 && recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+enum control_state control_state(const char *path)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     size_t len = strlen(path);
+    struct stat st;
 
-    if (!len || len >= sizeof addr.sun_path)
-        return false;
+    if (!len || len >= sizeof addr.sun_path || stat(path, &st) != 0 || !S_ISSOCK(st.st_mode))
+        return CONTROL_NONE;
     memcpy(addr.sun_path, path, len);
 
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool yes = fd >= 0 && connect(fd, (struct sockaddr *) &addr, sizeof addr) == 0;
+    enum control_state state = CONTROL_DEAD;
 
+    if (fd >= 0 && connect(fd, (struct sockaddr *) &addr, sizeof addr) == 0)
+        state = greets(fd) ? CONTROL_LIVE : CONTROL_SILENT;
+    else if (fd >= 0 && errno == EAGAIN)
+        state = CONTROL_SILENT; /* so many wait there already */
     if (fd >= 0)
         close(fd);
-    return yes;
+    return state;
 }
 
 /* Whether the jump hosts count in %C depends on ssh's version: both ways are tried. */
@@ -41,7 +60,7 @@ char *control_live(const struct strv *paths, const struct conf_tokens *from, con
 
             char *path = conf_expand(paths->v[i], &tokens);
 
-            if (path && answers(path))
+            if (path && control_state(path) == CONTROL_LIVE)
                 return path;
             free(path);
         }

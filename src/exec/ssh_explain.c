@@ -3,11 +3,12 @@
  * settings: each with where it is from and what becomes of it. */
 #include "muster/exec/explain.h"
 
-#include "ssh_class.h"
-#include "ssh_dest.h"
+#include "ssh_conf.h"
+#include "ssh_explain.h"
 #include "ssh_keywords.h"
 #include "ssh_prepare.h"
 #include "ssh_shared.h"
+#include "ssh_source.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -15,8 +16,6 @@
 #include "muster/exec/engine.h"
 #include "muster/exec/transport.h"
 
-#include <ctype.h>
-#include <netdb.h>
 #include <string.h>
 #include <strings.h>
 
@@ -24,7 +23,6 @@
 #define SOURCE_NODE "node or group"
 #define SOURCE_BASE "inventory defaults"
 #define SOURCE_OPENSSH "OpenSSH"
-#define HOPS_MAX 16
 
 const char *verdict_name(enum verdict v)
 {
@@ -53,15 +51,18 @@ static const struct {
     {SETTING_JUMP, "proxycommand", false},
 };
 
-struct mention {
-    char *keyword, *where;
+/* A line of `ssh -G`; of those with one keyword, all the values. */
+struct answer {
+    char *keyword, *value;
 };
 
 struct explaining {
     const struct explain_query *q;
+    const struct prepared *p; /* NULL: its transport has no ssh_config */
     struct explain *out;
-    struct mention *mentions;
-    size_t n_mentions, cap_mentions;
+    struct sources sources;
+    struct answer *usual; /* without any file */
+    size_t n_usual, cap_usual;
 };
 
 static struct explain_row *add_row(struct explain *x, const char *keyword, const char *value,
@@ -110,25 +111,6 @@ void explain_clear(struct explain *x)
     *x = (struct explain) {0};
 }
 
-static void keep_mention(void *ctx, const struct scan_mention *m)
-{
-    struct explaining *x = ctx;
-
-    X_GROW(x->mentions, x->cap_mentions, x->n_mentions + 1);
-    x->mentions[x->n_mentions++] = (struct mention) {
-        x_strdup(m->keyword),
-        x_asprintf("%s:%u%s", m->file, m->line, m->unsure ? " (Match)" : ""),
-    };
-}
-
-static const char *mentioned(const struct explaining *x, const char *keyword)
-{
-    for (size_t i = 0; i < x->n_mentions; i++)
-        if (strcasecmp(x->mentions[i].keyword, keyword) == 0)
-            return x->mentions[i].where;
-    return NULL;
-}
-
 static size_t count_options(const struct explain_query *q, const char *keyword)
 {
     size_t n = 0;
@@ -170,7 +152,7 @@ static const char *setting_over(const struct explaining *x, const char *keyword)
 
         if (strcasecmp(twins[i].keyword, keyword) != 0 || !place || is_option(x->q, keyword))
             continue;
-        if (place != x->q->base || !mentioned(x, keyword))
+        if (place != x->q->base || !sources_name(&x->sources, keyword))
             return setting_key(twins[i].id);
     }
     return NULL;
@@ -182,7 +164,7 @@ static bool loses(const struct explaining *x, enum setting_id id, const char *so
     for (size_t i = 0; i < ARRAY_LEN(twins); i++)
         if (twins[i].id == id && (is_option(x->q, twins[i].keyword) ||
                                   (strcmp(source, SOURCE_BASE) == 0 &&
-                                   mentioned(x, twins[i].keyword))))
+                                   sources_name(&x->sources, twins[i].keyword))))
             return true;
     return false;
 }
@@ -223,6 +205,84 @@ static void own_rows(struct explaining *x)
     }
 }
 
+/* What is honoured, but otherwise than its name says. */
+static const char *honoured_note(const char *keyword, const char *value)
+{
+    static const struct {
+        const char *keyword, *value, *note;
+    } notes[] = {
+        {"StrictHostKeyChecking", "no,false,off",
+         "taken as accept-new: a changed key is still refused"},
+        {"GSSAPIAuthentication", "yes,true",
+         "by the transport openssh, where the server takes it and no key is taken"},
+        {"HostbasedAuthentication", "yes,true",
+         "by the transport openssh, where the server takes it and no key is taken"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(notes); i++) {
+        const struct conf_keyword values = {.fine = notes[i].value};
+
+        if (strcasecmp(keyword, notes[i].keyword) == 0 && *value && conf_fine(&values, value))
+            return notes[i].note;
+    }
+    return NULL;
+}
+
+/* Whether there is a master to go by, and why not. */
+static char *control_note(const struct explaining *x, const char *path)
+{
+    static const char *const texts[] = {
+        [CONTROL_NONE] = "no ControlMaster runs: muster connects itself",
+        [CONTROL_DEAD] = "nobody answers there, the ssh that made it has ended: muster connects "
+                         "itself; remove the socket",
+        [CONTROL_SILENT] = "the ControlMaster takes connections and does not answer, it is stopped "
+                           "or hangs: muster connects itself; end that ssh",
+        [CONTROL_LIVE] = "a live ControlMaster: it is used, by the transport openssh",
+    };
+    const char *const jumps[] = {NULL, x->p->conf ? x->p->conf->proxy_jump : NULL};
+    enum control_state best = CONTROL_NONE;
+
+    for (size_t i = 0; x->p->tokens.host && i < ARRAY_LEN(jumps) && (i == 0 || jumps[i]); i++) {
+        struct conf_tokens tokens = x->p->tokens;
+
+        tokens.jump = jumps[i];
+
+        CLEANUP_FREE char *whole = conf_expand(path, &tokens);
+        enum control_state state = whole ? control_state(whole) : CONTROL_NONE;
+
+        if (state > best)
+            best = state;
+    }
+    return x_strdup(texts[best]);
+}
+
+static void judge_known(const struct explaining *x, const struct conf_keyword *k,
+                        struct explain_row *row)
+{
+    bool fine = k->how != CONF_HONOURED && k->how != CONF_HARMLESS && conf_fine(k, row->value);
+
+    if (k->how == CONF_HONOURED) {
+        row->verdict = VERDICT_HONOURED;
+        row->note = strcasecmp(k->name, "ControlPath") == 0 && strcasecmp(row->value, "none") != 0
+                        ? control_note(x, row->value)
+                        : x_strdup(honoured_note(k->name, row->value));
+    } else if (k->how == CONF_HARMLESS || fine) {
+        row->verdict = VERDICT_SAME;
+        row->note = k->how == CONF_HARMLESS ? x_strdup(k->note) : NULL;
+    } else if (k->how == CONF_LEFT_OUT) {
+        row->verdict = VERDICT_LEFT_OUT;
+        row->note = x_strdup(k->note);
+    } else {
+        bool by_ssh = k->how == CONF_OPENSSH;
+
+        row->verdict = by_ssh ? VERDICT_OPENSSH : VERDICT_REFUSED;
+        row->note = x_asprintf("%s%s%s",
+                               by_ssh ? "only ssh itself can do it" : "muster cannot do it",
+                               k->note ? "; where the host does without: -o " : "",
+                               k->note ? k->note : "");
+    }
+}
+
 static void judge(const struct explaining *x, struct explain_row *row)
 {
     const struct conf_keyword *k = conf_keyword(row->keyword);
@@ -230,7 +290,7 @@ static void judge(const struct explaining *x, struct explain_row *row)
 
     if (!k) {
         row->verdict = VERDICT_UNKNOWN;
-        row->note = x_strdup("the keyword is newer than this muster: ignored");
+        row->note = x_strdup("muster does not know the keyword: ignored");
         return;
     }
     free(row->keyword);
@@ -238,20 +298,8 @@ static void judge(const struct explaining *x, struct explain_row *row)
     if (over) {
         row->verdict = VERDICT_OVERRIDDEN;
         row->note = x_asprintf("by muster's own setting %s", over);
-    } else if (k->how == CONF_HONOURED) {
-        row->verdict = VERDICT_HONOURED;
-        if (strcasecmp(k->name, "StrictHostKeyChecking") == 0 &&
-            (strcasecmp(row->value, "no") == 0 || strcasecmp(row->value, "false") == 0))
-            row->note = x_strdup("taken as accept-new: a changed key is still refused");
-    } else if (k->how == CONF_HARMLESS || conf_fine(k, row->value)) {
-        row->verdict = VERDICT_SAME;
-        row->note = k->how == CONF_HARMLESS ? x_strdup(k->note) : NULL;
-    } else if (k->how == CONF_LEFT_OUT) {
-        row->verdict = VERDICT_LEFT_OUT;
-        row->note = x_strdup(k->note);
     } else {
-        row->verdict = k->how == CONF_OPENSSH ? VERDICT_OPENSSH : VERDICT_REFUSED;
-        row->note = k->note ? x_asprintf("where the host does without: -o %s", k->note) : NULL;
+        judge_known(x, k, row);
     }
 }
 
@@ -283,37 +331,97 @@ static void each_line(char *text, void (*fn)(void *ctx, const char *keyword, con
     strbuf_free(&value);
 }
 
+static void keep_usual(void *ctx, const char *keyword, const char *value)
+{
+    struct explaining *x = ctx;
+
+    X_GROW(x->usual, x->cap_usual, x->n_usual + 1);
+    x->usual[x->n_usual++] = (struct answer) {x_strdup(keyword), x_strdup(value)};
+}
+
+static const char *usual_value(const struct explaining *x, const char *keyword)
+{
+    for (size_t i = 0; i < x->n_usual; i++)
+        if (strcasecmp(x->usual[i].keyword, keyword) == 0)
+            return x->usual[i].value;
+    return NULL;
+}
+
 static void add_keyword(void *ctx, const char *keyword, const char *value)
 {
     struct explaining *x = ctx;
-    const char *where = is_option(x->q, keyword) ? SOURCE_FLAG : mentioned(x, keyword);
+    CLEANUP_FREE char *where = is_option(x->q, keyword)
+                                   ? x_strdup(SOURCE_FLAG)
+                                   : sources_of(&x->sources, keyword, value, usual_value(x, keyword));
+    struct explain_row *row;
 
     /* Not a setting: the name that was asked for. */
     if (strcasecmp(keyword, "host") == 0)
         return;
-    judge(x, add_row(x->out, keyword, value, where ? where : SOURCE_OPENSSH, where != NULL));
+    row = add_row(x->out, keyword, value, where ? where : SOURCE_OPENSSH, where != NULL);
+    judge(x, row);
+    /* A consequence of other settings, of which nothing follows. */
+    if (where && strcmp(where, SOURCE_WORKED_OUT) == 0 && row->verdict == VERDICT_SAME)
+        row->set = false;
 }
 
-/* What differs from OpenSSH's own and is not to be seen in the files comes from a Match or from what
- * ssh has worked out. */
-static void mark_default(void *ctx, const char *keyword, const char *value)
+static struct explain_row *find_row(const struct explaining *x, const char *keyword)
 {
-    struct explain *out = ctx;
+    for (size_t i = 0; i < x->out->n; i++)
+        if (strcasecmp(x->out->rows[i].keyword, keyword) == 0)
+            return &x->out->rows[i];
+    return NULL;
+}
 
-    for (size_t i = 0; i < out->n; i++) {
-        struct explain_row *row = &out->rows[i];
+/* Of the two, the one that comes first counts, and `ssh -G` prints no other. */
+static const char *stronger_proxy(const struct explaining *x, const char *keyword)
+{
+    bool jump = strcasecmp(keyword, "ProxyJump") == 0;
 
-        if (strcasecmp(row->keyword, keyword) != 0 || strcmp(row->source, SOURCE_OPENSSH) != 0 ||
-            strcmp(row->value, value) == 0)
-            continue;
-        free(row->source);
-        row->source = x_strdup("ssh_config (Match, or worked out)");
-        row->set = true;
+    if (!jump && strcasecmp(keyword, "ProxyCommand") != 0)
+        return NULL;
+    keyword = jump ? "ProxyCommand" : "ProxyJump";
+    return find_row(x, keyword) ? keyword : NULL;
+}
+
+static void add_unprinted(struct explaining *x, const char *keyword, const char *value,
+                          const char *where)
+{
+    const char *stronger = stronger_proxy(x, keyword);
+    struct explain_row *row;
+
+    if (find_row(x, keyword))
+        return;
+    row = add_row(x->out, keyword, value, where, true);
+    judge(x, row);
+    if (!stronger || row->verdict != VERDICT_HONOURED)
+        return;
+    free(row->note);
+    row->verdict = VERDICT_OVERRIDDEN;
+    row->note = x_asprintf("%s comes first", stronger);
+}
+
+/* `ssh -G` does not print every keyword, and none at all where there is no ssh. */
+static void unprinted_rows(struct explaining *x, bool printed)
+{
+    for (size_t i = 0; x->q->ssh_options && i < x->q->ssh_options->n; i++) {
+        CLEANUP_FREE char *keyword = NULL;
+        const char *value;
+
+        if (conf_option(x->q->ssh_options->v[i], &keyword, &value))
+            add_unprinted(x, keyword, value, SOURCE_FLAG);
+    }
+    for (size_t i = 0; i < x->sources.n; i++) {
+        const struct mention *m = &x->sources.v[i];
+
+        if (!m->unsure || !printed)
+            add_unprinted(x, m->keyword, m->value, m->where);
     }
 }
 
-static void keyword_rows(struct explaining *x, const struct prepared *p)
+static void keyword_rows(struct explaining *x)
 {
+    const struct prepared *p = x->p;
     struct conf_query q = {
         .host = p->host,
         .config = x->q->ssh_config,
@@ -326,114 +434,34 @@ static void keyword_rows(struct explaining *x, const struct prepared *p)
     int rc;
     CLEANUP_FREE char *said = conf_ask(&q, &rc, &e);
 
-    if (said)
-        each_line(said, add_keyword, x);
     q.config = "none";
     q.options = NULL;
 
     CLEANUP_FREE char *usual = said ? conf_ask(&q, &rc, &e) : NULL;
 
     if (usual)
-        each_line(usual, mark_default, x->out);
-    /* Without an ssh program there is only what the files say. */
-    for (size_t i = 0; !said && i < x->n_mentions; i++)
-        add_keyword(x, x->mentions[i].keyword, "(see there)");
+        each_line(usual, keep_usual, x);
+    if (said)
+        each_line(said, add_keyword, x);
+    unprinted_rows(x, said != NULL);
     err_clear(&e);
 }
 
-static void scan_rows(struct explaining *x, const struct prepared *p)
+static void scan_rows(struct explaining *x)
 {
-    struct scan *scan = scan_files(x->q->ssh_config);
-    CLEANUP_FREE char *class_key = scan_class(scan, p->host);
-
-    scan_each(scan, class_key, keep_mention, x);
-    scan_unref(scan);
+    sources_read(&x->sources, x->q->ssh_config, x->p->host);
     own_rows(x);
-    keyword_rows(x, p);
-    for (size_t i = 0; i < x->n_mentions; i++) {
-        free(x->mentions[i].keyword);
-        free(x->mentions[i].where);
-    }
-    free(x->mentions);
+    keyword_rows(x);
 }
 
-/* NULL: none was looked up. */
-static char *numeric_address(const struct prepared *p)
+static void explaining_clear(struct explaining *x)
 {
-    char address[NI_MAXHOST] = "";
-
-    if (!p->addrs || getnameinfo(p->addrs->ai_addr, p->addrs->ai_addrlen, address, sizeof address,
-                                 NULL, 0, NI_NUMERICHOST) != 0)
-        return NULL;
-    return x_strdup(address);
-}
-
-/* The last of a chain, reached through the others, or as its own settings say. As with ssh, flags and
- * settings of the node itself are not its jump host's. */
-static struct prepared *prepare_hop(const struct explain_query *q, struct ssh_shared *shared,
-                                    const char *chain, int64_t limit_ms)
-{
-    const char *comma = strrchr(chain, ',');
-    const char *name = comma ? comma + 1 : chain;
-    struct settings base, over;
-    struct dest d = {0};
-
-    settings_init(&base);
-    settings_init(&over);
-    strv_copy(&base.identity, &q->base->identity);
-    strv_copy(&base.known_hosts, &q->base->known_hosts);
-    base.connect_timeout_ms = limit_ms;
-    if (dest_parse(name, &d)) {
-        over.host = d.host;
-        over.user = d.user;
-        over.port = d.port;
-    } else {
-        over.host = x_strdup(name);
+    for (size_t i = 0; i < x->n_usual; i++) {
+        free(x->usual[i].keyword);
+        free(x->usual[i].value);
     }
-    if (comma)
-        over.jump = x_strndup(chain, (size_t) (comma - chain));
-
-    const struct prepare_query pq = {
-        .node = name,
-        .config = q->ssh_config,
-        .base = &base,
-        .over = &over,
-    };
-    struct prepared *p = prepared_for(shared, &pq);
-
-    prepare_work(p, NULL);
-    settings_clear(&base);
-    settings_clear(&over);
-    return p;
-}
-
-/* From the last to the first; the list is turned round at the end. */
-static void tell_hops(const struct explain_query *q, struct ssh_shared *shared, const char *jump,
-                      int64_t limit_ms, struct explain *out)
-{
-    CLEANUP_FREE char *chain = x_strdup(jump);
-
-    while (chain && out->n_hops < HOPS_MAX) {
-        struct prepared *p = prepare_hop(q, shared, chain, limit_ms);
-
-        X_GROW(out->hops, out->cap_hops, out->n_hops + 1);
-        out->hops[out->n_hops++] = (struct explain_hop) {
-            .host = x_strdup(p->hostname ? p->hostname : p->host),
-            .user = x_strdup(p->user),
-            .address = numeric_address(p),
-            .port = p->port,
-            .error = x_strdup(p->fallback ? p->fallback : p->failed != REASON_NONE ? p->error : NULL),
-        };
-        free(chain);
-        chain = x_strdup(p->jump);
-        prepared_free(p);
-    }
-    for (size_t i = 0, n = out->n_hops; i < n / 2; i++) {
-        struct explain_hop swap = out->hops[i];
-
-        out->hops[i] = out->hops[n - 1 - i];
-        out->hops[n - 1 - i] = swap;
-    }
+    free(x->usual);
+    sources_clear(&x->sources);
 }
 
 static void tell_prepared(struct explain *out, const struct prepared *p, const char *jump)
@@ -447,13 +475,16 @@ static void tell_prepared(struct explain *out, const struct prepared *p, const c
         jump = p->conf->proxy_jump ? p->conf->proxy_jump : p->conf->proxy_command;
     out->jump = jump && strcasecmp(jump, "none") != 0 ? x_strdup(jump) : NULL;
     if (!out->jump)
-        out->address = numeric_address(p);
+        out->address = explain_address(p);
+    /* A file may be named twice, and a line may have the host with its port and without. */
     for (size_t i = 0; i < p->known.n; i++) {
         const struct hosts_match *m = &p->known.v[i];
+        CLEANUP_FREE char *text = x_asprintf("%s:%u %s%s", hosts_path(m->file), m->entry->line,
+                                             m->entry->mark == HOSTS_PLAIN ? "" : "@",
+                                             m->entry->type);
 
-        strv_push_own(&out->known, x_asprintf("%s:%u %s%s", hosts_path(m->file), m->entry->line,
-                                              m->entry->mark == HOSTS_PLAIN ? "" : "@",
-                                              m->entry->type));
+        if (!strv_has(&out->known, text))
+            strv_push(&out->known, text);
     }
     for (size_t i = 0; i < p->n_cand; i++)
         strv_push(&out->offered, p->cand[i].label);
@@ -515,9 +546,11 @@ static void explain_ssh(const struct explain_query *q, struct explain *out, cons
         out->error = x_strdup(p->error);
     }
     tell_prepared(out, p, jump && !loses(&x, SETTING_JUMP, source) ? jump->jump : NULL);
-    tell_hops(q, shared, p->jump, prepare_limit_ms(p), out);
+    explain_hops(q, shared, p, out);
+    x.p = p;
     if (p->conf)
-        scan_rows(&x, p);
+        scan_rows(&x);
+    explaining_clear(&x);
     prepared_free(p);
     settings_clear(&over);
     ssh_shared_stop(shared);

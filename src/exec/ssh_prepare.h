@@ -97,6 +97,9 @@ void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_key
 void prepare_env(struct prepared *p);
 /* named: ssh_config has a word on it; by_option: an -o. */
 void prepare_route(struct prepared *p, bool named, bool by_option);
+/* ssh_control.c: who is behind a socket; SILENT: one that takes connections and says nothing. */
+enum control_state { CONTROL_NONE, CONTROL_DEAD, CONTROL_SILENT, CONTROL_LIVE };
+enum control_state control_state(const char *path); /* blocks for up to 2 s */
 /* ssh_control.c: paths as written; one with a live ControlMaster behind it is for ssh itself. */
 char *control_live(const struct strv *paths, const struct conf_tokens *from, const char *jump);
 void prepare_control(struct prepared *p, const struct strv *paths);

@@ -3,6 +3,8 @@
 """muster explain: each setting with its source and verdict, and a real attempt on demand."""
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 import unittest
@@ -38,6 +40,37 @@ Host first
 Host *
   ConnectTimeout 5
 '''
+
+# The keywords of ssh_config(5) of OpenSSH 9.2 with Debian's, each with a value that is not its
+# default; Host, Match and Include are no settings.
+MANUAL = dict((item.strip() + '|yes').split('|')[:2] for item in '''
+AddKeysToAgent; AddressFamily|inet; BatchMode; BindAddress|127.0.0.1; BindInterface|lo;
+CanonicalDomains|example; CanonicalizeFallbackLocal; CanonicalizeHostname|no;
+CanonicalizeMaxDots|2; CanonicalizePermittedCNAMEs|none; CASignatureAlgorithms|ssh-ed25519;
+CertificateFile|/c.pub; CheckHostIP|yes; Ciphers|aes128-ctr; ClearAllForwardings; Compression;
+ConnectionAttempts|3; ConnectTimeout|7; ControlMaster|auto; ControlPath|/cp; ControlPersist|9;
+DynamicForward|1080; EnableEscapeCommandline; EnableSSHKeysign; EscapeChar|none;
+ExitOnForwardFailure; FingerprintHash|md5; ForkAfterAuthentication|no; ForwardAgent; ForwardX11;
+ForwardX11Timeout|9; ForwardX11Trusted; GatewayPorts; GlobalKnownHostsFile|/g;
+GSSAPIAuthentication; GSSAPIClientIdentity|x; GSSAPIDelegateCredentials; GSSAPIKeyExchange;
+GSSAPIRenewalForcesRekey; GSSAPIServerIdentity|x; GSSAPITrustDns;
+GSSAPIKexAlgorithms|gss-group14-sha256-; HashKnownHosts;
+HostbasedAcceptedAlgorithms|ssh-ed25519; HostbasedAuthentication;
+HostKeyAlgorithms|ssh-ed25519; HostKeyAlias|a; HostName|h; IdentitiesOnly; IdentityAgent|/a;
+IdentityFile|/i; IgnoreUnknown|x; IPQoS|lowdelay; KbdInteractiveAuthentication|no;
+KbdInteractiveDevices|pam; KexAlgorithms|curve25519-sha256; KnownHostsCommand|/bin/true;
+LocalCommand|true; LocalForward|81 h:82; LogLevel|DEBUG; LogVerbose|kex.c:*:*;
+MACs|hmac-sha2-256; NoHostAuthenticationForLocalhost; NumberOfPasswordPrompts|1;
+PasswordAuthentication|no; PermitLocalCommand; PermitRemoteOpen|none; PKCS11Provider|/p.so;
+Port|23; PreferredAuthentications|publickey; ProxyCommand|nc; ProxyJump|j; ProxyUseFdpass;
+PubkeyAcceptedAlgorithms|ssh-ed25519; PubkeyAuthentication|no; RekeyLimit|1G;
+RemoteCommand|true; RemoteForward|83 h:84; RequestTTY|force; RequiredRSASize|3072;
+RevokedHostKeys|/r; SecurityKeyProvider|/s.so; SendEnv|X; ServerAliveCountMax|9;
+ServerAliveInterval|9; SessionType|none; SetEnv|A=b; StdinNull; StreamLocalBindMask|0111;
+StreamLocalBindUnlink; StrictHostKeyChecking|accept-new; SyslogFacility|DAEMON;
+TCPKeepAlive|no; Tunnel; TunnelDevice|1:1; UpdateHostKeys|ask; User|u; UserKnownHostsFile|/k;
+VerifyHostKeyDNS; VisualHostKey; XAuthLocation|/x
+'''.split(';'))
 
 
 class Settings(lib.Case):
@@ -104,6 +137,87 @@ class Settings(lib.Case):
         d = self.explain('late1').json
         self.assertEqual((d['port'], self.row(d, 'Port')['source']),
                          (2200, self.config + ':13 (Match)'))
+
+    def sourced(self, text, host, keyword, *args):
+        """(value, source) of a row, in the file with this text; the path is left out of the source."""
+        with open(self.config, 'w', encoding='utf-8') as f:
+            f.write(text)
+        row = self.row(self.explain(*args, host).json, keyword)
+        return row['value'], row['source'].replace(self.config, 'F')
+
+    def test_a_match_that_does_not_apply_is_not_the_source(self):
+        text = ('Match host other\n  User wrong\n  ConnectTimeout 9\nHost web\n  User right\n'
+                'Match host web\n  User late\n  ConnectTimeout 1m\n  ServerAliveInterval 5\n'
+                'Host *\n  ServerAliveInterval 5\n  ConnectTimeout 7\n')
+        self.assertEqual(self.sourced(text, 'web', 'User'), ('right', 'F:5'))
+        self.assertEqual(self.sourced(text, 'web', 'ConnectTimeout'), ('60', 'F:8 (Match)'))
+        self.assertEqual(self.sourced(text, 'else', 'ConnectTimeout'), ('7', 'F:12'))
+        # Either line has the value: nobody but ssh knows which one it took.
+        self.assertEqual(self.sourced(text, 'web', 'ServerAliveInterval'),
+                         ('5', 'F:9 (Match) or F:11'))
+        self.assertNotIn('User', [r['keyword'] for r in self.explain('else').json['settings']])
+
+    def test_sources_of_what_adds_up_and_of_what_ssh_fills_in(self):
+        text = ('Host web\n  IdentityFile ~/.ssh/a\n  HostName %h.example\n'
+                'Match host *.example\n  IdentityFile ~/.ssh/b\nMatch host other\n'
+                '  IdentityFile ~/.ssh/c\n  HostName x\nHost *\n  IdentityFile ~/.ssh/d\n')
+        self.assertEqual(self.sourced(text, 'web', 'IdentityFile')[1], 'F:2, F:5 (Match), F:10')
+        self.assertEqual(self.sourced(text, 'web', 'HostName'), ('web.example', 'F:3'))
+        self.assertEqual(self.sourced('Host *\n  User a\n', 'web', 'User', '-o', 'User=b'),
+                         ('b', 'flag'))
+        self.assertEqual(self.sourced('Host *\n  ProxyJump j\n  ProxyCommand nc %h\n', 'web',
+                                      'ProxyJump'), ('j', 'F:2'))
+        row = self.row(self.explain('web').json, 'ProxyCommand')
+        self.assertEqual((row['verdict'], row['note']), ('overridden', 'ProxyJump comes first'))
+
+    def test_a_circle_of_jump_hosts(self):
+        with open(self.config, 'a', encoding='utf-8') as f:
+            f.write('Host c1\n  ProxyJump c2\nHost c2\n  ProxyJump c1\n')
+        done = self.explain('c1')
+        self.assertEqual((done.rc, done.json['reason']), (4, 'unreachable'))
+        self.assertIn('circle: c2 would be reached through itself', done.json['error'])
+        self.assertEqual([h['host'] for h in done.json['hops']], ['c1', 'c2'])
+        self.assertEqual(self.explain('inner1').json['error'], None)
+
+    def test_a_known_line_is_told_once(self):
+        key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI' + 'A' * 43
+        path = self.write('kh', '[127.0.0.1]:2200,127.0.0.1 %s\n' % key)
+        d = self.explain('-p', '2200', '-o', 'UserKnownHostsFile=%s %s' % (path, path), '127.0.0.1')
+        self.assertEqual(d.json['knownHosts'], [path + ':1 ssh-ed25519'])
+
+    def test_control_masters(self):
+        def control(path):
+            d = self.explain('-o', 'ControlPath=' + path, '127.0.0.1').json
+            return d['transport'], self.row(d, 'ControlPath')['note']
+        path = self.path('cm')
+        self.assertEqual(control(path)[0], 'ssh')
+        self.assertIn('no ControlMaster runs', control(path)[1])
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(16)
+            transport, note = control(path)
+            self.assertEqual(transport, 'ssh')
+            self.assertIn('does not answer', note)
+        self.assertEqual(control(path)[0], 'ssh')
+        self.assertIn('nobody answers there', control(path)[1])
+
+    def test_every_keyword_of_the_manual_is_told(self):
+        """Each that is set has a row with what becomes of it, whether `ssh -G` prints it or not."""
+        printed = {line.split()[0].lower() for line in subprocess.run(
+            ['ssh', '-F', 'none', '-G', 'localhost'], capture_output=True, text=True,
+            check=True).stdout.splitlines() if line} - {'host', 'match'}
+        values = {**MANUAL, **{k: 'no' for k in printed - {m.lower() for m in MANUAL}}}
+        silent = []
+        for keyword, value in sorted(values.items()):
+            self.write('one', 'IgnoreUnknown LogVerbose\nHost web\n  %s %s\n' % (keyword, value))
+            done = self.muster('explain', '-F', self.path('one'), '--json', 'web')
+            rows = [r for r in done.json['settings'] if r['keyword'].lower() == keyword.lower()]
+            if len(rows) != 1 or rows[0]['verdict'] == 'not known' or (
+                    keyword != 'IgnoreUnknown' and ':3' not in rows[0]['source']):
+                silent.append((keyword, rows, done.json['error']))
+            elif rows[0]['verdict'] in ('left out', 'openssh', 'refused'):
+                self.assertTrue(rows[0]['note'], rows)
+        self.assertEqual(silent, [])
 
     def test_hops(self):
         d = self.explain('-l', 'root', 'inner1').json
