@@ -58,6 +58,30 @@ static struct finding check_inventory(struct service *s)
     return finding(GOOD, x_asprintf("%zu nodes, %zu groups", f->n_nodes, f->n_groups), NULL);
 }
 
+/* The nearest folder above that is there: what is missing below it is made by the first run. */
+static bool can_be_made(const char *path)
+{
+    char *dir = io_dirname(path);
+    struct stat st;
+    while (stat(dir, &st) != 0 && strcmp(dir, "/") != 0 && strcmp(dir, ".") != 0) {
+        char *above = io_dirname(dir);
+        free(dir);
+        dir = above;
+    }
+    bool can = stat(dir, &st) == 0 && S_ISDIR(st.st_mode) && access(dir, W_OK | X_OK) == 0;
+    free(dir);
+    return can;
+}
+
+/* The reader's text ends with what to do: that is the remedy. */
+static struct finding database_error(const char *said)
+{
+    for (const char *p = strstr(said, ". "); p; p = strstr(p + 1, ". "))
+        if (p[2] >= 'A' && p[2] <= 'Z')
+            return finding(BAD, x_strndup(said, (size_t) (p - said)), p + 2);
+    return finding(BAD, x_strdup(said), "move the file away, or name another by --db");
+}
+
 /* The pages of a large one are not looked at: that takes minutes. */
 static struct finding check_database(struct service *s)
 {
@@ -65,15 +89,17 @@ static struct finding check_database(struct service *s)
     CLEANUP_ERR struct err e = ERR_INIT;
     struct stat st;
     bool there = stat(path, &st) == 0, whole = there && st.st_size <= INTEGRITY_MAX;
+    if (there && !S_ISREG(st.st_mode))
+        return finding(BAD, x_asprintf("%s is not a file", path), "name a file by --db");
+    if (there ? access(path, W_OK) != 0 || !can_be_made(path) : !can_be_made(path))
+        return finding(BAD, x_asprintf(there ? "%s cannot be written, or its folder cannot"
+                                             : "%s cannot be made", path),
+                       "give yourself the right to write it and its folder, or name another by --db");
     struct reader *r = reader_open(path, &e);
     int rc = r && whole ? reader_integrity(r, &e) : 0;
     reader_close(r);
     if (!r || rc != 0)
-        return finding(BAD, x_strdup(e.msg), "move the file away, or name another by --db");
-    CLEANUP_FREE char *dir = io_dirname(path);
-    if (there ? access(path, W_OK) != 0 : access(dir, F_OK) == 0 && access(dir, W_OK) != 0)
-        return finding(BAD, x_asprintf("%s cannot be written", path),
-                       "give yourself the right to write it, or name another by --db");
+        return database_error(e.msg);
     char size[24];
     return finding(GOOD, there ? x_asprintf("%s, %s, %s, on a local disk", path,
                                             text_size((uint64_t) st.st_size, size),
@@ -91,6 +117,8 @@ static struct finding check_limits(struct service *s)
         return finding(BAD, x_asprintf("%llu open files allowed, fanout %u needs %lu",
                                     (unsigned long long) r.rlim_max, fanout, need),
                     "raise the hard limit (ulimit -Hn), or lower the fanout");
+    if (r.rlim_max == RLIM_INFINITY)
+        return finding(GOOD, x_strdup("any number of open files allowed"), NULL);
     return finding(GOOD, x_asprintf("%llu open files allowed",
                                  (unsigned long long) r.rlim_max), NULL);
 }
@@ -111,8 +139,28 @@ static struct finding check_memory(struct service *s)
 
 static struct finding check_rights(struct service *s)
 {
-    return finding(GOOD, x_asprintf("runs as %s%s; needs no sudo here (--sudo is for the nodes)",
-                                    io_user_name(), geteuid() == 0 ? " (root)" : ""), NULL);
+    const char *name = io_user_name();
+    return finding(GOOD, x_asprintf("runs as %s%s; needs no sudo here (--sudo is for the nodes)", name,
+                                    geteuid() == 0 && strcmp(name, "root") != 0 ? " (root)" : ""),
+                   NULL);
+}
+
+/* Where ncurses looks for what a terminal can do. */
+static bool is_described(const char *term)
+{
+    const char *own = getenv("TERMINFO"), *more = getenv("TERMINFO_DIRS");
+    CLEANUP_FREE char *home = io_expand_tilde("~/.terminfo");
+    CLEANUP_FREE char *dirs = x_asprintf("%s:%s:%s:/etc/terminfo:/lib/terminfo:/usr/share/terminfo:"
+                                         "/usr/local/share/terminfo:/usr/lib/terminfo",
+                                         own ? own : "", home, more ? more : "");
+    char *rest = dirs, *dir;
+    while (!strchr(term, '/') && (dir = strsep(&rest, ":")) != NULL) {
+        CLEANUP_FREE char *by_letter = x_asprintf("%s/%c/%s", dir, *term, term);
+        CLEANUP_FREE char *by_code = x_asprintf("%s/%02x/%s", dir, (unsigned char) *term, term);
+        if (*dir && (access(by_letter, R_OK) == 0 || access(by_code, R_OK) == 0))
+            return true;
+    }
+    return false;
 }
 
 static struct finding check_terminal(struct service *s)
@@ -124,6 +172,11 @@ static struct finding check_terminal(struct service *s)
     if (!term || !*term || strcmp(term, "dumb") == 0)
         return finding(ADVICE, x_asprintf("TERM is %s: no screen", term && *term ? term : "not set"),
                     "set TERM to what your terminal is; the verbs work without");
+    if (!is_described(term))
+        return finding(ADVICE, x_asprintf("TERM is %s, which this machine has no description of: no "
+                                          "screen", term),
+                       "install it (package ncurses-term), or set TERM=xterm-256color; the verbs work "
+                       "without");
     if (!utf8)
         return finding(ADVICE, x_strdup("the locale is not UTF-8"),
                     "set LANG=C.UTF-8 or another UTF-8 locale");
@@ -161,9 +214,10 @@ static const char *const words[] = {"ok", "advice", "BAD"};
 static void print_finding(const char *name, const struct finding *f)
 {
     CLEANUP_FREE char *clean = text_clean(f->text);
+    CLEANUP_FREE char *remedy = f->remedy ? text_clean(f->remedy) : NULL;
     printf("%-14s %-7s %s\n", name, words[f->verdict], clean);
-    if (f->remedy)
-        printf("%-14s %-7s -> %s\n", "", "", f->remedy);
+    if (remedy)
+        printf("%-14s %-7s -> %s\n", "", "", remedy);
 }
 
 int verb_doctor(struct cli *c, struct err *e)

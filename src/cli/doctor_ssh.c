@@ -195,8 +195,8 @@ struct finding check_agent(struct service *s)
                        "start one and add your keys (eval $(ssh-agent); ssh-add), else passphrases are "
                        "asked for in every run");
     if (service_agent_types(path, AGENT_MS, &types, &e) != 0)
-        return finding(BAD, x_asprintf("the agent at %s does not answer: %s", path, e.msg),
-                       "start a new one, or unset SSH_AUTH_SOCK");
+        return finding(BAD, x_strdup(e.msg),
+                       "start a new one (eval $(ssh-agent); ssh-add), or unset SSH_AUTH_SOCK");
     size_t n = types.n;
     for (size_t i = 0; i < n; i++) {
         ours += is_ours(types.v[i]);
@@ -334,6 +334,10 @@ struct finding check_keys(struct service *s)
 /* Lines that say something; -1: it cannot be read. */
 static long count_entries(const char *path)
 {
+    struct stat st;
+    /* A pipe would keep its reader waiting. */
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return S_ISCHR(st.st_mode) ? 0 : -1;
     struct strbuf text;
     strbuf_init(&text, HOSTS_MAX);
     long n = io_read_file(path, HOSTS_MAX, &text, NULL) == 0 ? 0 : -1;
@@ -391,7 +395,13 @@ struct finding check_known_hosts(struct service *s)
     known_hosts_files(s, &files);
     strbuf_init(&b, 0);
     const char *bad = count_all(&files, &b, &all);
-    if (bad) {
+    struct stat st;
+    if (bad && stat(bad, &st) == 0 && !S_ISREG(st.st_mode)) {
+        CLEANUP_FREE char *remedy = x_asprintf("move %s away; the first host that is known makes a "
+                                               "file of it", bad);
+        f = finding(BAD, x_asprintf("%s is not a file: no host is known by it, and none can be "
+                                    "added", bad), remedy);
+    } else if (bad) {
         CLEANUP_FREE char *remedy = x_asprintf("chmod %s %s, as its owner",
                                                strncmp(bad, "/etc/", 5) == 0 ? "644" : "600", bad);
         f = finding(BAD, x_asprintf("%s cannot be read: its hosts are unknown", bad), remedy);
