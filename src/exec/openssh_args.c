@@ -103,8 +103,8 @@ static void find_strict(struct openssh_prep *p, const struct conf_named *named)
                          : p->conf->strict == STRICT_ACCEPT_NEW;
 }
 
-/* The user's own connection, when it stands: with the jump hosts as a ProxyCommand, ssh itself would
- * look for it by another name, where they are part of that. */
+/* The user's own connection, when it stands. With the jump hosts as a ProxyCommand, ssh itself would
+ * look for it by another name, where they are part of that; and it would wait for one that hangs. */
 static void find_master(struct openssh_prep *p, const struct strv *paths)
 {
     const char *alias = p->conf->host_key_alias;
@@ -152,7 +152,7 @@ static void find_settings(struct openssh_prep *p, const struct conf_named *named
     p->place = by ? x_strndup(by, strcspn(by, ",")) : x_asprintf("%s:%d", p->hostname, p->port);
     if (by && openssh_find_hops(p, by, help, &e) != 0)
         fail(p, REASON_UNSUPPORTED, "%s", e.msg);
-    else if (by)
+    else
         find_master(p, &named->control);
 }
 
@@ -265,6 +265,8 @@ static void way_options(const struct openssh_prep *p, const struct openssh_call 
             strbuf_addf(&b, *c == '%' ? "%%%%" : "%c", *c);
         option(out, "ControlPath=%s", b.s);
         strbuf_free(&b);
+    } else if (p->conf->control_path && !call->control && !call->fresh) {
+        option(out, "ControlPath=none");
     }
 }
 

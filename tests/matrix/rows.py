@@ -332,6 +332,39 @@ def running():
                 flags=(*forced(how), "-t", "2"), transport=how)
 
 
+def configured():
+    g = "ssh_config"
+    row(g, "GSSAPIAuthentication, a key is taken", server="gss", config=("GSSAPIAuthentication yes",))
+    refused(g, "GSSAPIAuthentication, no key is taken", "auth", "gssapi", server="gss", key="stranger",
+            config=("GSSAPIAuthentication yes",), transport="openssh")
+    row(g, "KnownHostsCommand", known="empty", transport="openssh",
+        config=("KnownHostsCommand /bin/cat {knowns}/right",))
+    refused(g, "KnownHostsCommand that has another key", "hostkey", known="empty",
+            transport="openssh", config=("KnownHostsCommand /bin/cat {knowns}/changed",))
+    row(g, "PKCS11Provider, a key in a file is taken", transport="openssh",
+        config=("PKCS11Provider /usr/lib/no-such-module.so",))
+    refused(g, "a key on FIDO hardware that is not plugged in", "auth", server="tries", key="fido",
+            transport="openssh")
+    row(g, "CertificateFile", server="usercert", key="certified", transport="openssh",
+        config=("CertificateFile {keys}/certified-cert.pub",))
+    for how in BOTH:
+        more = {"transport": how, "flags": forced(how)}
+        at = "" if how == "ssh" else " (openssh)"
+        row(g, "LocalCommand, which is not run" + at, action="no_local_command",
+            config=("PermitLocalCommand yes", "LocalCommand touch {home}/ran"), **more)
+        refused(g, "ServerAliveInterval, and a server that hangs" + at, "lost",
+                action="stopped_server", command="sleep {sleep}; echo after", remote="unknown",
+                config=("ServerAliveInterval 1", "ServerAliveCountMax 2"), **more)
+        row(g, "a ControlMaster that hangs is passed by" + at, action="silent_master",
+            config=("ControlPath {home}/master",), **more)
+    # What libcrypto 3.0 makes of RSA and ed25519 keys lies outside of its locked heap.
+    row(g, "ecdsa256 from a file is held in locked memory", key="ecdsa256", action="locked_memory",
+        command="sleep {sleep}; echo in-42")
+    row(g, "ecdsa256, encrypted, is held in locked memory", key="ecdsa256_locked",
+        action="locked_memory", command="sleep {sleep}; echo in-42",
+        asked=(("assphrase", PASSPHRASE),))
+
+
 def stopping():
     ways = {
         "ssh": {}, "openssh": {"flags": forced("openssh"), "transport": "openssh"},
@@ -370,7 +403,6 @@ def stopping():
                 out=(), flags=flags, **more)
 
 
-for part in (algorithms, keys, passwords, host_keys, jumps, become, running, stopping):
+for part in (algorithms, keys, passwords, host_keys, jumps, become, running, configured, stopping):
     part()
-NOTES = ["Keys on FIDO hardware (sk-*) go to the transport openssh as well; no row runs them, since a "
-         "test has no such hardware."]
+NOTES = ["No row signs with a key on FIDO hardware (sk-*), since a test has no such hardware."]

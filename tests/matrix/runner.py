@@ -8,10 +8,12 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import termios
 import time
 
+import memory
 import servers
 from world import find_program, running, wait_until
 
@@ -27,6 +29,16 @@ def pipe_with(text):
     os.write(w, (text + "\n").encode())
     os.close(w)
     return r
+
+
+def comm(pid):
+    with open(f"/proc/{pid}/comm", encoding="utf-8") as f:
+        return f.read().strip()
+
+
+def parent(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        return int(f.read().rsplit(")", 1)[1].split()[1])
 
 
 class Program:
@@ -204,6 +216,48 @@ class Trial:
         self.wait_for_sleep()
         self.program.wait(20 * SLOW)
         self.wait_gone("the timeout")
+
+    def do_no_local_command(self):
+        self.do_run()
+        if os.path.exists(self.path("ran")):
+            self.extra_faults.append("the LocalCommand has run")
+
+    def do_stopped_server(self):
+        """The server's process for this session is stopped: nothing comes from it any more."""
+        self.start()
+        self.wait_for_sleep()
+        pid = self.sleepers()[0]
+        while comm(pid) != "sshd":
+            pid = parent(pid)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            self.program.wait(20 * SLOW)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    def do_locked_memory(self):
+        """The secret half of the key is nowhere but in memory that is never swapped out, nor written
+        to a core."""
+        self.start()
+        self.wait_for_sleep()
+        pid = self.program.process.pid
+        secret = memory.secret_of(self.world.key(self.row.key.removesuffix("_locked")))
+        places = memory.places_of(pid, (secret, secret[::-1]))
+        if not places:
+            self.extra_faults.append("the key is not found in memory: this proves nothing")
+        self.extra_faults += [f"the key is in {name}, with {flags}" for name, flags in places
+                              if not {"lo", "dd"} <= set(flags)]
+        for sleeper in self.sleepers():
+            os.kill(sleeper, signal.SIGTERM)
+        self.program.wait(20 * SLOW)
+
+    def do_silent_master(self):
+        """A ControlMaster that hangs: the kernel takes connections for it, and nobody answers."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.path("master"))
+            self.world.own(self.path("master"), "ops")
+            listener.listen(16)
+            self.do_run()
 
     def do_accept_new(self):
         self.do_run()

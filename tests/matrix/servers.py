@@ -63,6 +63,7 @@ SERVERS = {
     "master": ("127.0.0.1", 2226, KEY_ONLY, {}),
     "gate": ("127.0.0.2", 2227, KEY_ONLY + ["PermitOpen inner.test:2223"],
              {"hosts": ["127.0.0.3 inner.test"], "startups": None}),
+    "gss": ("127.0.0.1", 2229, KEY_ONLY + ["GSSAPIAuthentication yes"], {}),
     "dropbear": ("127.0.0.1", 2230, [], {"dropbear": True}),
     # These have no server: nobody listens, silence, another protocol.
     "refused": ("127.0.0.1", 2240, [], {"none": True}),

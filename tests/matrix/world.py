@@ -10,6 +10,7 @@ Needs root and unshare(1). The first process inside reaps what others leave; whe
 kills the rest, so that nothing is left behind in whatever way a test ends.
 """
 
+import base64
 import ctypes
 import fcntl
 import grp
@@ -246,12 +247,32 @@ class World:
         # Not the key of the others: only its certificate opens the door.
         self.keygen("-N", "", "-C", "certified", "-f", self.key("certified"), "-t", "ed25519")
         self.keygen("-s", self.key("user_ca"), "-I", "test", "-n", "plain", self.key("certified.pub"))
+        publics.append(self._fido_key(self.key("fido")))
         for user in ACCOUNTS:
             path = os.path.join(self.home(user), ".ssh", "authorized_keys")
             self.write(path, "" if user == "pw" else "".join(publics), 0o600, user)
         for name in os.listdir(self.keys):
             if not name.endswith("_ca"):
                 self.own(self.key(name), "ops")
+
+    def _fido_key(self, path):
+        """A key that only a piece of hardware which nobody has can sign with; its public line."""
+        def text(data):
+            return len(data).to_bytes(4, "big") + data
+        kind = b"sk-ssh-ed25519@openssh.com"
+        with open(self.key("stranger") + ".pub", encoding="ascii") as f:
+            public = base64.b64decode(f.read().split()[1])[-32:]
+        blob = text(kind) + text(public) + text(b"ssh:")
+        private = b"checkchk"[:4] * 2 + blob + b"\1" + text(b"handle" * 8) + text(b"") + text(b"fido")
+        private += bytes(range(1, 9))[:-len(private) % 8]
+        whole = (b"openssh-key-v1\0" + text(b"none") + text(b"none") + text(b"")
+                 + (1).to_bytes(4, "big") + text(blob) + text(private))
+        body = base64.encodebytes(whole).decode()
+        self.write(path, "-----BEGIN OPENSSH PRIVATE KEY-----\n" + body
+                   + "-----END OPENSSH PRIVATE KEY-----\n", 0o600)
+        line = f"{kind.decode()} {base64.b64encode(blob).decode()} fido\n"
+        self.write(path + ".pub", line)
+        return line
 
     def _forms(self, name):
         for form in ("", "_pem", "_pkcs8"):
@@ -272,7 +293,6 @@ class World:
 
     def _ed25519_pkcs8(self, plain, locked):
         """ssh-keygen 9.2 writes no such file; the seed is found behind the public key."""
-        import base64
         with open(self.key("ed25519"), encoding="ascii") as f:
             blob = base64.b64decode("".join(f.read().splitlines()[1:-1]))
         public = blob[blob.index(b"ssh-ed25519") + 15:][:32]
