@@ -247,6 +247,19 @@ class Settings(harness.SshTest):
             s.bind(path)
             self.assertTrue(self.one(*option).ok)  # nobody listens
             s.listen(5)
+            self.assertTrue(self.one(*option).ok)  # a master that hangs is passed by
+
+            def greet():
+                kept = []
+                try:
+                    while True:
+                        kept.append(s.accept()[0])
+                        kept[-1].send(b"\0\0\0\x08\0\0\0\1\0\0\0\4")
+                except OSError:
+                    pass    # one that had gone already, or the end
+            thread = threading.Thread(target=greet, daemon=True)
+            s.accept()[0].close()   # the one that got no answer
+            thread.start()
             self.check_failed(self.one(*option), "unsupported", "ControlMaster", path)
         os.unlink(path)
 
