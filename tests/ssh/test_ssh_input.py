@@ -6,6 +6,7 @@ and without a terminal."""
 import hashlib
 import os
 import subprocess
+import threading
 import time
 import unittest
 
@@ -256,10 +257,9 @@ class Settings(harness.SshTest):
                         kept.append(s.accept()[0])
                         kept[-1].send(b"\0\0\0\x08\0\0\0\1\0\0\0\4")
                 except OSError:
-                    pass    # one that had gone already, or the end
-            thread = threading.Thread(target=greet, daemon=True)
+                    pass    # the end of the test
             s.accept()[0].close()   # the one that got no answer
-            thread.start()
+            threading.Thread(target=greet, daemon=True).start()
             self.check_failed(self.one(*option), "unsupported", "ControlMaster", path)
         os.unlink(path)
 
