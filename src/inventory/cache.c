@@ -2,6 +2,7 @@
 /* The copies of what programs gave: which serves, and when it is made anew. See cache.h. */
 #include "cache.h"
 
+#include "ansible.h"
 #include "run.h"
 
 #include "muster/base/alloc.h"
@@ -23,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FORMAT "muster-inventory 1"
+#define FORMAT "muster-inventory 2"
 #define AGAIN_MS 60000      /* until a refresh that failed is tried again */
 #define STAMP_FILES_MAX 2000 /* LIMIT: files of a folder whose times are looked at */
 #define STAMP_DEPTH_MAX 6
@@ -72,12 +73,18 @@ static void stamp_file(struct cache *c, struct sha256 *h, const char *path, unsi
 static void stamp_beside(struct cache *c, struct sha256 *h, const char *path, unsigned *left)
 {
     static const char *const names[] = {"group_vars", "host_vars"};
-    CLEANUP_FREE char *dir = io_dirname(path);
+    CLEANUP_FREE char *dir = io_dirname(path), *whole = realpath(dir, NULL);
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        CLEANUP_FREE char *beside = io_join(dir, names[i]);
+        CLEANUP_FREE char *beside = io_join(whole ? whole : dir, names[i]);
         stamp_file(c, h, beside, 0, left);
     }
+}
+
+/* Sources that read Ansible's configuration. */
+static bool is_configured(const struct cache *c)
+{
+    return c->ops == &source_ansible || c->ops == &source_script;
 }
 
 static void make_stamp(struct cache *c)
@@ -88,10 +95,16 @@ static void make_stamp(struct cache *c)
 
     for (const char *p = c->ops->no_file ? "" : c->in->path; *p;) {
         size_t n = strcspn(p, ",");
-        CLEANUP_FREE char *one = x_strndup(p, n);
-        stamp_file(c, h, one, 0, &left);
+        CLEANUP_FREE char *one = x_strndup(p, n), *whole = realpath(one, NULL);
+        stamp_file(c, h, whole ? whole : one, 0, &left); /* one file, however it is named */
         stamp_beside(c, h, one, &left);
         p += n + (p[n] == ',');
+    }
+    if (is_configured(c)) {
+        CLEANUP_FREE char *config = ansible_config_path(c->in->etc_dir ? c->in->etc_dir : "/etc",
+                                                        !c->in->found, c->b->watch, NULL);
+        if (config)
+            stamp_file(c, h, config, 0, &left);
     }
     sha256_end(h, sum);
     for (size_t i = 0; i < 8; i++)
@@ -116,6 +129,8 @@ static void make_names(struct cache *c)
     add_text(h, full ? full : c->in->path);
     add_text(h, cwd);
     add_text(h, getenv("ANSIBLE_CONFIG"));
+    for (size_t i = 0; is_configured(c) && ansible_config_env(i); i++)
+        add_text(h, getenv(ansible_config_env(i)));
     sha256_end(h, sum);
     for (size_t i = 0; i < 16; i++)
         snprintf(hex + 2 * i, 3, "%02x", sum[i]);

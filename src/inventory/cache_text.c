@@ -31,34 +31,42 @@ static void add_record(struct strbuf *out, char kind, const char *a, const char 
     strbuf_addch(out, '\n');
 }
 
-static void write_entry(struct strbuf *out, const struct entry *en)
+/* The settings, but those that `over` has too (or NULL). */
+static void write_settings(struct strbuf *out, char kind, const struct entry *en,
+                           const struct entry *over)
 {
     for (int i = 0; en->any_set && i < SETTING_COUNT; i++) {
         enum setting_id id = (enum setting_id) i;
         bool list = setting_type(id) == SETTING_TYPE_LIST;
-        if (!setting_is_set(&en->set, id))
+        if (!setting_is_set(&en->set, id) || (over && setting_is_set(&over->set, id)))
             continue;
         for (size_t k = 0; list && k < setting_list(&en->set, id)->n; k++)
-            add_record(out, 'S', setting_key(id), setting_list(&en->set, id)->v[k]);
+            add_record(out, kind, setting_key(id), setting_list(&en->set, id)->v[k]);
         if (!list) {
             CLEANUP_FREE char *value = setting_get(&en->set, id);
-            add_record(out, 'S', setting_key(id), value);
+            add_record(out, kind, setting_key(id), value);
         }
     }
-    for (size_t i = 0; i < en->vars.n; i++)
-        add_record(out, 'V', en->vars.v[i].name, en->vars.v[i].value);
 }
 
-/* Defaults of the source are as the node's own here: one list of values each. */
+static void write_vars(struct strbuf *out, const struct varlist *vars)
+{
+    for (size_t i = 0; i < vars->n; i++)
+        add_record(out, 'V', vars->v[i].name, vars->v[i].value);
+}
+
+/* Settings that the source gives all its nodes are kept apart: they do not go over what another
+ * source says of the node itself. */
 static void write_node(struct strbuf *out, const struct build_node *node)
 {
-    struct entry all;
+    struct varlist vars = {NULL, 0, 0};
 
-    entry_init(&all);
-    entry_merge(&all, &node->base);
-    entry_merge(&all, &node->own);
-    write_entry(out, &all);
-    entry_clear(&all);
+    write_settings(out, 'S', &node->own, NULL);
+    write_settings(out, 'D', &node->base, &node->own);
+    varlist_merge(&vars, &node->base.vars);
+    varlist_merge(&vars, &node->own.vars);
+    write_vars(out, &vars);
+    varlist_clear(&vars);
 }
 
 void cache_write(const struct build *b, struct strbuf *out)
@@ -70,7 +78,8 @@ void cache_write(const struct build *b, struct strbuf *out)
     for (size_t i = 0; i < b->n_groups; i++) {
         const struct build_group *g = &b->groups[i];
         add_record(out, 'G', g->name, g->is_protected ? "protected" : NULL);
-        write_entry(out, &g->entry);
+        write_settings(out, 'S', &g->entry, NULL);
+        write_vars(out, &g->entry.vars);
         for (size_t k = 0; k < g->n_nodes; k++)
             strbuf_addf(out, "%s%u%s", k ? "," : "M\t", g->nodes[k],
                         k + 1 == g->n_nodes ? "\n" : "");
@@ -93,7 +102,8 @@ struct reader {
     struct err *e;
     uint32_t *nodes; /* number in the text -> index in the builder */
     size_t n_nodes, cap_nodes;
-    struct entry en; /* of the node or group that is being read */
+    struct entry en;   /* of the node or group that is being read */
+    struct entry weak; /* of the node: what holds where nothing else is said */
     bool in_node, in_group;
     uint32_t at;
 };
@@ -120,9 +130,32 @@ static bool is_empty(const struct entry *en)
     return !en->any_set && en->vars.n == 0;
 }
 
-/* What was gathered goes to its node or group: moved where nothing is in its way. */
-static void settle(struct reader *r)
+static int fill_open(struct reader *r, struct entry *to)
 {
+    struct settings *weak = &r->weak.set;
+    int rc = 0;
+
+    for (int i = 0; !rc && r->weak.any_set && i < SETTING_COUNT; i++) {
+        enum setting_id id = (enum setting_id) i;
+        bool list = setting_type(id) == SETTING_TYPE_LIST;
+        CLEANUP_FREE char *value = NULL;
+        if (!setting_is_set(weak, id) || setting_is_set(&to->set, id))
+            continue;
+        for (size_t k = 0; !rc && list && k < setting_list(weak, id)->n; k++)
+            rc = entry_set(to, id, setting_list(weak, id)->v[k], r->e);
+        if (!list) {
+            value = setting_get(weak, id);
+            rc = entry_set(to, id, value, r->e);
+        }
+    }
+    entry_clear(&r->weak);
+    return rc;
+}
+
+/* What was gathered goes to its node or group: moved where nothing is in its way. */
+static int settle(struct reader *r)
+{
+    bool in_node = r->in_node;
     struct entry *to = r->in_node    ? &r->b->nodes[r->at].own
                        : r->in_group ? &r->b->groups[r->at].entry
                                      : NULL;
@@ -136,6 +169,7 @@ static void settle(struct reader *r)
     }
     entry_clear(&r->en);
     r->in_node = r->in_group = false;
+    return in_node && to ? fill_open(r, to) : 0;
 }
 
 static int damaged(struct reader *r)
@@ -162,7 +196,9 @@ static int read_node(struct reader *r, const char *name)
 {
     int rc;
 
-    settle(r);
+    rc = settle(r);
+    if (rc)
+        return rc;
     rc = build_node(r->b, name, &r->at, r->e);
     X_GROW(r->nodes, r->cap_nodes, r->n_nodes + 1);
     r->nodes[r->n_nodes++] = r->at;
@@ -174,7 +210,9 @@ static int read_group(struct reader *r, const char *name, bool is_protected)
 {
     int rc;
 
-    settle(r);
+    rc = settle(r);
+    if (rc)
+        return rc;
     rc = build_group(r->b, name, &r->at, r->e);
     if (!rc)
         r->b->groups[r->at].is_protected |= is_protected;
@@ -192,11 +230,11 @@ static int read_alias(struct reader *r, const char *number, const char *name)
     return 0;
 }
 
-static int read_setting(struct reader *r, const char *key, const char *value)
+static int read_setting(struct reader *r, struct entry *en, const char *key, const char *value)
 {
     int id = setting_find(key);
 
-    return id < 0 ? damaged(r) : entry_set(&r->en, (enum setting_id) id, value, r->e);
+    return id < 0 ? damaged(r) : entry_set(en, (enum setting_id) id, value, r->e);
 }
 
 static int read_record(struct reader *r, char *line)
@@ -227,7 +265,9 @@ static int read_record(struct reader *r, char *line)
     case 'A':
         return b ? read_alias(r, a, b) : damaged(r);
     case 'S':
-        return b ? read_setting(r, a, b) : damaged(r);
+        return b ? read_setting(r, &r->en, a, b) : damaged(r);
+    case 'D':
+        return b ? read_setting(r, &r->weak, a, b) : damaged(r);
     case 'V':
         if (b) {
             /* The writer had each name once. */
@@ -247,6 +287,7 @@ int cache_read(struct build *b, const char *text, size_t n, struct err *e)
     int rc = 0;
 
     entry_init(&r.en);
+    entry_init(&r.weak);
     for (char *line = copy; !rc && *line;) {
         char *end = strchr(line, '\n');
         if (end)
@@ -255,8 +296,9 @@ int cache_read(struct build *b, const char *text, size_t n, struct err *e)
         line = end ? end + 1 : line + strlen(line);
     }
     if (!rc)
-        settle(&r);
+        rc = settle(&r);
     entry_clear(&r.en);
+    entry_clear(&r.weak);
     free(r.nodes);
     return rc;
 }

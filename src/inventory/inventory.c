@@ -160,7 +160,8 @@ static int load_file(struct load *l, const char *spec, bool named, struct err *e
     if (!ops)
         ops = type_of_path(path);
     if (ops && ops->runs) {
-        const struct source_input in = {.path = path, .text = ""};
+        const struct source_input in = {
+            .path = path, .text = "", .etc_dir = l->opts->etc_dir};
         if (!ops->no_file && access(path, F_OK) != 0 && !strchr(path, ','))
             return err_set(e, ERR_VALIDATION, "inventory: %s: %s", path, strerror(errno));
         return load_source(l, ops, &in, named, true, e);
@@ -244,18 +245,18 @@ static void load_groups_d(struct load *l, const char *dir)
 
 static void load_found_ansible(struct load *l, const char *etc)
 {
-    CLEANUP_FREE char *untrusted = NULL;
-    CLEANUP_FREE char *ansible = ansible_find(etc, &untrusted);
+    CLEANUP_FREE char *aside = NULL, *why = NULL;
+    CLEANUP_FREE char *ansible = ansible_find(etc, l->b.watch, &aside, &why);
 
     if (ansible) {
-        const struct source_input in = {.path = ansible, .text = "", .found = true};
+        const struct source_input in = {
+            .path = ansible, .text = "", .found = true, .etc_dir = etc};
         load_source(l, &source_ansible, &in, false, false, NULL);
     }
-    if (untrusted) {
-        build_source(&l->b, source_ansible.name, untrusted, false);
+    if (aside) {
+        build_source(&l->b, source_ansible.name, aside, false);
         build_current(&l->b)->state = SOURCE_ABSENT;
-        build_warn(&l->b, "its inventory is not read unasked, as such a file may name programs: "
-                          "set ANSIBLE_CONFIG=%s, or name the inventory with -i", untrusted);
+        build_warn(&l->b, "%s", why);
     }
 }
 

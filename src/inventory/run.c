@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,8 +106,10 @@ static int start(const char *path, const char *const *argv, const struct run_opt
     }
     env = make_env(o->env);
     c->pid = fork();
-    if (c->pid == 0)
+    if (c->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody waits for it once this process is gone */
         become_child(path, argv, env, o->dir, out[1], errs[1]);
+    }
     for (size_t i = 0; env[i]; i++)
         free(env[i]);
     free(env);
@@ -209,14 +212,17 @@ int run_program(const char *const *argv, const struct run_options *o, struct str
         close(c.out);
     if (c.err_fd >= 0)
         close(c.err_fd);
+    if (whole && o->exit_code && WIFEXITED(status))
+        *o->exit_code = WEXITSTATUS(status);
     if (out->truncated)
-        rc = err_set(e, ERR_VALIDATION, "%s printed more than %zu MiB", argv[0],
-                     INVENTORY_FILE_MAX >> 20);
+        rc = err_set(e, ERR_VALIDATION, "%s printed more than %zu MiB", argv[0], out->max >> 20);
     else if (!whole)
         rc = err_set(e, ERR_VALIDATION, "%s did not end within %lld s, and was stopped", argv[0],
                      (long long) (timeout / 1000));
     else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         rc = ended_badly(argv[0], status, &errs, e);
+    else if (memchr(out->s, '\0', out->len))
+        rc = err_set(e, ERR_VALIDATION, "%s printed a NUL byte: this is no text", argv[0]);
     else if (o->said)
         strbuf_add(o->said, errs.s, errs.len);
     strbuf_free(&errs);

@@ -17,9 +17,10 @@ struct run_options {
     const char *dir;         /* where it runs; NULL: here */
     const char *const *env;  /* "NAME=VALUE", NULL at the end, over the own environment; or NULL */
     int64_t timeout_ms;      /* 0: RUN_TIMEOUT_MS */
+    int *exit_code;          /* set where it ended by itself; or NULL */
     struct strbuf *said;     /* takes its standard error where it ended well; or NULL */
 };
-/* Appends its standard output to *out (at most INVENTORY_FILE_MAX). 0, or -ERR_VALIDATION with its
+/* Appends its standard output to *out (a text, of at most its maximum). 0, or -ERR_VALIDATION with its
  * name and how it ended, with the end of its standard error. */
 int run_program(const char *const *argv, const struct run_options *o, struct strbuf *out,
                 struct err *e);

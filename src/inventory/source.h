@@ -126,6 +126,8 @@ struct source_input {
     const char *text; /* the file, NUL-terminated; "" for a source that runs a program */
     size_t n;
     bool found;       /* in a usual place, not named by the user */
+    const char *etc_dir; /* where others keep their configuration; NULL: /etc */
+    const char *part;    /* what an error counts; NULL: "line" */
 };
 
 struct inventory_source_ops {

@@ -5,17 +5,14 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
-#include "muster/base/io.h"
 #include "muster/base/strbuf.h"
 #include "muster/base/text.h"
 
 #include <ctype.h>
 #include <string.h>
-#include <unistd.h>
 
 #define PROGRAM "ansible-inventory"
 #define SAID_MAX ((size_t) 64 << 10)
-#define CONFIG_MAX ((size_t) 1 << 20)
 
 static int explain(const char *path, struct err *e)
 {
@@ -49,15 +46,37 @@ static void warn_of_parts(struct build *b, const struct strbuf *said)
     }
 }
 
+/* Runs it and reads what it prints. */
+static int list(struct build *b, const struct source_input *in, const struct strv *argv,
+                const struct run_options *o, const struct ansible_config *config, struct err *e)
+{
+    struct strbuf out;
+    int rc;
+
+    strbuf_init(&out, INVENTORY_FILE_MAX);
+    rc = run_program((const char *const *) argv->v, o, &out, e);
+    if (rc) {
+        rc = explain(in->path, e);
+    } else {
+        const struct ansible_input json = {.from = ANSIBLE_LISTED, .what = in->path, .text = out.s,
+                                           .n = out.len, .config = config};
+        rc = ansible_json(b, &json, e);
+    }
+    if (!rc)
+        warn_of_parts(b, o->said);
+    strbuf_free(&out);
+    return rc;
+}
+
 static int ansible_load(struct build *b, const struct source_input *in, struct err *e)
 {
-    static const char *const env[] = {"ANSIBLE_INVENTORY_UNPARSED_FAILED=True",
-                                      "ANSIBLE_NOCOLOR=1", "ANSIBLE_DEPRECATION_WARNINGS=False",
-                                      NULL};
-    struct run_options o = {.dir = in->found ? "/" : NULL, .env = env};
-    CLEANUP_FREE char *program = run_find(PROGRAM);
+    const char *env[] = {"ANSIBLE_INVENTORY_UNPARSED_FAILED=True", "ANSIBLE_NOCOLOR=1",
+                         "ANSIBLE_DEPRECATION_WARNINGS=False", NULL, NULL};
+    struct strbuf said;
+    struct run_options o = {.dir = in->found ? "/" : NULL, .env = env, .said = &said};
+    CLEANUP_FREE char *program = run_find(PROGRAM), *named = NULL;
     CLEANUP_STRV struct strv argv = STRV_INIT;
-    struct strbuf out, said;
+    struct ansible_config config;
     int rc;
 
     if (!program)
@@ -74,18 +93,18 @@ static int ansible_load(struct build *b, const struct source_input *in, struct e
         p += n + (p[n] == ',');
     }
     strv_push(&argv, "--list");
-    strbuf_init(&out, INVENTORY_FILE_MAX);
     strbuf_init(&said, SAID_MAX);
-    o.said = &said;
-    rc = run_program((const char *const *) argv.v, &o, &out, e);
+    rc = ansible_config_load(&config, in, e);
     if (rc)
-        rc = explain(in->path, e);
-    else
-        rc = ansible_json(b, in->path, out.s, out.len, e);
+        err_prefix(e, "%s: ", in->path);
+    ansible_config_warn(b, &config);
+    /* It runs in another folder, where a path that is not whole means another file. */
+    if (config.path && getenv("ANSIBLE_CONFIG"))
+        env[3] = named = x_asprintf("ANSIBLE_CONFIG=%s", config.path);
     if (!rc)
-        warn_of_parts(b, &said);
+        rc = list(b, in, &argv, &o, &config, e);
+    ansible_config_clear(&config);
     strbuf_free(&said);
-    strbuf_free(&out);
     return rc;
 }
 
@@ -173,90 +192,3 @@ const struct inventory_source_ops source_ansible = {
     .is_explicit = true,
     .runs = true,
 };
-
-/* --- where Ansible itself looks --- */
-
-/* The value of `inventory` in the section [defaults], or NULL. */
-static char *config_inventory(const char *path)
-{
-    struct strbuf text;
-    char *value = NULL, *save = NULL;
-    bool defaults = false;
-
-    strbuf_init(&text, CONFIG_MAX);
-    if (io_read_file(path, CONFIG_MAX, &text, NULL) == 0) {
-        for (char *line = strtok_r(text.s, "\r\n", &save); line;
-             line = strtok_r(NULL, "\r\n", &save)) {
-            size_t n = strcspn(line, "=: \t");
-            const char *s = line + n + strspn(line + n, " \t");
-            if (*line == '[')
-                defaults = strncmp(line, "[defaults]", 10) == 0;
-            else if (defaults && n == 9 && strncmp(line, "inventory", 9) == 0 &&
-                     (*s == '=' || *s == ':')) {
-                free(value);
-                value = x_strdup(s + 1 + strspn(s + 1, " \t"));
-            }
-        }
-    }
-    strbuf_free(&text);
-    return value;
-}
-
-/* Each path of a comma list, made whole from `dir`; only those that are there. */
-static char *whole_paths(const char *list, const char *dir)
-{
-    CLEANUP_STRV struct strv v = STRV_INIT;
-
-    while (list && *list) {
-        size_t n = strcspn(list, ",");
-        CLEANUP_FREE char *one = x_strndup(list, n), *full = NULL, *there = NULL;
-        while (*one && isspace((unsigned char) one[strlen(one) - 1]))
-            one[strlen(one) - 1] = '\0';
-        full = io_expand_tilde(one + strspn(one, " \t"));
-        if (*full != '/') {
-            char *joined = io_join(dir, full);
-            free(full);
-            full = joined;
-        }
-        there = realpath(full, NULL);
-        if (there)
-            strv_push(&v, there);
-        list += n + (list[n] == ',');
-    }
-    return v.n ? strv_join(&v, ",") : NULL;
-}
-
-static char *of_config(const char *path)
-{
-    CLEANUP_FREE char *value = config_inventory(path), *dir = io_dirname(path);
-
-    return value ? whole_paths(value, dir) : NULL;
-}
-
-char *ansible_find(const char *etc, char **untrusted)
-{
-    const char *inventory = getenv("ANSIBLE_INVENTORY"), *config = getenv("ANSIBLE_CONFIG");
-    CLEANUP_FREE char *program = run_find(PROGRAM), *home = io_expand_tilde("~/.ansible.cfg");
-    CLEANUP_FREE char *system = x_asprintf("%s/ansible/ansible.cfg", etc), *hosts = NULL;
-    char *found;
-
-    *untrusted = NULL;
-    if (!program)
-        return NULL;
-    if (inventory && *inventory)
-        return whole_paths(inventory, ".");
-    if (config && *config)
-        return of_config(config);
-    if (access("ansible.cfg", R_OK) == 0) {
-        char *named = of_config("ansible.cfg");
-        if (named)
-            *untrusted = realpath("ansible.cfg", NULL);
-        free(named);
-    }
-    if (access(home, R_OK) == 0)
-        found = of_config(home);
-    else
-        found = of_config(system);
-    hosts = x_asprintf("%s/ansible/hosts", etc);
-    return found ? found : whole_paths(hosts, "/");
-}

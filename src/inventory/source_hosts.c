@@ -20,7 +20,7 @@ struct host_line {
 };
 
 struct host_file {
-    const char *path;
+    const char *path, *part;
     struct host_line *v;
     size_t n, cap;
     struct strmap *first; /* host -> index of its first line, or CONFLICT */
@@ -172,7 +172,7 @@ static int read_lines(struct host_file *h, const struct source_input *in, struct
             rc = read_line(h, text + strspn(text, " \t"), line, e);
         }
         if (rc)
-            err_prefix(e, "%s: line %u: ", in->path, line);
+            err_prefix(e, "%s: %s %u: ", h->path, h->part, line);
         p += n + 1;
     }
     return rc;
@@ -213,13 +213,14 @@ static int make_node(struct build *b, const struct host_file *h, const struct ho
         rc = setting_set(&own->set, SETTING_USER, l->user, e);
     }
     if (rc)
-        err_prefix(e, "%s: line %u: ", h->path, l->line);
+        err_prefix(e, "%s: %s %u: ", h->path, h->part, l->line);
     return rc;
 }
 
 static int hosts_load(struct build *b, const struct source_input *in, struct err *e)
 {
-    struct host_file h = {.path = in->path, .first = strmap_new()};
+    struct host_file h = {.path = in->path, .part = in->part ? in->part : "line",
+                          .first = strmap_new()};
     int rc = read_lines(&h, in, e);
 
     for (size_t i = 0; !rc && i < h.n; i++)

@@ -24,6 +24,8 @@ int fixture_setup(void **state)
     unsetenv("MUSTER_INVENTORY");
     unsetenv("ANSIBLE_INVENTORY");
     unsetenv("ANSIBLE_CONFIG");
+    unsetenv("ANSIBLE_REMOTE_USER");
+    unsetenv("ANSIBLE_PRIVATE_KEY_FILE");
     unsetenv("BOLT_INVENTORY");
     unsetenv("BOLT_PROJECT");
     *state = f;
@@ -149,6 +151,14 @@ const char *var_of(const struct fleet_node *n, const char *name)
         if (strcmp(n->vars[i].name, name) == 0)
             return n->vars[i].value;
     return NULL;
+}
+
+void need_program(const char *name)
+{
+    CLEANUP_FREE char *command = x_asprintf("command -v %s >/dev/null", name);
+
+    if (system(command) != 0)
+        fail_msg("%s is missing: ./dev setup installs it", name);
 }
 
 bool warned(const struct fixture *f, const char *text)

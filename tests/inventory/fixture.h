@@ -36,6 +36,8 @@ const struct fleet_group *group_of(struct fixture *f, const char *name);
 char *members(struct fixture *f, const char *group);
 void expect_members(struct fixture *f, const char *group, const char *names);
 const char *var_of(const struct fleet_node *n, const char *name); /* or NULL */
+/* Fails where the program is missing: ./dev setup installs it, and what it says is compared. */
+void need_program(const char *name);
 /* Whether a warning of the first source has this in it. */
 bool warned(const struct fixture *f, const char *text);
 

@@ -12,13 +12,6 @@
 
 static const char spec[] = "clustershell:" SAMPLES "/clustershell.yaml";
 
-static bool there_is(const char *program)
-{
-    CLEANUP_FREE char *command = x_asprintf("command -v %s >/dev/null", program);
-
-    return system(command) == 0;
-}
-
 static char *output_of(const char *command)
 {
     struct strbuf out;
@@ -81,8 +74,7 @@ static void as_nodeset_has_it(void **state)
     struct fixture *f = *state;
     static const char *const groups[] = {"adm", "nodes", "gpu", "rest", "many"};
 
-    if (!there_is("nodeset"))
-        skip();
+    need_program("nodeset");
     fixture_write(f, "cs/groups.conf", "[Main]\ndefault: roles\nautodir: $CFGDIR/groups.d\n");
     CLEANUP_FREE char *dir = x_asprintf("%s/cs", f->home);
     CLEANUP_FREE char *copy = x_asprintf("mkdir -p '%s/groups.d' && cp '%s' '%s/groups.d/'", dir,
@@ -148,8 +140,7 @@ static void genders(void **state)
                                      "node[1-3] compute,all,cores=8,os=debian-%n\n");
     CLEANUP_FREE char *named = x_asprintf("genders:%s", path), *file = x_strdup(path);
 
-    if (!there_is("nodeattr"))
-        skip();
+    need_program("nodeattr");
     assert_int_equal(fixture_load(f, named, NULL), 0);
     expect_members(f, "compute", "node1,node2,node3");
     expect_members(f, "all", "mgmt1,node1,node2,node3");
