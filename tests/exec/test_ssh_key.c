@@ -287,12 +287,13 @@ static void test_problems(void **state)
     CLEANUP_FREE char *locked = make_key("-N secret -t ed25519");
     CLEANUP_FREE char *locked_pem = make_key("-N secret -t ecdsa -m PEM");
     CLEANUP_FREE char *open = make_key("-N '' -t ed25519");
+    CLEANUP_FREE char *absent = x_asprintf("%s/absent", dir);
 
     check_problem(locked, "passphrase", true);
     check_problem(locked_pem, "passphrase", true); /* its blob is from the .pub beside it */
     chmod(open, 0640);
     check_problem(open, "chmod 600", true);
-    check_problem("/nonexistent", "does not exist", false);
+    check_problem(absent, "does not exist", false);
     check_problem(dir, "not a file", false);
 }
 
