@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <pwd.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -52,6 +53,8 @@ void conf_unref(struct ssh_conf *c)
     strv_clear(&c->identity_files);
     strv_clear(&c->user_hosts);
     strv_clear(&c->global_hosts);
+    free(c->user_hosts_said);
+    free(c->global_hosts_said);
     free(c->identity_agent);
     free(c->host_key_alias);
     free(c->kex);
@@ -132,6 +135,17 @@ void conf_fill_homes(struct ssh_conf *c)
     fill_home(&c->revoked_keys);
 }
 
+/* Their quotes are not printed: ssh_lists.h. */
+static void keep_said(struct ssh_conf *c, const char *keyword, const char *value)
+{
+    char **at = strcasecmp(keyword, "userknownhostsfile") == 0     ? &c->user_hosts_said
+                : strcasecmp(keyword, "globalknownhostsfile") == 0 ? &c->global_hosts_said
+                                                                   : NULL;
+
+    if (at && !*at)
+        *at = x_strdup(value);
+}
+
 struct ssh_conf *conf_parse(char *text)
 {
     struct ssh_conf *c = conf_new();
@@ -145,6 +159,7 @@ struct ssh_conf *conf_parse(char *text)
         if (!space)
             continue;
         *space = '\0';
+        keep_said(c, l, space + 1);
         conf_apply(c, l, space + 1);
     }
     conf_fill_homes(c);

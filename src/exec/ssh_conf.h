@@ -25,6 +25,7 @@ struct ssh_conf {
     char *bind_address;
     int64_t connect_timeout_ms; /* -1: none given */
     struct strv identity_files, user_hosts, global_hosts;
+    char *user_hosts_said, *global_hosts_said; /* as `ssh -G` prints them; NULL: it was not asked */
     bool identities_only;
     char *identity_agent; /* NULL: SSH_AUTH_SOCK */
     enum conf_strict strict;

@@ -3,6 +3,7 @@
 #include "ssh_keywords.h"
 
 #include "ssh_conf.h"
+#include "ssh_lists.h"
 
 #include "muster/base/alloc.h"
 #include "muster/exec/engine.h"
@@ -75,10 +76,16 @@ static void more_words(struct ssh_conf *c, const struct conf_keyword *k, const c
             strv_push(MEMBER(c, k, struct strv), t);
 }
 
-static void words(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
+/* Paths, of which each may stand in quotes. */
+static void paths(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
 {
+    CLEANUP_STRV struct strv words = STRV_INIT;
+
     strv_clear(MEMBER(c, k, struct strv));
-    more_words(c, k, v);
+    conf_words(v, &words);
+    for (size_t i = 0; i < words.n; i++)
+        if (!none(words.v[i]))
+            strv_push(MEMBER(c, k, struct strv), words.v[i]);
 }
 
 static void port(struct ssh_conf *c, const struct conf_keyword *k, const char *v)
@@ -230,7 +237,7 @@ static const struct conf_keyword keywords[] = {
     HARMLESS("ForwardX11Timeout", NO_FORWARDING),
     HARMLESS("ForwardX11Trusted", NO_FORWARDING),
     HARMLESS("GatewayPorts", NO_FORWARDING),
-    HONOUR("GlobalKnownHostsFile", words, global_hosts),
+    HONOUR("GlobalKnownHostsFile", paths, global_hosts),
     HONOUR("GSSAPIAuthentication", flag, gssapi),
     HARMLESS("GSSAPIClientIdentity", NO_KERBEROS),
     OPENSSH("GSSAPIDelegateCredentials", OFF, "GSSAPIDelegateCredentials=no"),
@@ -303,7 +310,7 @@ static const struct conf_keyword keywords[] = {
     HARMLESS("UpdateHostKeys", "known_hosts is changed by accept-new only"),
     HARMLESS("UsePrivilegedPort", "no server asks for it"),
     HONOUR("User", text, user),
-    HONOUR("UserKnownHostsFile", words, user_hosts),
+    HONOUR("UserKnownHostsFile", paths, user_hosts),
     OPENSSH("VerifyHostKeyDNS", OFF, "VerifyHostKeyDNS=no"),
     HARMLESS("VersionAddendum", TALK),
     HARMLESS("VisualHostKey", TALK),

@@ -3,6 +3,7 @@
 #include "ssh_reader.h"
 
 #include "ssh_keywords.h"
+#include "ssh_lists.h"
 
 #include "muster/base/alloc.h"
 #include "muster/base/err.h"
@@ -16,7 +17,7 @@
 /* How many of its lines and words count. */
 enum kind {
     FIRST_WORD, /* of the first line */
-    FIRST_LINE, /* as it stands: a command */
+    FIRST_LINE, /* as it stands: a command, or paths with their quotes */
     FIRST_LIST, /* all words of the first line, as one value */
     EACH_WORD,  /* of the first line, each by itself */
     ALL_LINES   /* the first word of each line */
@@ -28,7 +29,7 @@ static const struct {
 } kinds[] = {
     {"proxycommand", FIRST_LINE},     {"localcommand", FIRST_LINE},
     {"remotecommand", FIRST_LINE},    {"knownhostscommand", FIRST_LINE},
-    {"userknownhostsfile", FIRST_LIST}, {"globalknownhostsfile", FIRST_LIST},
+    {"userknownhostsfile", FIRST_LINE}, {"globalknownhostsfile", FIRST_LINE},
     {"rekeylimit", FIRST_LIST},       {"localforward", FIRST_LIST},
     {"remoteforward", FIRST_LIST},    {"setenv", EACH_WORD},
     {"sendenv", ALL_LINES},           {"identityfile", ALL_LINES},
@@ -49,29 +50,6 @@ static enum kind kind_of(const char *keyword)
         if (strcasecmp(kinds[i].keyword, keyword) == 0)
             return kinds[i].kind;
     return FIRST_WORD;
-}
-
-/* The words of a value, as ssh cuts them: quotes of both kinds, a backslash before a quote, a blank
- * or itself, # begins a comment. */
-static void cut_words(const char *value, struct strv *out)
-{
-    struct strbuf word;
-    const char *p = value;
-
-    while (*(p += strspn(p, " \t")) && *p != '#') {
-        char quote = '\0';
-
-        strbuf_init(&word, 0);
-        for (; *p && (quote || !strchr(" \t", *p)); p++) {
-            if (*p == '\\' && p[1] && strchr("\\\"' ", p[1]))
-                strbuf_addch(&word, *++p);
-            else if (quote ? *p == quote : *p == '"' || *p == '\'')
-                quote = quote ? '\0' : *p;
-            else
-                strbuf_addch(&word, *p);
-        }
-        strv_push_own(out, strbuf_steal(&word));
-    }
 }
 
 /* "+NAME" and "^NAME" add to what OpenSSH has, which leaves nothing of muster's own out; what "-NAME"
@@ -121,7 +99,7 @@ static void read_value(struct reading *r, const char *keyword, const char *value
 
     if (!first_time(r, keyword) && kind != ALL_LINES)
         return;
-    cut_words(value, &words);
+    conf_words(value, &words);
     if (kind == FIRST_LINE) {
         apply(r, keyword, value);
     } else if (kind == FIRST_LIST || kind == EACH_WORD ||

@@ -14,6 +14,7 @@
 #include "ssh_jump.h"
 #include "ssh_key.h"
 #include "ssh_keyring.h"
+#include "ssh_lists.h"
 #include "ssh_reader.h"
 #include "ssh_side.h"
 
@@ -287,8 +288,10 @@ static void fill_conf(struct ssh_shared *s, struct conf_slot *slot, struct scan 
     if (conf && !conf->hostname)
         conf->hostname = x_strdup(q->host);
 
-    if (conf)
+    if (conf) {
+        conf_settle_lists(conf, scan, class_key, q);
         log_warnings(s, &conf->warnings, q->host);
+    }
 
     char *rule = conf ? scan_hostname_rule(scan, class_key, q->host, conf->hostname) : NULL;
 

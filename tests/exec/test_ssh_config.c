@@ -5,6 +5,7 @@
 #include "ssh_conf.h"
 #include "ssh_kex.h"
 #include "ssh_keywords.h"
+#include "ssh_lists.h"
 #include "ssh_wire.h"
 
 #include "muster/base/alloc.h"
@@ -173,6 +174,54 @@ static void test_answer_of_ssh(void **state)
     assert_int_equal(c->warnings.n, 1);
     assert_non_null(strstr(c->warnings.v[0], "whatever"));
     conf_unref(c);
+}
+
+/* What is printed without quotes is cut where it was written to be. */
+static void test_lists_of_paths(void **state)
+{
+    CLEANUP_FREE char *home = conf_home();
+    const struct {
+        const char *config, *option, *printed, *paths[3];
+    } cases[] = {
+        {"UserKnownHostsFile \"/a /b/k\" /c\n", NULL, "/a /b/k /c", {"/a /b/k", "/c"}},
+        {"UserKnownHostsFile /a\\ b '/c  d'\n", NULL, "/a b /c  d", {"/a b", "/c  d"}},
+        {"UserKnownHostsFile \"/x /%h\" /%r%%\n", NULL, "/x /web1 /ops%",
+         {"/x /web1", "/ops%%"}},
+        {"UserKnownHostsFile ~/k /c\n", NULL, "HOME/k /c", {"HOME/k", "/c"}},
+        {"UserKnownHostsFile /c /d\n", "UserKnownHostsFile=\"/c /d\"", "/c /d", {"/c /d"}},
+        {"Match host x\n UserKnownHostsFile \"/m /n\"\n", NULL, "/m /n", {"/m /n"}},
+        {"", NULL, "/g h/k /c", {"/g h/k", "/c"}},
+        {"UserKnownHostsFile none\n", NULL, "none", {NULL}},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP_FREE char *path = write_file(*state, "config", cases[i].config);
+        CLEANUP_STRV struct strv options = STRV_INIT;
+        struct scan *s = scan_files(path);
+        CLEANUP_FREE char *key = scan_class(s, "web1");
+        const struct conf_query q = {.host = "web1", .config = path, .options = &options};
+        const char *at = cases[i].printed;
+        bool of_home = strncmp(at, "HOME", 4) == 0;
+        CLEANUP_FREE char *text = x_asprintf("user ops\nhostname web1\nuserknownhostsfile %s%s\n",
+                                             of_home ? home : "", of_home ? at + 4 : at);
+        struct ssh_conf *c = conf_parse(text);
+        size_t n = 0;
+
+        if (cases[i].option)
+            strv_push(&options, cases[i].option);
+        conf_settle_lists(c, s, key, &q);
+        for (; n < 3 && cases[i].paths[n]; n++) {
+            const char *p = cases[i].paths[n];
+            CLEANUP_FREE char *want =
+                strncmp(p, "HOME", 4) == 0 ? x_asprintf("%s%s", home, p + 4) : x_strdup(p);
+
+            assert_true(n < c->user_hosts.n);
+            assert_string_equal(c->user_hosts.v[n], want);
+        }
+        assert_int_equal(c->user_hosts.n, n);
+        conf_unref(c);
+        scan_unref(s);
+    }
 }
 
 static void test_values_of_honoured(void **state)
@@ -525,6 +574,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_include_of_itself_ends, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(test_hostname_rule, make_folder, drop_folder),
         cmocka_unit_test(test_answer_of_ssh),
+        cmocka_unit_test_setup_teardown(test_lists_of_paths, make_folder, drop_folder),
         cmocka_unit_test(test_values_of_honoured),
         cmocka_unit_test(test_left_out_is_said),
         cmocka_unit_test(test_strict_is_never_off),

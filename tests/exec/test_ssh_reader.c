@@ -123,6 +123,8 @@ static void test_reader(void **state)
     assert_null(c->proxy_jump);
     assert_null(c->ciphers);
     assert_int_equal(c->connect_timeout_ms, 60000);
+    assert_int_equal(c->user_hosts.n, 2);
+    assert_string_equal(c->user_hosts.v[1], "/b c");
     conf_unref(c);
 
     strv_push(&options, "Port=7");

@@ -6,6 +6,7 @@ import base64
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -294,6 +295,39 @@ Host *
 
     def plain(self, *args, **kw):
         return self.client(*args, plain=True, **kw)
+
+    def blanks(self):
+        """A folder with blanks in its name that has what a connection needs."""
+        folder = os.path.join(tempfile.mkdtemp(dir=self.rig.dir), "a b", "100% c")
+        os.makedirs(folder)
+        for name, what in (("key n1", "RIG_KEY"), ("known hosts", "RIG_KNOWN_HOSTS"),
+                           ("global n", "RIG_KNOWN_HOSTS_EMPTY"),
+                           ("revoked", "RIG_KNOWN_HOSTS_EMPTY")):
+            os.symlink(self.e[what], os.path.join(folder, name))
+        return folder
+
+    def test_blanks_and_tokens_in_paths(self):
+        folder = self.blanks()
+        token = folder.replace("%", "%%")
+        settings = {"UserKnownHostsFile": f'/x "{token}/known hosts"',
+                    "GlobalKnownHostsFile": f'"{folder}/global n" /y',
+                    "RevokedHostKeys": f'"{token}/revoked"',
+                    "IdentityFile": f'"{token}/key %n"'}
+        lines = [f"{k} {v}" for k, v in settings.items()]
+        start = f"Host n1\n  HostName 127.0.0.1\n  Port {self.e['RIG_PORT']}\n"
+        config = self.scratch(start + "".join(f"  {line}\n" for line in lines))
+        bare = self.scratch(start)
+        options = [word for line in lines for word in ("-o", line)]
+        for args in (["-F", config], ["-F", bare, *options]):
+            for env in ({}, {"PATH": "/nonexistent"}):
+                with self.subTest(args=args, env=env):
+                    r = self.plain(*args, env=env)[0]
+                    self.assertTrue(r.ok, r)
+        # Each of them was read: with another one in its place it fails by that.
+        r = self.plain("-F", config, "-o", f'UserKnownHostsFile="{token}/global n"')[0]
+        self.check_failed(r, "hostkey", f"{folder}/global n,")
+        r = self.plain("-F", config, "-o", f'RevokedHostKeys="{token}/none"')[0]
+        self.check_failed(r, "hostkey", f"{folder}/none: does not exist")
 
     def test_everything_from_config(self):
         results = self.plain("-F", self.config(), "-n", "5", command="echo $MUSTER_HOST")
