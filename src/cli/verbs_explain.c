@@ -107,6 +107,7 @@ static void put_summary(const struct explain_answer *a)
     if (!is_ssh(x) || x->error)
         return;
     put_list("host keys", &x->known, "unknown: no known_hosts file has any for this host");
+    put_list("not read", &x->unread, NULL);
     put_list("offered", &x->offered, "no key");
     put_list("not offered", &x->passed_over, NULL);
 }

@@ -106,8 +106,8 @@ void openssh_words_shared(const struct openssh_prep *p, const char *control, con
 void openssh_env(const struct openssh_shared *o, const char *socket, struct strv *out);
 
 /* What muster decides, whatever anybody else says: these stand first. */
-void openssh_own_options(bool accept_new, int alive, const struct openssh_call *call,
-                         struct strv *out);
+void openssh_own_options(bool accept_new, const struct ssh_conf *conf,
+                         const struct openssh_call *call, struct strv *out);
 void openssh_known_hosts(const struct strv *files, struct strv *out);
 
 /* --- through jump hosts (openssh_jump.c) --- */

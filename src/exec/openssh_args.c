@@ -139,10 +139,7 @@ static void find_settings(struct openssh_prep *p, const struct conf_named *named
         strv_copy(&p->known_hosts, &o->known_hosts);
     else if (b->known_hosts.n && !named->known_hosts)
         strv_copy(&p->known_hosts, &b->known_hosts);
-    if (o->identity.n && !has_option(p, "identityfile"))
-        strv_copy(&p->identity, &o->identity);
-    else if (b->identity.n && !named->identity)
-        strv_copy(&p->identity, &b->identity);
+    prepare_identities(b, o, &p->options, named->identity, &p->identity);
     find_strict(p, named);
 
     bool none = jump && strcasecmp(jump, "none") == 0;
@@ -177,6 +174,8 @@ void openssh_prepare(void *arg, struct help *help)
         .options = &p->options,
         .user = p->over.user,
         .port = p->over.port,
+        .base_user = p->base.user,
+        .base_port = p->base.port,
         .help = help,
     };
 
@@ -202,8 +201,8 @@ static void __attribute__((format(printf, 2, 3))) option(struct strv *out, const
     va_end(ap);
 }
 
-void openssh_own_options(bool accept_new, int alive, const struct openssh_call *call,
-                         struct strv *out)
+void openssh_own_options(bool accept_new, const struct ssh_conf *conf,
+                         const struct openssh_call *call, struct strv *out)
 {
     option(out, "LogLevel=INFO");
     option(out, "StrictHostKeyChecking=%s", accept_new ? "accept-new" : "yes");
@@ -216,12 +215,16 @@ void openssh_own_options(bool accept_new, int alive, const struct openssh_call *
         option(out, "KbdInteractiveAuthentication=no");
     }
     /* BatchMode would turn it on where the configuration does not. */
-    option(out, "ServerAliveInterval=%d", alive);
+    option(out, "ServerAliveInterval=%d", conf->alive_interval);
     option(out, "ClearAllForwardings=yes");
+    option(out, "ForwardX11=no");
+    option(out, "Tunnel=no");
     option(out, "PermitLocalCommand=no");
     option(out, "EscapeChar=none");
-    option(out, "ForkAfterAuthentication=no");
-    option(out, "StdinNull=no");
+    if (conf->knows_fork) {
+        option(out, "ForkAfterAuthentication=no");
+        option(out, "StdinNull=no");
+    }
     if (call->control) {
         option(out, "ControlMaster=yes");
         option(out, "ControlPath=%s", call->control);
@@ -272,6 +275,10 @@ static void way_options(const struct openssh_prep *p, const struct openssh_call 
 
 static void node_options(const struct openssh_prep *p, struct strv *out)
 {
+    for (size_t i = 0; i < p->identity.n; i++) {
+        strv_push(out, "-i");
+        strv_push(out, p->identity.v[i]);
+    }
     for (size_t i = 0; i < p->options.n; i++)
         option(out, "%s", p->options.v[i]);
     option(out, "User=%s", p->user);
@@ -280,10 +287,6 @@ static void node_options(const struct openssh_prep *p, struct strv *out)
         option(out, "ProxyJump=none");
     if (p->known_hosts.n)
         openssh_known_hosts(&p->known_hosts, out);
-    for (size_t i = 0; i < p->identity.n; i++) {
-        strv_push(out, "-i");
-        strv_push(out, p->identity.v[i]);
-    }
 }
 
 void openssh_words(const struct openssh_prep *p, const struct openssh_call *call, const char *line,
@@ -299,7 +302,7 @@ void openssh_words(const struct openssh_prep *p, const struct openssh_call *call
         strv_push(out, call->log);
     }
     strv_push(out, call->pty ? "-tt" : "-T");
-    openssh_own_options(p->accept_new, p->conf->alive_interval, call, out);
+    openssh_own_options(p->accept_new, p->conf, call, out);
     way_options(p, call, out);
     node_options(p, out);
     strv_push(out, "--"); /* else ssh looks for options behind the host as well */

@@ -69,8 +69,8 @@ static int resolve(const struct openssh_prep *p, struct openssh_hop *h, struct h
 }
 
 /* The tokens that ssh knows in a ProxyJump, filled in for the host that is behind it. */
-static char *fill(const char *text, const char *hostname, const char *host, int port,
-                  const char *user)
+static char *fill(const char *text, const char *hostname, const char *host, const char *alias,
+                  int port, const char *user)
 {
     struct strbuf b;
 
@@ -82,6 +82,7 @@ static char *fill(const char *text, const char *hostname, const char *host, int 
         }
         switch (*++c) {
         case 'h': strbuf_adds(&b, hostname); break;
+        case 'k': strbuf_adds(&b, alias ? alias : host); break;
         case 'n': strbuf_adds(&b, host); break;
         case 'p': strbuf_addf(&b, "%d", port); break;
         case 'r': strbuf_adds(&b, user); break;
@@ -129,7 +130,7 @@ static int add_chain(struct openssh_prep *p, const char *chain, struct help *hel
 
 int openssh_find_hops(struct openssh_prep *p, const char *chain, struct help *help, struct err *e)
 {
-    char *next = fill(chain, p->hostname, p->host, p->port, p->user);
+    char *next = fill(chain, p->hostname, p->host, p->conf->host_key_alias, p->port, p->user);
     int rc = 0;
 
     while (next && rc == 0) {
@@ -140,7 +141,7 @@ int openssh_find_hops(struct openssh_prep *p, const char *chain, struct help *he
         const struct openssh_hop *h = rc == 0 ? &p->hops[0] : NULL;
 
         if (h && h->conf->proxy_jump && strcasecmp(h->conf->proxy_jump, "none") != 0)
-            next = fill(h->conf->proxy_jump, h->hostname, h->dest.host,
+            next = fill(h->conf->proxy_jump, h->hostname, h->dest.host, h->conf->host_key_alias,
                         h->dest.port ? h->dest.port : h->conf->port, h->user);
     }
     free(next);
@@ -176,7 +177,7 @@ static void hop_words(const struct openssh_prep *p, const struct openssh_hop *h,
         strv_push(out, "-F");
         strv_push(out, p->config);
     }
-    openssh_own_options(h->accept_new, h->conf->alive_interval, &own, out);
+    openssh_own_options(h->accept_new, h->conf, &own, out);
     if (through) {
         strv_push(out, "-o");
         strv_push_own(out, x_asprintf("ProxyCommand=%s", through));

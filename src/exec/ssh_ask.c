@@ -136,40 +136,71 @@ static char *cause_of(char *said)
     return strbuf_steal(&b);
 }
 
+static void words_of(const struct conf_query *q, bool no_fork, struct strv *args)
+{
+    strv_push(args, "ssh");
+    /* Not -T as well: it would hide what RequestTTY says. */
+    strv_push(args, "-G");
+    if (no_fork) {
+        strv_push(args, "-o");
+        strv_push(args, "ForkAfterAuthentication=no");
+    }
+    if (q->config) {
+        strv_push(args, "-F");
+        strv_push(args, q->config);
+    }
+    for (size_t i = 0; q->options && i < q->options->n; i++) {
+        strv_push(args, "-o");
+        strv_push(args, q->options->v[i]);
+    }
+    if (q->user) {
+        strv_push(args, "-l");
+        strv_push(args, q->user);
+    }
+    if (q->port) {
+        strv_push(args, "-p");
+        strv_push_own(args, x_asprintf("%d", q->port));
+    }
+    strv_push(args, "--");
+    strv_push(args, q->host);
+}
+
+static bool ended_badly(int status)
+{
+    return !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+}
+
+/* Without a command ssh does not go into the background, and with ForkAfterAuthentication that is an
+ * error even here. Only versions that say so know the option against it. */
+static int run_query(const struct conf_query *q, int64_t limit_ms, struct strbuf *text,
+                     struct strbuf *errors, int *status)
+{
+    int rc = 0;
+
+    for (int no_fork = 0; no_fork < 2; no_fork++) {
+        CLEANUP_STRV struct strv args = STRV_INIT;
+
+        words_of(q, no_fork, &args);
+        strbuf_reset(text);
+        strbuf_reset(errors);
+        rc = run(args.v, q->help, limit_ms, text, errors, status);
+        if (rc != 0 || !ended_badly(*status) || !strstr(errors->s, "fork into background"))
+            break;
+    }
+    return rc;
+}
+
 char *conf_ask(const struct conf_query *q, int *ret, struct err *e)
 {
-    CLEANUP_STRV struct strv args = STRV_INIT;
     struct strbuf text, errors;
     char *answer = NULL;
     int status = 0;
-
-    strv_push(&args, "ssh");
-    /* Not -T as well: it would hide what RequestTTY says. */
-    strv_push(&args, "-G");
-    if (q->config) {
-        strv_push(&args, "-F");
-        strv_push(&args, q->config);
-    }
-    for (size_t i = 0; q->options && i < q->options->n; i++) {
-        strv_push(&args, "-o");
-        strv_push(&args, q->options->v[i]);
-    }
-    if (q->user) {
-        strv_push(&args, "-l");
-        strv_push(&args, q->user);
-    }
-    if (q->port) {
-        strv_push(&args, "-p");
-        strv_push_own(&args, x_asprintf("%d", q->port));
-    }
-    strv_push(&args, "--");
-    strv_push(&args, q->host);
 
     strbuf_init(&text, ANSWER_MAX);
     strbuf_init(&errors, 4096);
 
     int64_t limit_ms = q->limit_ms && q->limit_ms < ANSWER_TIME_MS ? q->limit_ms : ANSWER_TIME_MS;
-    int rc = run(args.v, q->help, limit_ms, &text, &errors, &status);
+    int rc = run_query(q, limit_ms, &text, &errors, &status);
 
     *ret = 0;
     if (rc == -ENOENT) {
@@ -179,7 +210,7 @@ char *conf_ask(const struct conf_query *q, int *ret, struct err *e)
                        "ssh_config hang?", q->host, (double) limit_ms / 1000);
     } else if (rc < 0) {
         *ret = err_set(e, ERR_INTERNAL, "`ssh -G %s`: %s", q->host, strerror(-rc));
-    } else if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+    } else if (ended_badly(status)) {
         CLEANUP_FREE char *cause = cause_of(errors.s);
 
         *ret = err_set(e, ERR_VALIDATION, "`ssh -G %s` failed: %s", q->host, cause);

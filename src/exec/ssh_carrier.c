@@ -31,6 +31,10 @@
 #define STUCK_MS 700
 #define IDLE_MS 15000
 #define EVENTS_A_ROUND 64
+#define REFUSAL 92 /* SSH_MSG_CHANNEL_OPEN_FAILURE */
+#define REFUSAL_LEAST 13
+#define REASON_LAST 4
+#define SAID_MAX 200
 
 enum pipe_state {
     PIPE_ASKED,   /* JUMP_READY was said */
@@ -65,6 +69,7 @@ struct carry {
     struct pipe *opening;
     char *message; /* of the open */
     size_t message_len, moved;
+    char *said; /* why the server refused it, as it says; NULL: nothing */
     int64_t since; /* the open began, or nothing is carried */
     bool stuck;
 };
@@ -153,6 +158,7 @@ void carry_free(struct conn *c)
     }
     session_unwatch(c->session, carrier_fd(y->carrier));
     free(y->message);
+    free(y->said);
     free(y);
     c->carry = NULL;
 }
@@ -303,6 +309,31 @@ static void make_message(struct carry *y, const struct jump *j)
     memcpy(y->message + 12 + host, from, orig);
 }
 
+static size_t get_u32(const uint8_t *p)
+{
+    return (size_t) p[0] << 24 | (size_t) p[1] << 16 | (size_t) p[2] << 8 | p[3];
+}
+
+/* RFC 4254, 5.1: the channel, a reason, and words that the library keeps to itself. */
+void carry_given_back(struct carry *y, const void *at, size_t n)
+{
+    const uint8_t *p = at;
+
+    if (!y->opening || n < REFUSAL_LEAST || p[0] != REFUSAL || get_u32(p + 5) > REASON_LAST)
+        return;
+
+    size_t len = get_u32(p + 9);
+
+    if (!len || len > n - REFUSAL_LEAST)
+        return;
+
+    CLEANUP_FREE char *text =
+        x_strndup((const char *) p + REFUSAL_LEAST, len < SAID_MAX ? len : SAID_MAX);
+
+    free(y->said);
+    y->said = text_clean(text);
+}
+
 static void refused(struct conn *c, struct pipe *p)
 {
     struct carry *y = c->carry;
@@ -319,8 +350,9 @@ static void refused(struct conn *c, struct pipe *p)
     if (p->jump) {
         struct jump *j = X_STEAL(p->jump);
 
-        jump_fail(j, REASON_UNREACHABLE, false, "through %s: cannot connect to %s port %d: %s%s",
-                  j->via, j->host, j->port, why,
+        jump_fail(j, REASON_UNREACHABLE, false,
+                  "through %s: cannot connect to %s port %d: %s%s%s%s", j->via, j->host, j->port, why,
+                  y->said ? ": " : "", y->said ? y->said : "",
                   prohibited ? " (AllowTcpForwarding or PermitOpen there)" : "");
     }
     pipe_free(y, p);
@@ -364,6 +396,7 @@ static void open_channels(struct conn *c)
             y->opening->state = PIPE_OPENING;
             y->since = mono_ms(y->clock);
             make_message(y, y->opening->jump);
+            free(X_STEAL(y->said));
         }
 
         struct pipe *p = y->opening;

@@ -15,4 +15,7 @@ enum go conn_carry(struct conn *c);
 uint32_t carry_events(const struct conn *c); /* of its own socket */
 void carry_free(struct conn *c); /* before the connection goes; whoever was joined is told */
 
+/* The library gives this memory back: when it is the answer to an open, it has the server's words. */
+void carry_given_back(struct carry *y, const void *p, size_t n);
+
 #endif

@@ -100,6 +100,36 @@ bool conf_options_name(const struct strv *options, const char *keyword)
     return false;
 }
 
+bool conf_options_give(const struct strv *options, const char *keyword, const char *value)
+{
+    for (size_t i = 0; options && i < options->n; i++) {
+        CLEANUP_FREE char *k = NULL;
+        const char *v;
+
+        if (conf_option(options->v[i], &k, &v) && strcasecmp(k, keyword) == 0 &&
+            strcmp(v, value) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool conf_options_all(const struct strv *options, const char *keyword, const char *value)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; options && i < options->n; i++) {
+        CLEANUP_FREE char *k = NULL;
+        const char *v;
+
+        if (!conf_option(options->v[i], &k, &v) || strcasecmp(k, keyword) != 0)
+            continue;
+        if (strcasecmp(v, value) != 0)
+            return false;
+        n++;
+    }
+    return n > 0;
+}
+
 char *conf_home(void)
 {
     struct passwd pw, *found = NULL;
@@ -135,7 +165,7 @@ void conf_fill_homes(struct ssh_conf *c)
     fill_home(&c->revoked_keys);
 }
 
-/* Their quotes are not printed: ssh_lists.h. */
+/* The lists' quotes are not printed: ssh_lists.h. */
 static void keep_said(struct ssh_conf *c, const char *keyword, const char *value)
 {
     char **at = strcasecmp(keyword, "userknownhostsfile") == 0     ? &c->user_hosts_said
@@ -144,6 +174,8 @@ static void keep_said(struct ssh_conf *c, const char *keyword, const char *value
 
     if (at && !*at)
         *at = x_strdup(value);
+    if (strcasecmp(keyword, "forkafterauthentication") == 0)
+        c->knows_fork = true;
 }
 
 struct ssh_conf *conf_parse(char *text)

@@ -47,6 +47,7 @@ struct ssh_conf {
     bool gssapi, hostbased;           /* ssh would try these too */
     bool batch_mode;                  /* no passphrase is asked for */
     bool request_tty;
+    bool knows_fork; /* its ssh has ForkAfterAuthentication and StdinNull (8.7) */
     int required_rsa;                 /* bits; 0: no limit given */
     struct strv warnings; /* what is left out, or taken otherwise */
 };
@@ -66,6 +67,11 @@ bool conf_option(const char *option, char **keyword, const char **value);
 /* One of them (or NULL) is for this keyword, in lower case: it is stronger than the node's settings. */
 bool conf_options_name(const struct strv *options, const char *keyword);
 
+/* There are some for this keyword, and each says this. */
+bool conf_options_all(const struct strv *options, const char *keyword, const char *value);
+/* One of them says exactly this. */
+bool conf_options_give(const struct strv *options, const char *keyword, const char *value);
+
 /* What conf_run() needs of ssh's command line. */
 struct conf_query {
     const char *host;
@@ -73,6 +79,8 @@ struct conf_query {
     const struct strv *options; /* -o, or NULL */
     const char *user;           /* -l and -p, for Match lines; NULL and 0: not given */
     int port;
+    const char *base_user;      /* the same of the inventory's defaults: where no file names one */
+    int base_port;
     struct help *help;          /* whose work it is, or NULL */
     int64_t limit_ms;           /* how long ssh may take; 0: the usual */
 };

@@ -126,6 +126,7 @@ struct conn {
     struct addrinfo *addr; /* the one that is being tried */
     char *addr_text;       /* "10.0.0.5 port 22", for texts */
     int connect_error;
+    bool unbound;          /* it is of BindAddress */
     struct jump *via;      /* the way through a jump host, or NULL */
     char *via_phase;
     struct proxy *proxy;   /* the ProxyCommand, or NULL */

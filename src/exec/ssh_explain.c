@@ -40,15 +40,16 @@ static const struct {
     enum setting_id id;
     const char *keyword;
     bool by_option; /* -o with the keyword sets it too */
+    bool adds;      /* to what the keyword names, and goes before it */
 } twins[] = {
-    {SETTING_USER, "user", false},
-    {SETTING_PORT, "port", false},
-    {SETTING_IDENTITY, "identityfile", true},
-    {SETTING_KNOWN_HOSTS, "userknownhostsfile", true},
-    {SETTING_STRICT, "stricthostkeychecking", true},
-    {SETTING_CONNECT_TIMEOUT, "connecttimeout", false},
-    {SETTING_JUMP, "proxyjump", false},
-    {SETTING_JUMP, "proxycommand", false},
+    {SETTING_USER, "user", false, false},
+    {SETTING_PORT, "port", false, false},
+    {SETTING_IDENTITY, "identityfile", true, true},
+    {SETTING_KNOWN_HOSTS, "userknownhostsfile", true, false},
+    {SETTING_STRICT, "stricthostkeychecking", true, false},
+    {SETTING_CONNECT_TIMEOUT, "connecttimeout", false, false},
+    {SETTING_JUMP, "proxyjump", false, false},
+    {SETTING_JUMP, "proxycommand", false, false},
 };
 
 /* A line of `ssh -G`; of those with one keyword, all the values. */
@@ -108,6 +109,7 @@ void explain_clear(struct explain *x)
     strv_clear(&x->known);
     strv_clear(&x->offered);
     strv_clear(&x->passed_over);
+    strv_clear(&x->unread);
     *x = (struct explain) {0};
 }
 
@@ -152,7 +154,7 @@ static const char *setting_over(const struct explaining *x, const char *keyword)
 
         if (strcasecmp(twins[i].keyword, keyword) != 0 || !place || is_option(x->q, keyword))
             continue;
-        if (place != x->q->base || !sources_name(&x->sources, keyword))
+        if ((place != x->q->base && !twins[i].adds) || !sources_name(&x->sources, keyword))
             return setting_key(twins[i].id);
     }
     return NULL;
@@ -161,11 +163,19 @@ static const char *setting_over(const struct explaining *x, const char *keyword)
 /* A default of the inventory stands under ssh_config. */
 static bool loses(const struct explaining *x, enum setting_id id, const char *source)
 {
-    for (size_t i = 0; i < ARRAY_LEN(twins); i++)
-        if (twins[i].id == id && (is_option(x->q, twins[i].keyword) ||
-                                  (strcmp(source, SOURCE_BASE) == 0 &&
-                                   sources_name(&x->sources, twins[i].keyword))))
+    bool base = strcmp(source, SOURCE_BASE) == 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(twins); i++) {
+        const char *keyword = twins[i].keyword;
+
+        if (twins[i].id != id)
+            continue;
+        if (base && (is_option(x->q, keyword) || sources_name(&x->sources, keyword)))
             return true;
+        if (twins[i].adds ? conf_options_all(x->q->ssh_options, keyword, "none")
+                          : is_option(x->q, keyword))
+            return true;
+    }
     return false;
 }
 
@@ -217,6 +227,8 @@ static const char *honoured_note(const char *keyword, const char *value)
          "by the transport openssh, where the server takes it and no key is taken"},
         {"HostbasedAuthentication", "yes,true",
          "by the transport openssh, where the server takes it and no key is taken"},
+        {"RequestTTY", "yes,true,force", "the command gets a terminal, as with --pty"},
+        {"RequestTTY", "no,false,auto", "no terminal, unless --pty asks for one"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(notes); i++) {
@@ -422,12 +434,14 @@ static void unprinted_rows(struct explaining *x, bool printed)
 static void keyword_rows(struct explaining *x)
 {
     const struct prepared *p = x->p;
+    bool user = sources_name(&x->sources, "user") || is_option(x->q, "user");
+    bool port = sources_name(&x->sources, "port") || is_option(x->q, "port");
     struct conf_query q = {
         .host = p->host,
         .config = x->q->ssh_config,
         .options = x->q->ssh_options,
-        .user = p->over.user,
-        .port = p->over.port,
+        .user = p->over.user || user ? p->over.user : p->base.user,
+        .port = p->over.port || port ? p->over.port : p->base.port,
         .limit_ms = prepare_limit_ms(p),
     };
     struct err e = ERR_INIT;
@@ -489,6 +503,7 @@ static void tell_prepared(struct explain *out, const struct prepared *p, const c
     for (size_t i = 0; i < p->n_cand; i++)
         strv_push(&out->offered, p->cand[i].label);
     strv_copy(&out->passed_over, &p->notes);
+    strv_copy(&out->unread, &p->hosts_unread);
 }
 
 static const char *own_transport(const struct explain_query *q)

@@ -197,7 +197,9 @@ static char *read_file(const char *path, struct strbuf *b, struct stat *st, bool
                    ? NULL : x_asprintf("%s: %s", path, strerror(errno));
     fstat(fd, st);
     /* /dev/null is a common way to say "none". */
-    if (S_ISREG(st->st_mode) && io_read_fd(fd, HOSTS_FILE_MAX, b, &e) != 0) {
+    if (S_ISDIR(st->st_mode)) {
+        problem = x_asprintf("%s: is not a file", path);
+    } else if (S_ISREG(st->st_mode) && io_read_fd(fd, HOSTS_FILE_MAX, b, &e) != 0) {
         problem = x_asprintf("%s: %s", path, e.msg);
         strbuf_reset(b);
     }

@@ -119,6 +119,8 @@ static void free_cb(void *p, void **abstract)
 {
     const struct conn *c = *abstract;
 
+    if (p && c->carry)
+        carry_given_back(c->carry, p, malloc_usable_size(p));
     if (p && c->wiping)
         secret_wipe(p, malloc_usable_size(p));
     free(p);

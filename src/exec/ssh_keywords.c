@@ -180,6 +180,64 @@ static void number(struct ssh_conf *c, const struct conf_keyword *k, const char 
     *MEMBER(c, k, int) = n > 0 && n < INT_MAX ? (int) n : 0;
 }
 
+static bool good_port(const char *v)
+{
+    size_t n = strspn(v, "0123456789");
+
+    return n && n <= 5 && !v[n] && strtol(v, NULL, 10) > 0 && strtol(v, NULL, 10) < 65536;
+}
+
+static bool good_count(const char *v)
+{
+    size_t n = strspn(v, "0123456789");
+
+    return n && n < 10 && !v[n];
+}
+
+static bool good_time(const char *v)
+{
+    return *v && parse_seconds(v) >= 0;
+}
+
+static bool good_timeout(const char *v)
+{
+    return strcasecmp(v, "none") == 0 || good_time(v);
+}
+
+static bool good_strict(const char *v)
+{
+    return yes(v) || no(v) || strcasecmp(v, "ask") == 0 || strcasecmp(v, "accept-new") == 0;
+}
+
+static bool good_family(const char *v)
+{
+    return strcasecmp(v, "any") == 0 || strcasecmp(v, "inet") == 0 || strcasecmp(v, "inet6") == 0;
+}
+
+#define A_TIME "a time such as 30, 2m or 1h30m"
+
+/* What ssh itself would refuse to start with. */
+static const struct {
+    const char *keyword;
+    bool (*good)(const char *v);
+    const char *wanted;
+} checks[] = {
+    {"AddressFamily", good_family, "any, inet or inet6"},
+    {"ConnectTimeout", good_timeout, A_TIME},
+    {"Port", good_port, "a number from 1 to 65535"},
+    {"ServerAliveCountMax", good_count, "a number"},
+    {"ServerAliveInterval", good_time, A_TIME},
+    {"StrictHostKeyChecking", good_strict, "yes, no, ask or accept-new"},
+};
+
+const char *conf_wanted(const char *keyword, const char *value)
+{
+    for (size_t i = 0; i < ARRAY_LEN(checks); i++)
+        if (strcasecmp(keyword, checks[i].keyword) == 0)
+            return checks[i].good(value) ? NULL : checks[i].wanted;
+    return NULL;
+}
+
 #define HONOUR(name, apply, field) \
     {name, CONF_HONOURED, apply, offsetof(struct ssh_conf, field), NULL, NULL}
 #define BY_SSH(name) {name, CONF_HONOURED, NULL, 0, NULL, NULL}

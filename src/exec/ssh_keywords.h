@@ -33,4 +33,7 @@ const struct conf_keyword *conf_keyword_at(size_t i);      /* in order; NULL pas
 /* OPENSSH, REFUSED, LEFT_OUT: this value asks for nothing. */
 bool conf_fine(const struct conf_keyword *k, const char *value);
 
+/* What a value of this keyword must be, when this one is not; NULL: it is good, as far as is known. */
+const char *conf_wanted(const char *keyword, const char *value);
+
 #endif

@@ -196,6 +196,24 @@ static char *for_ssh(const struct conn *c)
     return NULL;
 }
 
+/* What there would be to try, but for the user's own list of methods. */
+static void add_left_out(const struct conn *c, struct strbuf *b)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
+        const struct method *m = &methods[i];
+
+        if (kex_lists(order(c), m->name) || !m->left(c))
+            continue;
+        if (any)
+            strbuf_addf(b, ", %s", m->name);
+        else
+            strbuf_addf(b, "; PreferredAuthentications %s leaves out: %s", order(c), m->name);
+        any = true;
+    }
+}
+
 static void add_tried(struct conn *c, struct strbuf *b)
 {
     CLEANUP_FREE char *notes = strv_join(&c->prep->notes, "; ");
@@ -207,6 +225,7 @@ static void add_tried(struct conn *c, struct strbuf *b)
                        "file with --identity");
     else
         strbuf_adds(b, "no key could be tried");
+    add_left_out(c, b);
     if (*notes)
         strbuf_addf(b, "; not tried: %s", notes);
 }

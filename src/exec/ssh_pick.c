@@ -26,7 +26,8 @@
 struct files {
     struct ssh_key *v[IDENTITIES_MAX];
     bool in_agent[IDENTITIES_MAX]; /* the agent has its private half */
-    size_t n;
+    bool done[IDENTITIES_MAX];     /* it has been offered */
+    size_t n, own;                 /* own: how many of them go first */
 };
 
 static void note(struct prepared *p, const char *what, const char *text)
@@ -111,8 +112,8 @@ static void look_for_certificate(struct prepared *p, const char *key_path)
         prepare_fallback(p, "%s is a certificate, which only ssh itself can offer", path);
 }
 
-static void load_files(struct prepared *p, const struct strv *list, bool explicit_keys,
-                       struct files *f)
+static void load_files(struct prepared *p, const struct strv *list, size_t own,
+                       bool explicit_keys, struct files *f)
 {
     for (size_t i = 0; i < list->n && f->n < IDENTITIES_MAX; i++) {
         CLEANUP_FREE char *path = conf_expand(list->v[i], &p->tokens);
@@ -131,6 +132,7 @@ static void load_files(struct prepared *p, const struct strv *list, bool explici
             continue;
         }
         f->v[f->n++] = key;
+        f->own += i < own;
         look_for_certificate(p, path);
     }
 }
@@ -159,74 +161,6 @@ static void offer_agent_key(struct prepared *p, const struct agent_key *k)
 static bool same(const struct agent_key *a, const struct ssh_key *k)
 {
     return k->blob && a->blob_len == k->blob_len && memcmp(a->blob, k->blob, k->blob_len) == 0;
-}
-
-/* First those that belong to identity files, in the files' order, then the rest; some places are
- * kept for files that can sign themselves. */
-static void offer_agent(struct prepared *p, const struct agent_keys *keys, struct files *f,
-                        bool only)
-{
-    size_t keep = 0;
-
-    p->agent_keys = (int) keys->n;
-    for (size_t i = 0; i < f->n; i++) {
-        for (size_t j = 0; j < keys->n; j++)
-            if (same(&keys->v[j], f->v[i])) {
-                offer_agent_key(p, &keys->v[j]);
-                f->in_agent[i] = true;
-            }
-        keep += !f->in_agent[i] && (f->v[i]->pkey || f->v[i]->locked) && keep < 2;
-    }
-    p->max_cand -= keep;
-    for (size_t j = 0; !only && j < keys->n; j++) {
-        bool matched = false;
-
-        for (size_t i = 0; i < f->n; i++)
-            matched |= same(&keys->v[j], f->v[i]);
-        if (!matched)
-            offer_agent_key(p, &keys->v[j]);
-    }
-    p->max_cand += keep;
-}
-
-static char *agent_path(const struct prepared *p)
-{
-    const char *set = p->conf->identity_agent;
-
-    if (set && strcasecmp(set, "none") == 0)
-        return NULL;
-    if (!set || strcmp(set, "SSH_AUTH_SOCK") == 0)
-        set = getenv("SSH_AUTH_SOCK");
-    else if (*set == '$' && set[1] != '{')
-        set = getenv(set + 1);
-    else
-        return conf_expand(set, &p->tokens);
-    return set && *set ? x_strdup(set) : NULL;
-}
-
-static void ask_agent(struct prepared *p, struct files *f)
-{
-    bool only = p->conf->identities_only, needed = !only;
-    struct err e = ERR_INIT;
-
-    /* With IdentitiesOnly, and each file able to sign, the agent has nothing to add. */
-    for (size_t i = 0; i < f->n; i++)
-        needed |= !f->v[i]->pkey;
-    if (!needed)
-        return;
-    p->agent_path = agent_path(p);
-    if (!p->agent_path)
-        return;
-
-    struct agent_keys *keys =
-        shared_agent(p->shared, p->agent_path, p->agent_ms < AGENT_MS ? p->agent_ms : AGENT_MS, &e);
-
-    if (keys)
-        offer_agent(p, keys, f, only);
-    else
-        strv_push(&p->notes, e.msg);
-    agent_keys_unref(keys);
-    err_clear(&e);
 }
 
 /* A file with a passphrase is offered by its public half, and opened when a server takes it: not
@@ -290,7 +224,78 @@ static void offer_file(struct prepared *p, struct ssh_key *k, bool in_agent)
     }
 }
 
-void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys)
+/* First those that belong to identity files, and muster's own files, in the files' order, then the
+ * rest; some places are kept for files that can sign themselves. */
+static void offer_agent(struct prepared *p, const struct agent_keys *keys, struct files *f,
+                        bool only)
+{
+    size_t keep = 0;
+
+    p->agent_keys = (int) keys->n;
+    for (size_t i = 0; i < f->n; i++) {
+        for (size_t j = 0; j < keys->n; j++)
+            if (same(&keys->v[j], f->v[i])) {
+                offer_agent_key(p, &keys->v[j]);
+                f->in_agent[i] = true;
+            }
+        if (i < f->own && !f->in_agent[i])
+            offer_file(p, f->v[i], false);
+        f->done[i] = i < f->own;
+        keep += !f->done[i] && !f->in_agent[i] && (f->v[i]->pkey || f->v[i]->locked) && keep < 2;
+    }
+    p->max_cand -= keep;
+    for (size_t j = 0; !only && j < keys->n; j++) {
+        bool matched = false;
+
+        for (size_t i = 0; i < f->n; i++)
+            matched |= same(&keys->v[j], f->v[i]);
+        if (!matched)
+            offer_agent_key(p, &keys->v[j]);
+    }
+    p->max_cand += keep;
+}
+
+static char *agent_path(const struct prepared *p)
+{
+    const char *set = p->conf->identity_agent;
+
+    if (set && strcasecmp(set, "none") == 0)
+        return NULL;
+    if (!set || strcmp(set, "SSH_AUTH_SOCK") == 0)
+        set = getenv("SSH_AUTH_SOCK");
+    else if (*set == '$' && set[1] != '{')
+        set = getenv(set + 1);
+    else
+        return conf_expand(set, &p->tokens);
+    return set && *set ? x_strdup(set) : NULL;
+}
+
+static void ask_agent(struct prepared *p, struct files *f)
+{
+    bool only = p->conf->identities_only, needed = !only;
+    struct err e = ERR_INIT;
+
+    /* With IdentitiesOnly, and each file able to sign, the agent has nothing to add. */
+    for (size_t i = 0; i < f->n; i++)
+        needed |= !f->v[i]->pkey;
+    if (!needed)
+        return;
+    p->agent_path = agent_path(p);
+    if (!p->agent_path)
+        return;
+
+    struct agent_keys *keys =
+        shared_agent(p->shared, p->agent_path, p->agent_ms < AGENT_MS ? p->agent_ms : AGENT_MS, &e);
+
+    if (keys)
+        offer_agent(p, keys, f, only);
+    else
+        strv_push(&p->notes, e.msg);
+    agent_keys_unref(keys);
+    err_clear(&e);
+}
+
+void prepare_keys(struct prepared *p, const struct strv *list, size_t own, bool explicit_keys)
 {
     struct files f = {.n = 0};
 
@@ -300,10 +305,11 @@ void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_key
         strv_push(&p->notes, "any key (PubkeyAuthentication is off)");
         return;
     }
-    load_files(p, list, explicit_keys, &f);
+    load_files(p, list, own, explicit_keys, &f);
     ask_agent(p, &f);
     for (size_t i = 0; i < f.n; i++) {
-        offer_file(p, f.v[i], f.in_agent[i]);
+        if (!f.done[i])
+            offer_file(p, f.v[i], f.in_agent[i]);
         ssh_key_unref(f.v[i]);
     }
 }

@@ -87,6 +87,7 @@ void prepared_free(void *arg)
     hosts_known_clear(&p->known);
     hosts_unref(p->revoked);
     strv_clear(&p->hosts_files);
+    strv_clear(&p->hosts_unread);
     free(p->append_to);
     for (int i = 0; i < KEX_KINDS; i++)
         free(p->prefs[i]);
@@ -164,6 +165,8 @@ static bool find_conf(struct prepared *p, struct conf_named *named)
         .options = &p->options,
         .user = p->over.user,
         .port = p->over.port,
+        .base_user = p->base.user,
+        .base_port = p->base.port,
         .help = p->help,
         /* A session is ended by its own timer. */
         .limit_ms = p->help ? 0 : prepare_limit_ms(p),
@@ -256,6 +259,20 @@ static void resolve(struct prepared *p)
                  name, rc == EAI_SYSTEM ? strerror(errno) : gai_strerror(rc));
 }
 
+/* ssh looks a name up that it binds to; here only an address can be one. */
+static void judge_bind(struct prepared *p)
+{
+    const char *want = p->conf->bind_address;
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST}, *found = NULL;
+
+    if (!want)
+        return;
+    if (getaddrinfo(want, NULL, &hints, &found) != 0)
+        prepare_fallback(p, "BindAddress %s is a name, which only ssh itself looks up", want);
+    else
+        freeaddrinfo(found);
+}
+
 static void ask_hosts_file(struct prepared *p, const char *raw, bool append)
 {
     char *path = conf_expand(raw, &p->tokens);
@@ -269,10 +286,12 @@ static void ask_hosts_file(struct prepared *p, const char *raw, bool append)
     struct hosts_file *f = shared_hosts(p->shared, path);
 
     hosts_lookup(f, p->check_name, p->plain_name, &p->known);
-    if (hosts_problem(f))
+    if (hosts_problem(f)) {
         strv_push(&p->hosts_files, hosts_problem(f));
-    else
+        strv_push(&p->hosts_unread, hosts_problem(f));
+    } else {
         strv_push(&p->hosts_files, path);
+    }
     if (append && !p->append_to)
         p->append_to = x_strdup(path);
     hosts_unref(f);
@@ -364,14 +383,34 @@ static void prefer_known(struct prepared *p)
                          other->entry->line, p->port, p->hostname);
 }
 
+void prepare_identities(const struct settings *base, const struct settings *over,
+                        const struct strv *options, bool named, struct strv *out)
+{
+    if (conf_options_all(options, "identityfile", "none"))
+        return;
+    /* An -o is a setting of muster's too, and ssh has it already. */
+    for (size_t i = 0; i < over->identity.n; i++)
+        if (!conf_options_give(options, "identityfile", over->identity.v[i]))
+            strv_push(out, over->identity.v[i]);
+    for (size_t i = 0; !named && i < base->identity.n; i++)
+        if (!strv_has(out, base->identity.v[i]))
+            strv_push(out, base->identity.v[i]);
+}
+
+/* As with ssh -i: the files that ssh_config names come after them, those that OpenSSH looks for by
+ * itself do not. */
 static void find_keys(struct prepared *p, const struct conf_named *named)
 {
-    if (p->over.identity.n && !has_option(p, "identityfile"))
-        prepare_keys(p, &p->over.identity, true);
-    else if (p->base.identity.n && !named->identity)
-        prepare_keys(p, &p->base.identity, true);
-    else
-        prepare_keys(p, &p->conf->identity_files, named->identity);
+    CLEANUP_STRV struct strv list = STRV_INIT;
+    size_t own;
+
+    prepare_identities(&p->base, &p->over, &p->options, named->identity, &list);
+    own = list.n;
+    for (size_t i = 0; i < p->conf->identity_files.n; i++)
+        if ((named->identity || !own) && !strv_has(&list, p->conf->identity_files.v[i]) &&
+            !conf_options_all(&p->options, "identityfile", "none"))
+            strv_push(&list, p->conf->identity_files.v[i]);
+    prepare_keys(p, &list, own, own || named->identity);
 }
 
 static void work(struct prepared *p, const struct conf_named *named)
@@ -392,6 +431,8 @@ static void work(struct prepared *p, const struct conf_named *named)
     if (p->failed == REASON_NONE)
         prepare_route(p, named->jump,
                       has_option(p, "proxyjump") || has_option(p, "proxycommand"));
+    if (p->failed == REASON_NONE && !p->jump && !p->proxy_command)
+        judge_bind(p);
     if (p->failed == REASON_NONE && !p->jump && !p->proxy_command)
         resolve(p);
     if (p->failed == REASON_NONE)

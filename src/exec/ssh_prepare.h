@@ -63,6 +63,7 @@ struct prepared {
     struct hosts_known known;
     struct hosts_file *revoked; /* RevokedHostKeys; NULL: no such file is named */
     struct strv hosts_files; /* all that were asked, for the text */
+    struct strv hosts_unread; /* those that could not be read, and why */
     char *append_to;         /* where accept-new writes; NULL: nowhere */
     enum conf_strict strict;
     char *prefs[KEX_KINDS];
@@ -92,8 +93,14 @@ void prepare_work(void *arg, struct help *help); /* on a helper thread */
 int64_t prepare_limit_ms(const struct prepared *p);
 
 /* Parts of it: ssh_pick.c, ssh_env.c. */
-/* explicit_keys: somebody named these files, so one that is absent is worth a word. */
-void prepare_keys(struct prepared *p, const struct strv *list, bool explicit_keys);
+/* The first `own` are offered before all that the agent has; explicit_keys: somebody named these
+ * files, so one that is absent is worth a word. */
+void prepare_keys(struct prepared *p, const struct strv *list, size_t own, bool explicit_keys);
+/* The key files that muster itself adds to those of ssh_config, to be tried first: the flags' or the
+ * node's, and the inventory's default unless ssh_config names some (named). None at all where the -o say
+ * none. */
+void prepare_identities(const struct settings *base, const struct settings *over,
+                        const struct strv *options, bool named, struct strv *out);
 void prepare_env(struct prepared *p);
 /* named: ssh_config has a word on it; by_option: an -o. */
 void prepare_route(struct prepared *p, bool named, bool by_option);

@@ -92,14 +92,22 @@ static bool first_time(struct reading *r, const char *keyword)
     return true;
 }
 
-static void read_value(struct reading *r, const char *keyword, const char *value)
+/* where: "FILE:LINE", or what stands for it. As with ssh, what is overridden must be good too. */
+static void read_value(struct reading *r, const char *where, const char *keyword,
+                       const char *value)
 {
     CLEANUP_STRV struct strv words = STRV_INIT;
     enum kind kind = kind_of(keyword);
 
+    conf_words(value, &words);
+
+    const char *wanted = conf_wanted(keyword, words.n ? words.v[0] : "");
+
+    if (wanted && r->ret == 0)
+        r->ret = err_set(r->e, ERR_VALIDATION, "%s: %s %s: %s is wanted", where, keyword, value,
+                         wanted);
     if (!first_time(r, keyword) && kind != ALL_LINES)
         return;
-    conf_words(value, &words);
     if (kind == FIRST_LINE) {
         apply(r, keyword, value);
     } else if (kind == FIRST_LIST || kind == EACH_WORD ||
@@ -133,6 +141,13 @@ static bool says_no(const char *value)
     return strcasecmp(value, "no") == 0 || strcasecmp(value, "false") == 0;
 }
 
+static void read_line(struct reading *r, const struct scan_mention *m)
+{
+    CLEANUP_FREE char *where = x_asprintf("%s:%u", m->file, m->line);
+
+    read_value(r, where, m->keyword, m->value);
+}
+
 static void read_mention(void *ctx, const struct scan_mention *m)
 {
     struct reading *r = ctx;
@@ -145,7 +160,7 @@ static void read_mention(void *ctx, const struct scan_mention *m)
     else if (k && k->how == CONF_HONOURED && *m->value == '-' && kind_of(k->name) == FIRST_WORD)
         refuse(r, m->file, m->line, k->name);
     else
-        read_value(r, m->keyword, m->value);
+        read_line(r, m);
 }
 
 int reader_conf(const struct scan *scan, const char *class_key, const struct conf_query *q,
@@ -158,7 +173,7 @@ int reader_conf(const struct scan *scan, const char *class_key, const struct con
         const char *value;
 
         if (conf_option(q->options->v[i], &keyword, &value))
-            read_value(&r, keyword, value);
+            read_value(&r, "-o", keyword, value);
     }
     scan_each(scan, class_key, read_mention, &r);
     strmap_free(r.seen);

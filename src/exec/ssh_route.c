@@ -28,6 +28,7 @@ static char *expand(const struct prepared *p, const char *text)
         switch (*++c) {
         case '%': strbuf_addch(&b, '%'); break;
         case 'h': strbuf_adds(&b, p->hostname); break;
+        case 'k': strbuf_adds(&b, p->key_alias); break;
         case 'n': strbuf_adds(&b, p->host); break;
         case 'p': strbuf_addf(&b, "%d", p->port); break;
         case 'r': strbuf_adds(&b, p->user); break;

@@ -412,6 +412,10 @@ int shared_conf(struct ssh_shared *s, const struct conf_query *query, struct ssh
     struct conf_query q = *query;
     int ret = 0;
 
+    if (!q.user && !names(scan, class_key, q.options, "user"))
+        q.user = q.base_user;
+    if (!q.port && !names(scan, class_key, q.options, "port"))
+        q.port = q.base_port;
     if (!scan_has_match(scan)) {
         q.user = NULL;
         q.port = 0;

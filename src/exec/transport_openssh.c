@@ -233,7 +233,7 @@ static void spawn(struct openssh *x)
         .log = x->log,
         .password = password,
         .ask = ask,
-        .pty = session_wants_pty(x->s),
+        .pty = session_wants_pty(x->s) || p->conf->request_tty,
         .connect_ms = x->limit_ms,
     };
 

@@ -207,7 +207,8 @@ static int begin_connect(struct conn *c)
     if (c->fd < 0)
         return errno;
     set_socket_options(c->fd);
-    if (!bind_local(c))
+    c->unbound = !bind_local(c);
+    if (c->unbound)
         return errno;
     if (connect(c->fd, c->addr->ai_addr, c->addr->ai_addrlen) != 0 && errno != EINPROGRESS)
         return errno;
@@ -259,6 +260,9 @@ static enum go try_address(struct conn *c)
     bool retry = error != ECONNREFUSED && error != EHOSTUNREACH && error != ENETUNREACH &&
                  error != EADDRNOTAVAIL;
 
+    if (c->unbound)
+        return conn_fail(c, REASON_UNREACHABLE, retry, "cannot connect to %s from BindAddress %s: %s",
+                         c->addr_text, c->prep->conf->bind_address, strerror(error));
     return conn_fail(c, REASON_UNREACHABLE, retry, "cannot connect to %s: %s", c->addr_text,
                      strerror(error));
 }

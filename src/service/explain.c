@@ -320,6 +320,7 @@ struct json *explain_answer_json(const struct explain_answer *a, bool all)
     json_put(o, "settings", settings_json(x, all));
     json_put(o, "identities", identities_json(x));
     json_put(o, "knownHosts", texts(&x->known));
+    json_put(o, "knownHostsUnread", texts(&x->unread));
     json_put(o, "stages", stages_json(a));
     json_put_str(o, "outcome", a->outcome);
     return o;

@@ -115,6 +115,9 @@ class Settings(lib.Case):
             row = self.row(d, keyword)
             self.assertEqual((row['source'], row['verdict']), ('flag', 'honoured'))
         d = self.explain('--identity', '/mine', '-o', 'IdentityFile=/key', 'web1').json
+        self.assertEqual([self.row(d, k)['verdict'] for k in ('identity', 'IdentityFile')],
+                         ['honoured', 'honoured'])
+        d = self.explain('--identity', '/mine', '-o', 'IdentityFile=none', 'web1').json
         self.assertEqual(self.row(d, 'identity')['verdict'], 'overridden')
 
     def test_one_host(self):
@@ -184,6 +187,20 @@ class Settings(lib.Case):
         path = self.write('kh', '[127.0.0.1]:2200,127.0.0.1 %s\n' % key)
         d = self.explain('-p', '2200', '-o', 'UserKnownHostsFile=%s %s' % (path, path), '127.0.0.1')
         self.assertEqual(d.json['knownHosts'], [path + ':1 ssh-ed25519'])
+
+    def test_known_hosts_that_cannot_be_read(self):
+        d = self.explain('-o', 'UserKnownHostsFile=' + self.dir, '127.0.0.1').json
+        self.assertEqual((d['knownHosts'], d['knownHostsUnread']), ([], [self.dir + ': is not a file']))
+        done = self.muster('explain', '-F', self.config, '-o', 'UserKnownHostsFile=' + self.dir,
+                           '127.0.0.1')
+        self.assertIn(b'not read', done.out)
+
+    def test_what_becomes_of_request_tty(self):
+        for value, words in (('force', 'as with --pty'), ('yes', 'as with --pty'),
+                             ('no', 'unless --pty')):
+            row = self.row(self.explain('-o', 'RequestTTY=' + value, 'web1').json, 'RequestTTY')
+            self.assertEqual(row['verdict'], 'honoured')
+            self.assertIn(words, row['note'])
 
     def test_control_masters(self):
         def control(path):

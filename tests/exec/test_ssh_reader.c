@@ -153,6 +153,44 @@ static void test_reader_refuses(void **state)
     }
 }
 
+/* As ssh, which would not start with them; what is overridden counts too. */
+static void test_reader_refuses_bad_values(void **state)
+{
+    static const struct {
+        const char *line, *word;
+    } cases[] = {
+        {"Port abc", "from 1 to 65535"},      {"Port 70000", "from 1 to 65535"},
+        {"Port 0", "from 1 to 65535"},        {"Port 22x", "from 1 to 65535"},
+        {"Port", "from 1 to 65535"},          {"StrictHostKeyChecking maybe", "accept-new"},
+        {"ConnectTimeout soon", "a time"},    {"ConnectTimeout 5y", "a time"},
+        {"AddressFamily ipv6", "inet6"},      {"ServerAliveInterval x", "a time"},
+        {"ServerAliveCountMax many", "a number"},
+    };
+    static const char good[] = "Port \"22\"\nConnectTimeout none\nConnectTimeout 1h30m\n"
+                               "AddressFamily ANY\nStrictHostKeyChecking off\n"
+                               "ServerAliveInterval 2m # often\nServerAliveCountMax 0\n";
+    CLEANUP_FREE char *fine = write_file(*state, "inner.conf", good);
+    CLEANUP_STRV struct strv options = STRV_INIT;
+    struct err e = ERR_INIT;
+
+    conf_unref(read_without_ssh(fine, "web1", NULL, &e));
+    assert_null(e.msg);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        CLEANUP_FREE char *text = x_asprintf("Host *\n%s%s\n", good, cases[i].line);
+        CLEANUP_FREE char *path = write_file(*state, "config", text);
+        CLEANUP_FREE char *where = x_asprintf("%s:9: ", path);
+
+        assert_null(read_without_ssh(path, "web1", NULL, &e));
+        if (!strstr(e.msg, where) || !strstr(e.msg, cases[i].word))
+            fail_msg("%s: %s", cases[i].line, e.msg);
+        err_clear(&e);
+    }
+    strv_push(&options, "Port=ssh");
+    assert_null(read_without_ssh(fine, "web1", &options, &e));
+    assert_non_null(strstr(e.msg, "-o: Port ssh"));
+    err_clear(&e);
+}
+
 static void keep_line(void *ctx, const struct scan_mention *m)
 {
     *(unsigned *) ctx = m->line;
@@ -179,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_connection_token),
         cmocka_unit_test_setup_teardown(test_reader, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(test_reader_refuses, make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(test_reader_refuses_bad_values, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(test_mentions_have_lines, make_folder, drop_folder),
     };
 

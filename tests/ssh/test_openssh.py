@@ -103,6 +103,51 @@ class Running(OpenSsh):
         for r in results:
             self.assertEqual((r.exit, r.out), (7, f"n{r.position + 1}\n".encode()), r)
 
+    def test_a_terminal_by_ssh_config(self):
+        for value, want in (("force", b"tty"), ("yes", b"tty"), ("auto", b"none"), ("no", b"none")):
+            config = self.scratch(f"Host *\n  RequestTTY {value}\n")
+            r = self.one("-F", config, command="test -t 0 && echo tty || echo none; exit 3")
+            self.assertEqual((r.exit, r.out.strip()), (3, want), r)
+
+    def test_nothing_goes_into_the_background(self):
+        config = self.scratch("Host *\n  ForkAfterAuthentication yes\n  StdinNull yes\n")
+        r = self.one("-F", config, "-I", self.scratch("some input"), command="cat")
+        self.assertEqual((r.ok, r.out), (True, b"some input"), r)
+
+    def test_an_ssh_of_before_8_7(self):
+        """It has neither of those keywords."""
+        ssh = self.scratch("""#!/bin/sh
+case "$*" in *ForkAfter*|*StdinNull*)
+    echo "command-line: line 0: Bad configuration option: forkafterauthentication" >&2
+    exit 255;;
+esac
+case "$*" in *-G*)
+    /usr/bin/ssh "$@" | grep -v '^forkafter\\|^stdinnull'
+    exit 0;;
+esac
+exec /usr/bin/ssh "$@"
+""", "ssh")
+        os.chmod(ssh, 0o700)
+        env = {"PATH": os.path.dirname(ssh) + ":" + os.environ["PATH"]}
+        r = self.one(command="echo fine", env=env)
+        self.assertEqual((r.ok, r.out), (True, b"fine\n"), r)
+
+    def test_match_by_the_inventorys_user(self):
+        config = self.scratch("Match user nobody-d\n  Port 1\n")
+        r = self.client("-F", config, "-H", "127.0.0.1", "-d", "user=nobody-d", plain=True)[0]
+        self.assertEqual((r.user, r.port), ("nobody-d", 1))
+
+    def test_own_keys_go_first_and_replace_none(self):
+        config = self.scratch(f"Host *\n  IdentityFile {self.e['RIG_KEY']}\n"
+                              "  IdentitiesOnly yes\n")
+        for args in (["-F", config], ["-o", f"IdentityFile={self.e['RIG_KEY']}"]):
+            r = self.one(*args, "-i", self.e["RIG_KEY_STRANGER"])
+            self.assertTrue(r.ok, r)
+
+    def test_bind_address(self):
+        r = self.one("-o", "BindAddress=192.0.2.7")
+        self.check_failed(r, "unreachable", "192.0.2.7")
+
     def test_no_ssh_program(self):
         r = self.one(env={"PATH": "/nowhere"})
         self.check_failed(r, "unsupported", "no ssh program in PATH")

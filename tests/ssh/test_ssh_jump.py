@@ -179,7 +179,7 @@ class JumpFailing(JumpTest):
         bad = [r for r in results if not r.ok]
         self.assertEqual(len(bad), 1)
         self.check_failed(bad[0], "unreachable", "through bastion: cannot connect to 127.0.0.1 port "
-                          + self.e["RIG_PORT_REFUSED"], "connect failed")
+                          + self.e["RIG_PORT_REFUSED"], "connect failed: Connection refused")
         self.assertEqual(bad[0].attempts, 1)
 
     def test_forwarding_prohibited(self):
@@ -304,9 +304,11 @@ class ProxyCommand(JumpTest):
         rig.wait_until(lambda: not rig.named(f"300{mark}"), "the end of the program")
 
     def test_tokens(self):
-        r = self.proxied("echo %n,%h,%p,%r,%% >&2; exit 1", "-r", "0")[0]
-        self.check_failed(r, "unreachable", f"n1,127.0.0.1,{self.target.ports[1]},"
-                          f"{self.target.env['RIG_USER']},%")
+        line = "echo %n,%h,%p,%r,%k,%% >&2; exit 1"
+        want = f"n1,127.0.0.1,{self.target.ports[1]},{self.target.env['RIG_USER']},"
+        self.check_failed(self.proxied(line, "-r", "0")[0], "unreachable", want + "n1,%")
+        r = self.proxied(line + "\n  HostKeyAlias other", "-r", "0")[0]
+        self.check_failed(r, "unreachable", want + "other,%")
 
 
 if __name__ == "__main__":

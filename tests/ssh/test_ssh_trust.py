@@ -19,6 +19,10 @@ class HostKeys(harness.SshTest):
         self.check_failed(r, "hostkey", "unknown", self.e["RIG_KNOWN_HOSTS_EMPTY"],
                           "accept-new", f"[127.0.0.1]:{self.e['RIG_PORT']}", "SHA256:")
 
+    def test_a_file_that_cannot_be_read_is_named(self):
+        r = self.one("-k", self.rig.dir)
+        self.check_failed(r, "hostkey", "unknown", self.rig.dir + ": is not a file")
+
     def test_changed(self):
         r = self.one("-k", self.e["RIG_KNOWN_HOSTS_WRONG"])
         self.check_failed(r, "hostkey", "differs", self.e["RIG_KNOWN_HOSTS_WRONG"] + ":1")
@@ -158,6 +162,36 @@ class Keys(harness.SshTest):
         r = self.one("-i", self.e["RIG_KEY_STRANGER"])
         self.check_failed(r, "auth", "tried: ", self.e["RIG_KEY_STRANGER"],
                           "the server accepts: publickey")
+
+    def tried(self, *args, **kw):
+        """The keys that a user who has none is refused with, in order."""
+        r = self.one("-l", "nobody-here", *args, **kw)
+        self.check_failed(r, "auth", "tried: ")
+        return r.error.split("tried: ")[1].split(";")[0].split(", ")
+
+    def test_own_keys_go_first_and_replace_none(self):
+        e = self.e
+        config = self.scratch(f"Host *\n  IdentityFile {e['RIG_KEY_ECDSA256']}\n")
+        self.assertTrue(self.one("-F", config, "-i", e["RIG_KEY_STRANGER"]).ok)
+        self.assertTrue(self.one("-o", f"IdentityFile={e['RIG_KEY']}", "-i",
+                                 e["RIG_KEY_STRANGER"]).ok)
+        want = [e["RIG_KEY_STRANGER"], e["RIG_KEY_ECDSA256"]]
+        self.assertEqual(self.tried("-F", config, "-i", e["RIG_KEY_STRANGER"]), want)
+        # Before what the agent has, too; and what is named twice is offered once.
+        tried = self.tried("-F", config, "-i", e["RIG_KEY_STRANGER"], "-i", e["RIG_KEY_STRANGER"],
+                           env={"SSH_AUTH_SOCK": e["RIG_AGENT_SOCK"]})
+        self.assertEqual([k.split(" SHA256")[0] for k in tried[:3]],
+                         [e["RIG_KEY_STRANGER"], "agent ecdsa", "agent ed25519"])
+        self.assertEqual(len(tried), len(set(tried)))
+
+    def test_no_key_files_at_all(self):
+        config = self.scratch(f"Host *\n  IdentityFile {self.e['RIG_KEY']}\n")
+        r = self.one("-F", config, "-i", self.e["RIG_KEY"], "-o", "IdentityFile=none")
+        self.check_failed(r, "auth", "no key to offer")
+
+    def test_methods_that_leave_none(self):
+        r = self.one("-o", "PreferredAuthentications=password")
+        self.check_failed(r, "auth", "PreferredAuthentications password leaves out: publickey")
 
     def test_wrong_user(self):
         r = self.one("-l", "nobody-of-that-name")
@@ -369,6 +403,35 @@ Host *
         results = self.plain("-F", config, "-n", "3")
         self.assertEqual({r.position: r.ok for r in results}, {0: True, 1: False, 2: True})
         self.assertEqual([r.port for r in results if not r.ok], [1])
+
+    def test_match_by_the_inventorys_user(self):
+        config = self.config("Match user nobody-d\n  Port 1\n")
+        bare = self.scratch(open(config, encoding="utf-8").read().replace(
+            f"  User {self.e['RIG_USER']}\n", ""))
+        r = self.plain("-F", bare, "-d", "user=nobody-d")[0]
+        self.assertEqual((r.user, r.port), ("nobody-d", 1))
+        # It is not to be the user where the file names another one.
+        r = self.plain("-F", config, "-d", "user=nobody-d")[0]
+        self.assertTrue(r.ok, r)
+
+    def test_a_fork_is_none_of_ours(self):
+        for quiet in ("", "  LogLevel QUIET\n"):
+            r = self.plain("-F", self.config("Host *\n  ForkAfterAuthentication yes\n" + quiet))[0]
+            self.assertTrue(r.ok, r)
+
+    def test_a_terminal_by_ssh_config(self):
+        for value, want in (("force", b"tty"), ("yes", b"tty"), ("auto", b"none"), ("no", b"none")):
+            r = self.plain("-F", self.config(f"Host *\n  RequestTTY {value}\n"),
+                           command="test -t 0 && echo tty || echo none")[0]
+            self.assertEqual((r.ok, r.out.strip()), (True, want), r)
+
+    def test_bind_address(self):
+        r = self.plain("-F", self.config("Host *\n  BindAddress 192.0.2.7\n"))[0]
+        self.check_failed(r, "unreachable", "from BindAddress 192.0.2.7: Cannot assign")
+        r = self.plain("-F", self.config("Host *\n  BindAddress 127.0.0.1\n"))[0]
+        self.assertTrue(r.ok, r)
+        r = self.plain("-F", self.config("Host *\n  BindAddress localhost\n"))[0]
+        self.check_failed(r, "unsupported", "BindAddress localhost", "ssh itself")
 
     def test_include(self):
         inner = self.scratch("Host n2\n  User nobody-at-all\n")

@@ -55,6 +55,7 @@ struct explain {
     struct explain_hop *hops;
     size_t n_hops, cap_hops;
     struct strv known;    /* "FILE:LINE TYPE"; empty: the host key is unknown */
+    struct strv unread;   /* known_hosts files that cannot be read, and why */
     struct strv offered;  /* keys, in order */
     struct strv passed_over; /* keys that are not offered, and why */
     struct explain_row *rows;
