@@ -82,6 +82,7 @@ struct openssh_prep {
     int64_t connect_ms; /* of ssh_config; -1: none */
     struct strv known_hosts, identity; /* of settings; empty: ssh's own */
     bool accept_new;
+    struct strv unread; /* known_hosts files that cannot be read, and why */
 };
 struct openssh_prep *openssh_prep_new(struct session *s);
 void openssh_prep_free(void *arg); /* NULL allowed */
@@ -112,7 +113,8 @@ void openssh_known_hosts(const struct strv *files, struct strv *out);
 
 /* --- through jump hosts (openssh_jump.c) --- */
 
-/* Fills in p->hops by "a,b", and what ssh_config says of them. 0 or -code. */
+/* Fills in p->hops by "a,b", and what ssh_config says of them. 0 or -code; 1 with an error too: they
+ * lead round in a circle. */
 int openssh_find_hops(struct openssh_prep *p, const char *chain, struct help *help, struct err *e);
 void openssh_hops_clear(struct openssh_prep *p);
 /* The ProxyCommand that goes through them; NULL: there are none. Caller frees. */
@@ -130,6 +132,8 @@ struct openssh_why {
 /* The path's last bytes; "" when it cannot be read. Caller frees. */
 char *openssh_read_log(const char *path);
 void openssh_explain(const char *log, const char *proxy, struct openssh_why *out);
+/* With the settings that may have brought it about, of which ssh does not speak. */
+void openssh_blame(const struct openssh_prep *p, struct openssh_why *why);
 /* It was refused, and the server lists a method that takes a password. */
 bool openssh_wants_password(const char *log);
 /* ssh says there that it lost the connection of a command that ran. */

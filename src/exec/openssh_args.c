@@ -16,9 +16,12 @@
 #include "muster/exec/askpass.h"
 #include "muster/exec/transport.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 extern char **environ;
 
@@ -62,6 +65,7 @@ void openssh_prep_free(void *arg)
     openssh_hops_clear(p);
     strv_clear(&p->known_hosts);
     strv_clear(&p->identity);
+    strv_clear(&p->unread);
     free(p);
 }
 
@@ -103,13 +107,38 @@ static void find_strict(struct openssh_prep *p, const struct conf_named *named)
                          : p->conf->strict == STRICT_ACCEPT_NEW;
 }
 
+static struct conf_tokens tokens_of(const struct openssh_prep *p)
+{
+    const char *alias = p->conf->host_key_alias;
+
+    return (struct conf_tokens) {p->hostname, p->host, alias ? alias : p->host, p->user, p->port,
+                                 NULL};
+}
+
+/* ssh passes by what it cannot read, and says that the host's key is not known. */
+static void find_unread(struct openssh_prep *p)
+{
+    const struct conf_tokens tokens = tokens_of(p);
+    const struct strv *lists[] = {p->known_hosts.n ? &p->known_hosts : &p->conf->user_hosts,
+                                  &p->conf->global_hosts};
+
+    for (size_t l = 0; l < ARRAY_LEN(lists); l++)
+        for (size_t i = 0; i < lists[l]->n; i++) {
+            CLEANUP_FREE char *path = conf_expand(lists[l]->v[i], &tokens);
+            struct stat st;
+
+            if (path && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+                strv_push_own(&p->unread, x_asprintf("%s: is not a file", path));
+            else if (path && access(path, R_OK) != 0 && errno != ENOENT && errno != ENOTDIR)
+                strv_push_own(&p->unread, x_asprintf("%s: %s", path, strerror(errno)));
+        }
+}
+
 /* The user's own connection, when it stands. With the jump hosts as a ProxyCommand, ssh itself would
  * look for it by another name, where they are part of that; and it would wait for one that hangs. */
 static void find_master(struct openssh_prep *p, const struct strv *paths)
 {
-    const char *alias = p->conf->host_key_alias;
-    const struct conf_tokens tokens = {p->hostname, p->host, alias ? alias : p->host, p->user,
-                                       p->port, NULL};
+    const struct conf_tokens tokens = tokens_of(p);
 
     p->master = control_live(paths, &tokens, p->conf->proxy_jump);
 }
@@ -147,8 +176,12 @@ static void find_settings(struct openssh_prep *p, const struct conf_named *named
 
     p->proxied = by || (!jump && p->conf->proxy_command);
     p->place = by ? x_strndup(by, strcspn(by, ",")) : x_asprintf("%s:%d", p->hostname, p->port);
-    if (by && openssh_find_hops(p, by, help, &e) != 0)
-        fail(p, REASON_UNSUPPORTED, "%s", e.msg);
+    find_unread(p);
+
+    int rc = by ? openssh_find_hops(p, by, help, &e) : 0;
+
+    if (rc != 0)
+        fail(p, rc > 0 ? REASON_UNREACHABLE : REASON_UNSUPPORTED, "%s", e.msg);
     else
         find_master(p, &named->control);
 }

@@ -131,9 +131,20 @@ static int add_chain(struct openssh_prep *p, const char *chain, struct help *hel
 int openssh_find_hops(struct openssh_prep *p, const char *chain, struct help *help, struct err *e)
 {
     char *next = fill(chain, p->hostname, p->host, p->conf->host_key_alias, p->port, p->user);
+    CLEANUP_STRV struct strv seen = STRV_INIT;
     int rc = 0;
 
     while (next && rc == 0) {
+        if (strv_has(&seen, next)) {
+            CLEANUP_FREE char *clean = text_clean(next);
+            const char *comma = strrchr(clean, ',');
+
+            err_set(e, ERR_VALIDATION, "ProxyJump goes round in a circle: %s would be reached "
+                    "through itself", comma ? comma + 1 : clean);
+            rc = 1;
+            break;
+        }
+        strv_push(&seen, next);
         rc = add_chain(p, next, help, e);
         free(X_STEAL(next));
 

@@ -7,6 +7,7 @@
 
 #include "muster/base/alloc.h"
 #include "muster/base/strbuf.h"
+#include "muster/base/text.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -120,6 +121,23 @@ void openssh_explain(const char *log, const char *proxy, struct openssh_why *out
                 : strncmp(said, "ssh: ", 5) == 0 ? x_strdup(said)
                                                   : x_asprintf("ssh: %s", said);
     strbuf_free(&lines);
+}
+
+void openssh_blame(const struct openssh_prep *p, struct openssh_why *why)
+{
+    CLEANUP_FREE char *said = why->text;
+    CLEANUP_FREE char *unread = strv_join(&p->unread, ", ");
+    CLEANUP_FREE char *clean = text_clean(unread);
+    CLEANUP_FREE char *preferred = text_clean(p->conf->preferred ? p->conf->preferred : "");
+    bool host_key = why->reason == REASON_HOSTKEY && p->unread.n;
+    bool methods = why->reason == REASON_AUTH && p->conf->preferred;
+    size_t n = strlen(said);
+
+    if ((host_key || methods) && n && said[n - 1] == '.')
+        said[n - 1] = '\0';
+    why->text = x_asprintf("%s%s%s%s%s", said, host_key ? "; not read: " : "", host_key ? clean : "",
+                           methods ? "; it may use (PreferredAuthentications): " : "",
+                           methods ? preferred : "");
 }
 
 bool openssh_wants_password(const char *log)

@@ -44,7 +44,9 @@ enum go conn_open(struct conn *c)
     c->command = session_wrapped_command(c->session, c->prep->hostname, c->prep->user);
     if (!c->command)
         return GO_WAIT; /* it has ended by that */
-    c->pty = session_wants_pty(c->session) || c->prep->conf->request_tty;
+    /* A terminal would change the bytes of a copy. */
+    c->pty = session_wants_pty(c->session) ||
+             (c->prep->conf->request_tty && !session_copy(c->session));
     c->state = CONN_ENV;
     return GO_ON;
 }

@@ -233,7 +233,7 @@ static void spawn(struct openssh *x)
         .log = x->log,
         .password = password,
         .ask = ask,
-        .pty = session_wants_pty(x->s) || p->conf->request_tty,
+        .pty = session_wants_pty(x->s) || (p->conf->request_tty && !session_copy(x->s)),
         .connect_ms = x->limit_ms,
     };
 
@@ -313,6 +313,7 @@ static void end_not_begun(struct openssh *x)
     struct openssh_why why;
 
     openssh_explain(log, x->prep->proxied ? x->relay.early.s : NULL, &why);
+    openssh_blame(x->prep, &why);
 
     size_t n = strlen(why.text);
 
@@ -450,7 +451,7 @@ static void openssh_step(void *priv, unsigned wake)
 
     if (wake & WAKE_START) {
         x->prep = openssh_prep_new(x->s);
-        session_phase(x->s, "while reading ssh_config");
+        session_phase(x->s, "while ssh_config was read (ssh -G)");
         session_help(x->s, openssh_prepare, openssh_prep_free, x->prep);
         return;
     }

@@ -421,7 +421,7 @@ static const char *phase(const struct conn *c)
 {
     switch (c->state) {
     case CONN_PREPARE:
-        return "while its settings, name and keys were looked up";
+        return "while its settings (ssh -G), name and keys were looked up";
     case CONN_JUMP:
         return c->via_phase;
     case CONN_CHANNEL:

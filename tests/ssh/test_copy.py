@@ -79,18 +79,18 @@ class Copy(unittest.TestCase):
         p = subprocess.run(["diff", "-r", "--no-dereference", a, b], capture_output=True, check=False)
         self.assertEqual((p.returncode, p.stdout), (0, b""))
 
-    def there_and_back(self, *flags):
+    def there_and_back(self, *flags, config="none"):
         tree = self.tree()
-        self.muster("push", "-F", "none", "-w", "n001", *flags, tree, self.path("dst"))
+        self.muster("push", "-F", config, "-w", "n001", *flags, tree, self.path("dst"))
         self.alike(tree, self.path("dst/tree"))
-        self.muster("pull", "-F", "none", "-w", "n001", *flags, self.path("dst/tree"), "out")
+        self.muster("pull", "-F", config, "-w", "n001", *flags, self.path("dst/tree"), "out")
         self.alike(tree, self.path("out/n001/tree"))
-        self.muster("push", "-F", "none", "-w", "n001", *flags, self.large, self.path("dst/copy"))
+        self.muster("push", "-F", config, "-w", "n001", *flags, self.large, self.path("dst/copy"))
         self.assertTrue(filecmp.cmp(self.large, self.path("dst/copy"), shallow=False))
         x = self.status()["executions"][0]
         self.assertEqual(x["bytesDone"], x["bytesTotal"])
         self.assertGreater(x["bytesTotal"], LARGE)
-        self.muster("pull", "-F", "none", "-w", "n001", *flags, self.large, "out")
+        self.muster("pull", "-F", config, "-w", "n001", *flags, self.large, "out")
         self.assertTrue(filecmp.cmp(self.large, self.path("out/n001/large"), shallow=False))
         return self.status()["executions"][0]["transport"]
 
@@ -100,6 +100,20 @@ class Copy(unittest.TestCase):
     @unittest.skipUnless(shutil.which("ssh"), "there is no ssh program")
     def test_openssh(self):
         self.assertEqual(self.there_and_back("--transport", "openssh"), "openssh")
+
+    @unittest.skipUnless(shutil.which("ssh"), "there is no ssh program")
+    def test_no_terminal_in_between(self):
+        """Whatever ssh_config says of a terminal: it would change what passes through it."""
+        config = self.path("config")
+        with open(config, "w", encoding="utf-8") as f:
+            f.write("Host *\n  RequestTTY force\n")
+        for transport in ("ssh", "openssh"):
+            with self.subTest(transport):
+                shutil.rmtree(self.path("dst"), ignore_errors=True)
+                os.makedirs(self.path("dst"))
+                for name in ("out", "tree"):
+                    shutil.rmtree(self.path(name), ignore_errors=True)
+                self.there_and_back("--transport", transport, config=config)
 
     def test_refused_there(self):
         text = self.muster("push", "-F", "none", "-w", "n001", self.large, self.path("no/x"), rc=5)

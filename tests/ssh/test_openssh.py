@@ -148,6 +148,23 @@ exec /usr/bin/ssh "$@"
         r = self.one("-o", "BindAddress=192.0.2.7")
         self.check_failed(r, "unreachable", "192.0.2.7")
 
+    def test_what_ssh_does_not_say(self):
+        r = self.one("-k", self.rig.dir)
+        self.check_failed(r, "hostkey", f"not read: {self.rig.dir}: is not a file")
+        r = self.one("-o", "PreferredAuthentications=password")
+        self.check_failed(r, "auth", "PreferredAuthentications): password")
+
+    def test_a_circle_of_jump_hosts(self):
+        config = self.scratch("Host a\n  ProxyJump b\nHost b\n  ProxyJump a\n")
+        r = self.one("-F", config, "-J", "a")
+        self.check_failed(r, "unreachable", "circle: a would be reached through itself")
+
+    def test_ssh_config_that_hangs(self):
+        config = self.scratch('Match host 127.0.0.1 exec "sleep 300.4375"\n  User nobody\n')
+        r = self.one("-F", config, "-t", "1000")
+        self.check_failed(r, "timeout", "ssh -G")
+        self.assertEqual(rig.named("300.4375"), set())
+
     def test_no_ssh_program(self):
         r = self.one(env={"PATH": "/nowhere"})
         self.check_failed(r, "unsupported", "no ssh program in PATH")
