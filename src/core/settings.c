@@ -75,6 +75,17 @@ void settings_merge(struct settings *s, const struct settings *over)
     }
 }
 
+void settings_merge_flags(struct settings *s, const struct settings *flags)
+{
+    CLEANUP_STRV struct strv had = STRV_INIT;
+
+    strv_copy(&had, &s->identity);
+    settings_merge(s, flags);
+    for (size_t i = 0; i < had.n; i++)
+        if (!strv_has(&s->identity, had.v[i]))
+            strv_push(&s->identity, had.v[i]);
+}
+
 const char *setting_key(enum setting_id id)
 {
     return rows[id].key;

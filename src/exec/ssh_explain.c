@@ -198,7 +198,14 @@ static void own_rows(struct explaining *x)
     for (int id = 0; id < SETTING_COUNT; id++) {
         const char *source;
         const struct settings *place = own_place(x->q, (enum setting_id) id, &source);
+        bool keys = id == SETTING_IDENTITY && setting_is_set(x->q->over, SETTING_IDENTITY) && x->p;
 
+        if (keys && place == x->q->flags) {
+            bool none = only_option(x->q, SETTING_IDENTITY);
+
+            source = none ? SOURCE_NODE : SOURCE_FLAG ", " SOURCE_NODE;
+            place = none ? x->q->over : &x->p->over;
+        }
         /* No limit at all is no setting, though every node has it. */
         if (!place || (id == SETTING_COMMAND_TIMEOUT && place->command_timeout_ms == 0) ||
             (place == x->q->flags && only_option(x->q, (enum setting_id) id)))
@@ -535,7 +542,7 @@ static void explain_ssh(const struct explain_query *q, struct explain *out, cons
 
     settings_init(&over);
     settings_merge(&over, q->over);
-    settings_merge(&over, q->flags);
+    settings_merge_flags(&over, q->flags);
 
     const struct prepare_query pq = {
         .node = q->node,

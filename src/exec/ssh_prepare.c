@@ -6,6 +6,7 @@
 
 #include "ssh_dest.h"
 #include "ssh_key.h"
+#include "ssh_lists.h"
 #include "ssh_shared.h"
 
 #include "muster/base/alloc.h"
@@ -388,10 +389,18 @@ void prepare_identities(const struct settings *base, const struct settings *over
 {
     if (conf_options_all(options, "identityfile", "none"))
         return;
-    /* An -o is a setting of muster's too, and ssh has it already. */
-    for (size_t i = 0; i < over->identity.n; i++)
-        if (!conf_options_give(options, "identityfile", over->identity.v[i]))
-            strv_push(out, over->identity.v[i]);
+    /* An -o stands among the settings as it is written, with its quotes. */
+    for (size_t i = 0; i < over->identity.n; i++) {
+        CLEANUP_STRV struct strv words = STRV_INIT;
+        const char *path = over->identity.v[i];
+
+        if (conf_options_give(options, "identityfile", path))
+            conf_words(path, &words);
+        if (words.n)
+            path = words.v[0];
+        if (!strv_has(out, path) && (!words.n || strcasecmp(path, "none") != 0))
+            strv_push(out, path);
+    }
     for (size_t i = 0; !named && i < base->identity.n; i++)
         if (!strv_has(out, base->identity.v[i]))
             strv_push(out, base->identity.v[i]);

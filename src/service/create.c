@@ -162,7 +162,7 @@ static void submit(struct service *s, const struct batch_request *r, const struc
         settings_init(over);
         if (node)
             settings_merge(over, &node->over);
-        settings_merge(over, &r->over);
+        settings_merge_flags(over, &r->over);
         input_imply_become(r, base, over);
         jobs[i] = (struct engine_job){
             .position = (uint32_t) i, .node = v->nodes.v[i], .base = base, .over = over,

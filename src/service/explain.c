@@ -170,7 +170,7 @@ int service_explain(struct service *s, const char *node, const struct batch_requ
     if (known)
         settings_merge(&over, &known->over);
     settings_merge(&both, &over);
-    settings_merge(&both, &r->over);
+    settings_merge_flags(&both, &r->over);
     input_imply_become(r, &base, &both);
     settings_merge(&flags, &r->over);
     if (both.become && !over.become)

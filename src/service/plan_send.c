@@ -171,7 +171,7 @@ static void take_node(struct service *s, struct plan_batch *b, size_t i,
     settings_init(&x->over);
     if (node)
         settings_merge(&x->over, &node->over);
-    settings_merge(&x->over, &r->over);
+    settings_merge_flags(&x->over, &r->over);
     input_imply_become(r, &x->base, &x->over);
     x->step = plan_run_first(b->run, i);
     if (b->run->known)

@@ -188,6 +188,23 @@ class Settings(lib.Case):
         d = self.explain('-p', '2200', '-o', 'UserKnownHostsFile=%s %s' % (path, path), '127.0.0.1')
         self.assertEqual(d.json['knownHosts'], [path + ':1 ssh-ed25519'])
 
+    def test_keys_add_up(self):
+        inventory = self.write('keys.yaml', 'groups:\n  g:\n    nodes: web1\n    host: 127.0.0.1\n'
+                               '    identity: /of-node\n')
+        with open(self.config, 'w', encoding='utf-8') as f:
+            f.write('Host *\n  IdentityFile /of-config\n')
+        def keys(*args):
+            d = self.explain('-i', inventory, *args, 'web1').json
+            own = [(r['value'], r['source']) for r in d['settings'] if r['keyword'] == 'identity']
+            return own, [i['text'].split()[0] for i in d['identities']]
+        self.assertEqual(keys(), ([('/of-node', 'node or group')], ['/of-node', '/of-config']))
+        self.assertEqual(keys('--identity', '/mine'),
+                         ([('/mine, /of-node', 'flag, node or group')],
+                          ['/mine', '/of-node', '/of-config']))
+        self.assertEqual(keys('-o', 'IdentityFile="/an option"')[1],
+                         ['/an', '/of-node', '/of-config'])
+        self.assertEqual(keys('-o', 'IdentityFile=none')[1], [])
+
     def test_known_hosts_that_cannot_be_read(self):
         d = self.explain('-o', 'UserKnownHostsFile=' + self.dir, '127.0.0.1').json
         self.assertEqual((d['knownHosts'], d['knownHostsUnread']), ([], [self.dir + ': is not a file']))

@@ -127,6 +127,29 @@ static void test_merge(void **state)
     settings_clear(&base);
 }
 
+static void test_flags_add_keys(void **state)
+{
+    struct settings s, flags;
+
+    settings_init(&s);
+    settings_init(&flags);
+    set(&s, "user", "ops");
+    set(&s, "identity", "a");
+    set(&s, "identity", "b");
+    set(&s, "known_hosts", "k");
+    set(&flags, "identity", "c");
+    set(&flags, "identity", "b");
+    set(&flags, "known_hosts", "l");
+    settings_merge_flags(&s, &flags);
+    check(&s, "identity", "c, b, a");
+    check(&s, "known_hosts", "l");
+    check(&s, "user", "ops");
+    settings_clear(&flags);
+    settings_merge_flags(&s, &flags);
+    check(&s, "identity", "c, b, a");
+    settings_clear(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -134,6 +157,7 @@ int main(void)
         cmocka_unit_test(test_set_and_get),
         cmocka_unit_test(test_refuses),
         cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_flags_add_keys),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,8 @@ void settings_init(struct settings *s);
 void settings_clear(struct settings *s); /* frees; leaves it as after init; twice is allowed */
 /* Lays `over` on `s`: what over sets replaces. Copies. */
 void settings_merge(struct settings *s, const struct settings *over);
+/* The same for flags, but their key files add to those of s, and come first. */
+void settings_merge_flags(struct settings *s, const struct settings *flags);
 const char *setting_key(enum setting_id id);
 enum setting_type setting_type(enum setting_id id);
 int setting_find(const char *key); /* enum setting_id, or -1 */
