@@ -132,8 +132,25 @@ static int set_number(struct cli *c, const struct option_row *o, const char *sho
     return not_in_range(o, shown, value, ok, e);
 }
 
-int args_set(struct cli *c, const struct option_row *o, const char *shown, const char *value,
-             struct err *e)
+static void add_fault(char **all, const char *text)
+{
+    char *more = *all ? x_asprintf("%s; %s", *all, text) : x_strdup(text);
+    free(*all);
+    *all = more;
+}
+
+static bool is_of_stages(enum option_id id)
+{
+    static const enum option_id ids[] = {OPT_CANARY, OPT_CANARY_OK, OPT_WAVES, OPT_PAUSE, OPT_PROBE,
+                                         OPT_MAX_FAIL, OPT_SERIAL_BY};
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+static int check_value(struct cli *c, const struct option_row *o, const char *shown,
+                       const char *value, struct err *e)
 {
     int rc = 0;
     switch (o->kind) {
@@ -161,8 +178,23 @@ int args_set(struct cli *c, const struct option_row *o, const char *shown, const
             strv_push(&c->list[o->id], value);
         break;
     }
+    return rc;
+}
+
+/* Most of what can be wrong with stages shows only once the targets are known, and all of it is told at
+ * once: so is a value that cannot be read. */
+int args_set(struct cli *c, const struct option_row *o, const char *shown, const char *value,
+             struct err *e)
+{
+    CLEANUP_ERR struct err why = ERR_INIT;
+    int rc = check_value(c, o, shown, value, &why);
+    if (rc != 0 && is_of_stages(o->id)) {
+        add_fault(&c->stage_faults, why.msg);
+        c->bad_canary |= o->id == OPT_CANARY;
+        return 0;
+    }
     if (rc != 0)
-        return rc;
+        return err_set(e, why.code, "%s", why.msg);
     c->set[o->id] = true;
     c->count[o->id]++;
     if (value) {
@@ -229,7 +261,9 @@ static int parse_options(struct cli *c, int argc, char **argv, bool stop, struct
                 snprintf(shown, sizeof shown, "-%c", got);
             else
                 snprintf(shown, sizeof shown, "--%s", o->name);
-            rc = args_set(c, o, shown, optarg, e);
+            CLEANUP_ERR struct err why = ERR_INIT;
+            if (args_set(c, o, shown, optarg, &why) != 0)
+                add_fault(&c->faults, why.msg);
         }
     }
     strbuf_free(&shorts);
@@ -440,12 +474,23 @@ static int behind_dashes(int argc, char *const *argv)
     return i < argc ? argc - i - 1 : 0;
 }
 
+/* Every value that is wrong, then what the reading ended with, if anything. */
+static int told_at_once(struct cli *c, struct err *e)
+{
+    CLEANUP_FREE char *last = X_STEAL(e->msg);
+    if (c->faults && c->stage_faults)
+        add_fault(&c->faults, c->stage_faults);
+    if (c->faults && last)
+        add_fault(&c->faults, last);
+    return err_set(e, ERR_VALIDATION, "%s", c->faults ? c->faults : last);
+}
+
 int args_parse(struct cli *c, int argc, char **argv, struct err *e)
 {
     c->verb = VERB_SCREEN;
     int first = parse_options(c, argc, argv, true, e);
-    if (first < 0)
-        return first;
+    if (first < 0 || (first >= argc && c->faults))
+        return told_at_once(c, e);
     if (first >= argc)
         return 0;
     int v = verb_find(argv[first]);
@@ -463,13 +508,15 @@ int args_parse(struct cli *c, int argc, char **argv, struct err *e)
         rest = parse_options(c, argc - first, argv + first, false, e);
     }
     if (rest < 0)
-        return rest;
+        return told_at_once(c, e);
     for (int i = first + rest; i < argc; i++)
         strv_push(&c->args, argv[i]);
     c->dashes = strcmp(argv[first + rest - 1], "--") == 0;
     c->n_before = c->args.n - (c->dashes && !stop ? (size_t) behind : 0);
     rc = check_sudo_word(c, argv + first + rest - 1, argc - first - rest + 1, e);
-    return rc == 0 ? args_check(c, e) : rc;
+    if (rc != 0 || c->faults)
+        return told_at_once(c, e);
+    return args_check(c, e);
 }
 
 void args_clear(struct cli *c)
@@ -480,4 +527,7 @@ void args_clear(struct cli *c)
         strv_clear(&c->list[i]);
     }
     strv_clear(&c->args);
+    free(c->faults);
+    free(c->stage_faults);
+    c->faults = c->stage_faults = NULL;
 }

@@ -66,6 +66,9 @@ struct cli {
     struct strv args;             /* what is no option */
     size_t n_before;              /* of args: those before a --; all, where there is none */
     bool dashes;                  /* there was one */
+    char *faults;                 /* values that are wrong, or NULL */
+    char *stage_faults;           /* those of the stages: told with what else of them is wrong */
+    bool bad_canary;              /* one of these: there is to be a canary */
 };
 
 /* Fills c from the words after the program's name. 0 or -ERR_VALIDATION. */

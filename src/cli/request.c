@@ -105,6 +105,9 @@ static const struct strv *add_env(struct cli *c, const struct strv *had)
 
 static void stage_options(const struct cli *c, struct stage_request *q)
 {
+    q->faults = c->stage_faults;
+    if (c->bad_canary)
+        q->canary = 1;
     if (c->set[OPT_CANARY])
         q->canary = (unsigned) c->number[OPT_CANARY];
     /* A rerun without a canary has no use for what the first one said of it. */

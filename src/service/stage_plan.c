@@ -226,6 +226,8 @@ int stage_plan_make(const struct stage_request *q, const struct strv *nodes, con
 
     *out = (struct stage_plan){.max_fail = -1};
     strbuf_init(&faults.text, 0);
+    if (q->faults)
+        fault(&faults, "%s", q->faults);
     check_between(q, &faults);
     if (q->canary && q->canary < total) {
         out->canary = q->canary;

@@ -20,6 +20,23 @@ class Stages(Case):
         for word in ('--waves 1,x', '--max-fail many', '--canary-ok', '--serial-by rack'):
             self.assertIn(word, r.err)
         self.assertIn('--pause', self.muster('run', '-w', 'n001', '--pause', '3', '--', 'true').err)
+        # One that cannot be read hides no other, of the stages or not.
+        r = self.muster('run', '-w', 'n[001-009]', '--pause', 'soon', '--waves', '1,x', '--canary', 'few',
+                        '--canary-ok', '50', '--serial-by', 'rack', '--', 'true')
+        for word in ('--pause soon: a time', '--waves 1,x', '--canary few: a whole number',
+                     '--serial-by rack: there is no'):
+            self.assertIn(word, r.err)
+        self.assertEqual((r.rc, r.err.count('there is no canary')), (2, 0), str(r))
+        r = self.muster('run', '-w', 'n001', '--pause', 'soon', '-f', 'x', '--retries', 'y', '--nosuch', '--',
+                        'true')
+        for word in ('--pause soon', '-f x', '--retries y', 'unknown option --nosuch'):
+            self.assertIn(word, r.err)
+        self.assertEqual(r.rc, 2)
+        self.write('r.json', '{"action": "true", "targetNodeIds": ["n001"], "pause": "soon", "waves": "x"}')
+        r = self.muster('run', '--request', 'r.json')
+        self.refused(r, 2, '"pause" soon: a time', '--waves x')
+        self.refused(self.muster('push', '-w', 'n001', '--pause', 'soon', '--max-fail', 'x', 'r.json', '/tmp/'),
+                     2, '--pause soon', '--max-fail x')
         self.assertFalse(os.path.exists(self.db_path))
 
     def test_max_fail(self):

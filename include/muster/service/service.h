@@ -140,6 +140,7 @@ struct stage_request {
     const char *max_fail;  /* "2", "5%": more failures stop the batch; or NULL */
     const char *serial_by; /* "dc", "rack:2", "@a,@b": a variable or groups; or NULL */
     const char *probe;     /* a command for this machine between two stages, or NULL */
+    const char *faults;    /* what of these could not even be read: it is refused with that; or NULL */
 };
 
 struct plan_run;
