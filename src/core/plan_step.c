@@ -101,19 +101,31 @@ static char *literal_text(struct step_reader *r, const struct yaml_node *node, c
     return NULL;
 }
 
-static void read_catch(struct step_reader *r, const struct yaml_node *node)
+static void read_catch(struct step_reader *r, const struct yaml_node *node, const char *key)
 {
     int truth = yaml_bool(node);
 
     if (truth < 0)
-        plan_fault(r->f, node->line, "catch_errors has to be true or false");
+        plan_fault(r->f, node->line, "%s has to be true or false", key);
     r->s->catch_errors = truth == 1;
 }
 
-static void read_run_as(struct step_reader *r, const struct yaml_node *node)
+/* Without quotes 5 is a number, and yes a boolean. */
+static bool is_text(const struct yaml_node *node)
+{
+    char *json = yaml_to_json(node);
+    bool text = *json == '"';
+
+    free(json);
+    return text;
+}
+
+static void read_run_as(struct step_reader *r, const struct yaml_node *node, const char *key)
 {
     free(r->s->run_as);
-    r->s->run_as = literal_text(r, node, "run_as");
+    r->s->run_as = literal_text(r, node, key);
+    if (r->s->run_as && !is_text(node))
+        plan_fault(r->f, node->line, "%s has to be a text: write \"%s\"", key, r->s->run_as);
 }
 
 /* A value that chooses something here, before any node has said anything. */
@@ -152,9 +164,9 @@ static void read_option(struct step_reader *r, const struct yaml_node *key,
                         const struct yaml_node *value)
 {
     if (!strcmp(key->scalar, "_catch_errors"))
-        read_catch(r, value);
+        read_catch(r, value, key->scalar);
     else if (!strcmp(key->scalar, "_run_as"))
-        read_run_as(r, value);
+        read_run_as(r, value, key->scalar);
     else if (!strcmp(key->scalar, "_noop"))
         plan_fault(r->f, key->line, "_noop: runs that change nothing are not known here");
     else
@@ -389,9 +401,9 @@ static void read_rest(struct step_reader *r)
     if ((node = yaml_get(r->node, "target")))
         read_targets(r, node);
     if ((node = yaml_get(r->node, "catch_errors")))
-        read_catch(r, node);
+        read_catch(r, node, "catch_errors");
     if ((node = yaml_get(r->node, "run_as")))
-        read_run_as(r, node);
+        read_run_as(r, node, "run_as");
     if ((node = yaml_get(r->node, "parameters")))
         read_parameters(r, node);
     if ((kind & ON(SCRIPT)) && (node = yaml_get(r->node, "arguments")))

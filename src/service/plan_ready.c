@@ -107,10 +107,10 @@ int plan_check_known(const struct plan_run *p, const struct plan_part *part, str
         return 0;
     struct json *known = given ? plan_value_known(given, &scope, &later, e) : json_object();
     int rc = known ? 0 : -ERR_VALIDATION;
-    if (known && !params->any) {
+    if (known) {
         params_check(params, known, &later, &faults);
         for (size_t i = 0; i < later.n; i++) {
-            if (params_find(params, later.v[i]))
+            if (params->any || params_find(params, later.v[i]))
                 continue;
             faults.v = x_array(faults.v, faults.n + 1, sizeof *faults.v);
             faults.v[faults.n++] = (struct param_fault){x_strdup(later.v[i]),
@@ -143,6 +143,8 @@ static int ready_task(struct service *s, const struct plan_run *p, struct plan_p
     part->task.task.params.hide = p->secret_names.n > 0;
     if (rc == 0 && part->task.task.remote)
         rc = plan_refuse_remote(name, e);
+    if (rc == 0)
+        rc = task_files_check(s, &part->task.task, false, e);
     if (rc == 0 && part->step->parameters && plan_value_by_node(part->step->parameters))
         rc = plan_check_known(p, part, e);
     return rc == 0 ? pick_impls(s, p, part, e) : rc;

@@ -124,11 +124,9 @@ static int task_input(const struct plan_part *p, const struct plan_scope *scope,
         json_free(values);
         values = json_object();
     }
-    if (!params->any) {
-        params_check(params, values, NULL, &faults);
-        rc = plan_params_err(&faults, p->task.task.name, e);
-        param_faults_clear(&faults);
-    }
+    params_check(params, values, NULL, &faults);
+    rc = plan_params_err(&faults, p->task.task.name, e);
+    param_faults_clear(&faults);
     if (rc == 0) {
         params_defaults(params, values);
         json_put_str(values, "_task", p->task.task.name);

@@ -229,7 +229,7 @@ static bool is_name(const char *s)
 static int check_name(const char *key, struct json *value, void *ctx)
 {
     struct param_faults *out = ctx;
-    if (is_name(key) && *key != '_')
+    if (is_name(key)) /* params_check() refuses those that begin with _ */
         return 0;
     out->v = x_array(out->v, out->n + 1, sizeof *out->v);
     out->v[out->n++] = (struct param_fault){
@@ -240,11 +240,9 @@ static int check_name(const char *key, struct json *value, void *ctx)
 void work_check(const struct work_request *w, const struct params *p, struct param_faults *out)
 {
     struct json *all = work_values(w);
-    memset(out, 0, sizeof *out);
+    params_check(p, all, &w->secret_names, out);
     if (p->any)
         json_each(all, check_name, out);
-    else
-        params_check(p, all, &w->secret_names, out);
     work_wipe(all);
 }
 

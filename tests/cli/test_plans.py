@@ -195,6 +195,48 @@ class Plans(Case):
         self.assertEqual((r.rc, len(r.json['faults'])), (2, 6), str(r))
         self.assertEqual(self.ok('plans', 'three', '--json').json['faults'], [])
 
+    def test_a_task_without_its_files(self):
+        self.write('config/muster/tasks/lame.json', '{"files": ["mod/files/none.sh"]}')
+        self.write('config/muster/tasks/lame.sh', '#!/bin/sh\n')
+        self.write('config/muster/tasks/part.json', '{"implementations": [{"name": "lame.sh", '
+                   '"requirements": ["shell"], "files": ["mod/lib/gone.sh"]}]}')
+        self.write('config/muster/tasks/gone.json', '{"implementations": [{"name": "gone.py"}]}')
+        self.write('config/muster/tasks/none.json', '{}')
+        self.write('lame.yaml', 'parameters: {targets: {type: TargetSpec}}\nsteps:\n'
+                   '  - {task: lame, targets: $targets}\n  - {task: gone, targets: $targets}\n'
+                   '  - {task: none, targets: $targets}\n  - {task: part, targets: $targets}\n')
+        words = ('step 1 ', 'mod/files/none.sh is in no folder of modules', 'step 2 ', 'gone.py cannot be read',
+                 'step 3 ', 'there is no script beside its metadata')
+        last = ('step 4 ', 'mod/lib/gone.sh is in no folder of modules')
+        self.refused(self.muster('plans', './lame.yaml'), 2, *words, *last)
+        for flags in ([], ['--dry-run']):
+            self.refused(self.muster('run', '-w', 'n001', '--plan', './lame.yaml', *flags), 2, *words)
+        # That one counts for the nodes that take this implementation.
+        self.write('part.yaml', 'steps:\n  - {task: part, targets: n001}\n')
+        self.refused(self.muster('plans', './part.yaml'), 2, 'step 1 ', last[1])
+        self.refused(self.muster('run', '--plan', './part.yaml'), 2, last[1])
+        self.assertEqual(self.rows(), (0, 0))
+
+    def test_options_of_the_wrong_type(self):
+        step = 'steps:\n  - {task: facts, targets: n001, parameters: {%s}}\n'
+        for given, word in (('_run_as: 5', '_run_as has to be a text'), ('_run_as: yes', '_run_as has to be'),
+                            ('_run_as: [a]', '_run_as has to be'), ('_run_as: $x', '_run_as has to be'),
+                            ('_catch_errors: maybe', '_catch_errors has to be true or false'),
+                            ('_catch_errors: 1', '_catch_errors has to be'), ('_noop: 5', '_noop: runs'),
+                            ('_other: 5', '_other is not known here')):
+            self.write('bad.yaml', step % given)
+            self.refused(self.muster('plans', './bad.yaml'), 2, 'bad.yaml:2: ' + word)
+        self.write('bad.yaml', 'steps:\n  - {command: id, targets: n001, run_as: 5}\n')
+        self.refused(self.muster('plans', './bad.yaml'), 2, 'bad.yaml:2: run_as has to be a text')
+        self.write('good.yaml', step % '_run_as: "5", _catch_errors: true')
+        self.assertTrue(self.ok('plans', './good.yaml', '--json').json['steps'][0]['catchErrors'])
+        # As a whole object, too, whether there is metadata or not.
+        self.write('config/muster/tasks/bare.sh', '#!/bin/sh\n')
+        self.write('ref.yaml', 'parameters: {targets: {type: TargetSpec}, all: {type: Hash}}\nsteps:\n'
+                   '  - {task: bare, targets: $targets, parameters: $all}\n')
+        self.refused(self.muster('run', '-w', 'n001', '--plan', './ref.yaml', 'all={"_run_as": 5}'), 2,
+                     '_run_as: is a setting of the run')
+
     def test_rules_see_results(self):
         plan = ('parameters: {targets: {type: TargetSpec}}\nsteps:\n'
                 '  - {name: say, command: printf /precious, targets: $targets}\n'

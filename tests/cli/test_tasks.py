@@ -72,6 +72,25 @@ class Tasks(Case):
         self.refused(self.muster('run', '-w', '-', '--task', 'bare', '--params', '-', input=b'{}'), 2,
                      'standard input')
 
+    def test_null_is_as_in_bolt(self):
+        """JSON in the environment too; a default takes the place of nothing."""
+        self.task('both', '#!/bin/sh\necho "$PT_x $PT_y"; cat\n',
+                  {'parameters': {'x': {'type': 'Optional[String]'},
+                                  'y': {'type': 'Optional[Integer]', 'default': 3}}})
+        self.write('p.json', '{"x": null, "y": null}')
+        r = self.ok('run', '-w', 'db1', '--task', 'both', '--params', 'p.json')
+        self.assertEqual(r.lines[0], 'db1: null 3')
+        self.assertIn('"x":null', r.text.replace(' ', ''))
+        r = self.ok('run', '-w', 'db1', '--task', 'bare', '--params', '-', input=b'{"x": null}')
+        self.assertEqual(r.text, 'db1: x=null\n')
+
+    def test_names_that_are_reserved(self):
+        for value in ('5', '"root"', 'null', '{}'):
+            for task in ('bare', 'greet'):
+                self.write('p.json', '{"_run_as": %s, "_x": [1]}' % value)
+                self.refused(self.muster('run', '-w', 'db1', '--task', task, '--params', 'p.json'), 2,
+                             '_run_as: is a setting of the run', '_x: is a setting of the run')
+
     def test_files_that_are_not_there(self):
         self.task('lame', '#!/bin/sh\n', {'files': ['mod/files/none.sh', 'mod/lib/']})
         self.task('gone', '#!/bin/sh\n', {'implementations': [{'name': 'gone.py', 'requirements': []}]})
