@@ -334,6 +334,19 @@ static void set_locked(struct ssh_key *k, const uint8_t *cipher, size_t cipher_l
                               clean, k->path));
 }
 
+/* What would take hours is no key that is asked for. */
+static bool rounds_refused(struct ssh_key *k, const void *options, size_t options_len)
+{
+    unsigned long rounds = unlock_rounds(options, options_len);
+
+    if (rounds <= UNLOCK_ROUNDS_MAX)
+        return false;
+    key_problem(k, x_asprintf("is protected by %lu rounds of bcrypt, and at most %d are done here: load it "
+                              "into the agent (ssh-add %s), or write it anew (ssh-keygen -p -a 100 -f %s)",
+                              rounds, UNLOCK_ROUNDS_MAX, k->path, k->path));
+    return true;
+}
+
 /* The secret part as it is without encryption. What is wrong is the passphrase, as far as can be
  * told. */
 static void read_private(struct ssh_key *k, const uint8_t *secret, size_t n, bool was_locked)
@@ -377,6 +390,8 @@ static void parse_openssh(struct ssh_key *k, const uint8_t *p, size_t n, const c
         read_private(k, secret, secret_len, false);
         return;
     }
+    if (wire_is(kdf, kdf_len, "bcrypt") && rounds_refused(k, options, options_len))
+        return;
     if (!passphrase) {
         set_locked(k, cipher, cipher_len, kdf, kdf_len);
         return;

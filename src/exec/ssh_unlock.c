@@ -11,8 +11,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 
-#define ROUNDS_MAX 100000 /* some minutes: nobody means more */
-
 static const struct cipher {
     const char *name;
     const EVP_CIPHER *(*evp)(void);
@@ -61,6 +59,18 @@ static bool decrypt(const struct cipher *c, const uint8_t *key, const void *secr
     return done;
 }
 
+uint32_t unlock_rounds(const void *options, size_t options_len)
+{
+    struct wire w = wire_of(options, options_len);
+    size_t salt_len;
+
+    wire_string(&w, &salt_len);
+
+    uint32_t rounds = wire_u32(&w);
+
+    return w.bad ? 0 : rounds;
+}
+
 uint8_t *unlock_secret(const char *cipher, const void *options, size_t options_len,
                        const void *secret, size_t n, const char *passphrase)
 {
@@ -71,7 +81,7 @@ uint8_t *unlock_secret(const char *cipher, const void *options, size_t options_l
     uint32_t rounds = wire_u32(&w);
     uint8_t key[64 + 16], *out = NULL;
 
-    if (!c || w.bad || rounds > ROUNDS_MAX || !n)
+    if (!c || w.bad || rounds > UNLOCK_ROUNDS_MAX || !n)
         return NULL;
     if (bcrypt_pbkdf(passphrase, salt, salt_len, rounds, key, c->key + c->iv)) {
         out = x_malloc(n + EVP_MAX_BLOCK_LENGTH);

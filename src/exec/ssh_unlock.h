@@ -14,6 +14,9 @@ bool unlock_knows(const char *cipher); /* as the file names it */
 uint8_t *unlock_secret(const char *cipher, const void *options, size_t options_len,
                        const void *secret, size_t n, const char *passphrase);
 
+#define UNLOCK_ROUNDS_MAX 100000 /* some minutes: nobody means more */
+uint32_t unlock_rounds(const void *options, size_t options_len); /* of bcrypt; 0: not to be read */
+
 /* ssh_bcrypt.c. false: what it is given makes no sense. */
 bool bcrypt_pbkdf(const char *passphrase, const uint8_t *salt, size_t salt_len, unsigned rounds,
                   uint8_t *key, size_t len);

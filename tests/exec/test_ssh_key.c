@@ -176,36 +176,46 @@ static void test_locked(void **state)
         check_locked(kinds[i].options, kinds[i].type, ciphers[i]);
 }
 
-/* A cipher that is made up, in the place of one of the same length. */
-static void test_locked_otherwise(void **state)
+/* The file with so many bytes behind `find` in it made others. */
+static struct ssh_key *changed_key(const char *path, const char *find, size_t skip, const char *to, size_t n)
 {
-    CLEANUP_FREE char *path = make_key("-N secret -t ed25519");
     static const char head[] = "-----BEGIN OPENSSH PRIVATE KEY-----\n";
     static const char foot[] = "\n-----END OPENSSH PRIVATE KEY-----\n";
     struct strbuf b, text;
-    size_t n;
+    size_t raw_len, len = 0;
 
     strbuf_init(&b, 0);
     strbuf_init(&text, 0);
     assert_int_equal(io_read_file(path, 65536, &b, NULL), 0);
 
     char *from = b.s + strlen(head), *end = strstr(from, "-----END");
-    size_t len = 0;
 
     for (const char *p = from; p < end; p++)
         if (*p != '\n')
             from[len++] = *p;
 
-    CLEANUP_FREE uint8_t *raw = base64_decode(from, len, &n);
-    char *cipher = memmem(raw, n, "aes256-ctr", 10);
+    CLEANUP_FREE uint8_t *raw = base64_decode(from, len, &raw_len);
+    char *at = memmem(raw, raw_len, find, strlen(find));
 
-    memcpy(cipher, "aes\033[2-xyz", 10);
+    assert_non_null(at);
+    memcpy(at + skip, to, n);
 
-    CLEANUP_FREE char *b64 = base64_encode(raw, n);
+    CLEANUP_FREE char *b64 = base64_encode(raw, raw_len);
 
     strbuf_addf(&text, "%s%s%s", head, b64, foot);
 
     struct ssh_key *k = ssh_key_parse("x", text.s, text.len);
+
+    strbuf_free(&b);
+    strbuf_free(&text);
+    return k;
+}
+
+/* A cipher that is made up, in the place of one of the same length. */
+static void test_locked_otherwise(void **state)
+{
+    CLEANUP_FREE char *path = make_key("-N secret -t ed25519");
+    struct ssh_key *k = changed_key(path, "aes256-ctr", 0, "aes\033[2-xyz", 10);
 
     assert_false(k->locked);
     assert_non_null(k->blob);
@@ -213,8 +223,27 @@ static void test_locked_otherwise(void **state)
     assert_null(strchr(k->problem, '\033'));
     assert_non_null(strstr(k->problem, "ssh-add"));
     ssh_key_unref(k);
-    strbuf_free(&b);
-    strbuf_free(&text);
+}
+
+/* Behind "bcrypt": the length of the options, a salt of 16 bytes with its length, the rounds. */
+static void test_rounds(void **state)
+{
+    enum { AT = 6 + 4 + 4 + 16 };
+    CLEANUP_FREE char *path = make_key("-N secret -t ed25519 -a 4");
+    struct ssh_key *k = changed_key(path, "bcrypt", AT, "\377\377\377\377", 4);
+
+    assert_false(k->locked);
+    assert_null(k->pkey);
+    assert_non_null(k->blob);
+    assert_non_null(strstr(k->problem, "4294967295 rounds of bcrypt, and at most 100000"));
+    assert_non_null(strstr(k->problem, "ssh-add"));
+    ssh_key_unref(k);
+    k = changed_key(path, "bcrypt", AT, "\0\1\206\241", 4); /* one more than that */
+    assert_non_null(strstr(k->problem, "100001 rounds"));
+    ssh_key_unref(k);
+    k = changed_key(path, "bcrypt", AT, "\0\1\206\240", 4);
+    assert_true(k->locked);
+    ssh_key_unref(k);
 }
 
 /* Without a .pub file a PEM file hides its public half until it is open. */
@@ -359,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_locked),
         cmocka_unit_test(test_locked_otherwise),
+        cmocka_unit_test(test_rounds),
         cmocka_unit_test(test_locked_without_public),
         cmocka_unit_test(test_rsa_label),
         cmocka_unit_test(test_problems),
