@@ -97,10 +97,12 @@ void conn_sftp_stop(struct conn *c)
 {
     struct sftp *f = c->sftp;
 
+    CLEANUP_FREE char *between = f->push ? push_between(f) : NULL;
+
     f->cancelled = true;
     if (f->phase < SFTP_WORK)
         f->phase = SFTP_OVER;
-    else
+    else if (!between) /* else the push sees it, two answers later */
         f->phase = SFTP_TIDY;
 }
 
@@ -175,7 +177,20 @@ void sftp_end(struct conn *c, int exit_code, const char *fmt, ...)
     f->phase = SFTP_TIDY;
 }
 
-void sftp_refused(struct conn *c, int exit_code, const char *path, const struct answer *a)
+void sftp_tell(struct conn *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+
+    CLEANUP_FREE char *text = x_vasprintf(fmt, ap);
+    CLEANUP_FREE char *line = x_asprintf("muster: sftp: %s\n", text);
+
+    va_end(ap);
+    session_output(c->session, STREAM_STDERR, line, strlen(line));
+}
+
+char *sftp_why(const char *path, const struct answer *a)
 {
     static const char *const known[] = {
         [FX_OK] = "an answer that makes no sense",
@@ -194,8 +209,14 @@ void sftp_refused(struct conn *c, int exit_code, const char *path, const struct 
     CLEANUP_FREE char *clean = text_clean(raw);
     bool more = *clean && strcmp(clean, "Failure") != 0;
 
-    sftp_end(c, exit_code, "%s: %s%s%s", path, why ? why : "refused", more ? ": " : "",
-             more ? clean : "");
+    return x_asprintf("%s: %s%s%s", path, why ? why : "refused", more ? ": " : "", more ? clean : "");
+}
+
+void sftp_refused(struct conn *c, int exit_code, const char *path, const struct answer *a)
+{
+    CLEANUP_FREE char *why = sftp_why(path, a);
+
+    sftp_end(c, exit_code, "%s", why);
 }
 
 /* false: it is no sftp. */
@@ -380,9 +401,13 @@ static enum go pump(struct conn *c)
 
     if (gone && f->phase == SFTP_HELLO)
         return none(c);
-    if (gone)
-        return conn_lost(c, rc ? LIBSSH2_ERROR_SOCKET_DISCONNECT : LIBSSH2_ERROR_EAGAIN,
-                         "copying by sftp");
+    if (gone) {
+        CLEANUP_FREE char *between = f->push ? push_between(f) : NULL;
+        CLEANUP_FREE char *doing = x_asprintf("copying by sftp%s%s", between ? ", and what was there may be " : "",
+                                              between ? between : "");
+
+        return conn_lost(c, rc ? LIBSSH2_ERROR_SOCKET_DISCONNECT : LIBSSH2_ERROR_EAGAIN, doing);
+    }
     if (!budget)
         session_again(c->session);
     return GO_WAIT;

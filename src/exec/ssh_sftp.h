@@ -71,7 +71,11 @@ bool sftp_take_handle(struct sftp *f, struct answer *a);
 /* Ends it with this code, after tidying; a text goes to the node's stderr. */
 void sftp_end(struct conn *c, int exit_code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same for what the server has answered: "sftp: PATH: permission denied". */
+/* A line for the node's stderr that ends nothing. */
+void sftp_tell(struct conn *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* What the server has answered, for people: "PATH: permission denied". Caller frees. */
+char *sftp_why(const char *path, const struct answer *a);
+/* Ends it with that. */
 void sftp_refused(struct conn *c, int exit_code, const char *path, const struct answer *a);
 bool sftp_denied(const struct answer *a);
 
@@ -91,6 +95,9 @@ bool reads_over(const struct sftp *f); /* everything was taken */
 void push_begin(struct conn *c);
 void push_answer(struct conn *c, struct answer *a);
 void push_more(struct conn *c);
+/* Between two names: a file that was there is put aside, and the new one is not in its place yet. Whoever
+ * wants an end waits for it. The name that has to come back, or NULL. Caller frees. */
+char *push_between(struct sftp *f);
 /* Asks for the removal of what is left, as much as may be asked for at once. false: there is nothing. */
 bool push_tidy(struct sftp *f);
 void push_free(struct push *p);

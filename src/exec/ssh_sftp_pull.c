@@ -166,7 +166,7 @@ static bool is_file(const struct pull_entry *x)
 static bool is_name(const char *s, size_t n)
 {
     return n > 0 && n <= NAME_MAX_PART && !memchr(s, '/', n) && !memchr(s, '\0', n) &&
-           !memchr(s, '\n', n) && !(n == 1 && *s == '.') && !(n == 2 && s[0] == '.' && s[1] == '.');
+           !(n == 1 && *s == '.') && !(n == 2 && s[0] == '.' && s[1] == '.');
 }
 
 static void add_entry(struct pull *p, char *path, const struct attrs *t, unsigned depth)
@@ -301,6 +301,10 @@ static void begin_tree(struct conn *c, const char *name, size_t n)
 {
     struct sftp *f = c->sftp;
 
+    if (memchr(name, '\n', n)) {
+        sftp_end(c, COPY_EXIT_PLACE, "the folder has a newline in its name: pull the one that it is in");
+        return;
+    }
     if (!is_name(name, n)) {
         sftp_end(c, COPY_EXIT_PLACE, "the whole file system is no folder to copy: name one in it");
         return;
@@ -462,6 +466,24 @@ static void size_known(struct conn *c, struct answer *a)
     pull_more(c);
 }
 
+/* As sha256sum writes it: a backslash before the line says that there are some in the name. */
+static void add_sum(struct strbuf *out, const uint8_t sum[SHA256_LEN], const char *name)
+{
+    bool odd = strchr(name, '\n');
+
+    strbuf_adds(out, odd ? "\\" : "");
+    for (size_t i = 0; i < SHA256_LEN; i++)
+        strbuf_addf(out, "%02x", sum[i]);
+    strbuf_adds(out, "  ./");
+    for (; *name; name++) {
+        if (odd && (*name == '\n' || *name == '\\'))
+            strbuf_addf(out, "\\%c", *name == '\n' ? 'n' : '\\');
+        else
+            strbuf_addch(out, *name);
+    }
+    strbuf_addch(out, '\n');
+}
+
 static void file_read(struct conn *c)
 {
     struct sftp *f = c->sftp;
@@ -476,9 +498,7 @@ static void file_read(struct conn *c)
         return;
     }
     sha256_end(X_STEAL(p->hash), sum);
-    for (size_t i = 0; i < sizeof sum; i++)
-        strbuf_addf(&p->sums, "%02x", sum[i]);
-    strbuf_addf(&p->sums, "  ./%s\n", x->path);
+    add_sum(&p->sums, sum, x->path);
     pad(&p->out, p->size);
     p->at++;
     p->step = PULL_CLOSE;

@@ -22,14 +22,18 @@ enum push_step {
     PUSH_CREATE,
     PUSH_WRITE,
     PUSH_ATTRS,
+    PUSH_SETSTAT, /* the same by its name, where that is not had of what is open */
     PUSH_CHECK,   /* read back */
     PUSH_CLOSE,
     PUSH_LINK,
     PUSH_LOOK,    /* what is in a part's place? */
     PUSH_FOLDER,
     PUSH_MODE,
-    PUSH_AWAY,    /* the old file, where a rename does not replace it */
     PUSH_RENAME,
+    PUSH_ASIDE,   /* the old file, where a rename does not replace it */
+    PUSH_REPLACE, /* the new one again */
+    PUSH_OLD,     /* the old one goes */
+    PUSH_BACK,    /* or comes back */
     PUSH_LEFT     /* the folder of temporaries goes */
 };
 
@@ -45,6 +49,9 @@ struct push {
     uint64_t sent, before; /* of this file; of those before, each twice: written and read */
     size_t writes;    /* without an answer yet */
     struct sha256 *hash;
+    char *fault;      /* why the new file did not get its name */
+    size_t unset;     /* files and folders whose permissions could not be set */
+    char *unset_name; /* of the first */
 };
 
 void push_free(struct push *p)
@@ -53,12 +60,27 @@ void push_free(struct push *p)
         return;
     sha256_abandon(p->hash);
     free(p->stage);
+    free(p->fault);
+    free(p->unset_name);
     free(p);
 }
 
 static char *temporary(const struct push *p, size_t i)
 {
     return x_asprintf("%s/%zu", p->stage, i);
+}
+
+/* Where the old file of a part is meanwhile. */
+static char *aside(const struct push *p)
+{
+    return x_asprintf("%s/%zu.old", p->stage, p->part);
+}
+
+char *push_between(struct sftp *f)
+{
+    enum push_step step = f->push->step;
+
+    return step == PUSH_ASIDE || step == PUSH_REPLACE || step == PUSH_BACK ? aside(f->push) : NULL;
 }
 
 /* Where a part goes to. */
@@ -158,7 +180,7 @@ static void stage_next(struct conn *c)
     sftp_ask(f, FXP_OPEN);
     wire_text(&f->wire, name);
     wire_u32(&f->wire, FXF_READ | FXF_WRITE | FXF_CREAT | FXF_EXCL);
-    wire_mode(&f->wire, 0600);
+    wire_mode(&f->wire, part->mode | 0600); /* nobody comes into that folder; some set it only here */
     wire_end(&f->wire);
 }
 
@@ -190,6 +212,25 @@ static void write_more(struct conn *c)
     sftp_ask_handle(f, FXP_FSETSTAT);
     wire_times(&f->wire, part->mode, part->mtime);
     wire_end(&f->wire);
+}
+
+/* Some have no attributes of what is open, some none at all: then the file has those of the server. */
+static void by_name(struct sftp *f)
+{
+    const struct copy_part *part = &f->what->v[f->push->part];
+    CLEANUP_FREE char *name = temporary(f->push, f->push->part);
+
+    f->push->step = PUSH_SETSTAT;
+    sftp_ask(f, FXP_SETSTAT);
+    wire_text(&f->wire, name);
+    wire_times(&f->wire, part->mode, part->mtime);
+    wire_end(&f->wire);
+}
+
+static void note_unset(struct push *p, const struct copy_part *part)
+{
+    if (!p->unset++)
+        p->unset_name = x_strdup(part->path);
 }
 
 static void check_more(struct conn *c)
@@ -228,6 +269,10 @@ static void place_next(struct conn *c)
     struct push *p = f->push;
 
     p->placed = p->part;
+    if (f->cancelled) {
+        f->phase = SFTP_TIDY;
+        return;
+    }
     if (p->part < f->what->n) {
         CLEANUP_FREE char *to = target(f, &f->what->v[p->part]);
 
@@ -240,11 +285,9 @@ static void place_next(struct conn *c)
     sftp_ask_path(f, FXP_RMDIR, p->stage);
 }
 
-static void do_rename(struct sftp *f, const char *to)
+static void ask_rename(struct sftp *f, enum push_step step, const char *from, const char *to)
 {
-    CLEANUP_FREE char *from = temporary(f->push, f->push->part);
-
-    f->push->step = PUSH_RENAME;
+    f->push->step = step;
     sftp_ask(f, f->posix_rename ? FXP_EXTENDED : FXP_RENAME);
     if (f->posix_rename)
         wire_text(&f->wire, "posix-rename@openssh.com");
@@ -273,13 +316,56 @@ static void looked(struct conn *c, struct answer *a)
         wire_end(&f->wire);
     } else if (folder) {
         sftp_end(c, COPY_EXIT_PLACE, "%s is in the way: it is a folder", to);
-    } else if (f->posix_rename) {
-        do_rename(f, to);
     } else {
-        /* Plain version 3 does not replace by a rename. The moment without a file is the price of
-         * a server that has no other way: what comes in its place has been checked before. */
-        f->push->step = PUSH_AWAY;
-        sftp_ask_path(f, FXP_REMOVE, to);
+        CLEANUP_FREE char *from = temporary(f->push, f->push->part);
+
+        ask_rename(f, PUSH_RENAME, from, to);
+    }
+}
+
+/* Plain version 3 need not replace by a rename. The moment without a file is the price of a server that has
+ * no other way: the new one has been checked before, and the old one is kept until it is in its place. */
+static void swap(struct conn *c, struct answer *a)
+{
+    struct sftp *f = c->sftp;
+    struct push *p = f->push;
+    CLEANUP_FREE char *to = target(f, &f->what->v[p->part]);
+    CLEANUP_FREE char *new = temporary(p, p->part);
+    CLEANUP_FREE char *old = aside(p);
+    bool good = sftp_status(a) == FX_OK;
+
+    switch (p->step) {
+    case PUSH_RENAME:
+        p->fault = sftp_why(to, a);
+        ask_rename(f, PUSH_ASIDE, to, old);
+        break;
+    case PUSH_ASIDE:
+        if (good)
+            ask_rename(f, PUSH_REPLACE, new, to);
+        else if (sftp_status(a) == FX_NO_SUCH_FILE) /* so that was not why */
+            sftp_end(c, COPY_EXIT_MOVE, "%s", p->fault);
+        else
+            sftp_refused(c, COPY_EXIT_MOVE, to, a);
+        break;
+    case PUSH_REPLACE:
+        free(X_STEAL(p->fault));
+        if (!good)
+            p->fault = sftp_why(to, a);
+        if (good) {
+            p->step = PUSH_OLD;
+            sftp_ask_path(f, FXP_REMOVE, old);
+        } else {
+            ask_rename(f, PUSH_BACK, old, to);
+        }
+        break;
+    case PUSH_BACK:
+        sftp_end(c, COPY_EXIT_MOVE, "%s%s%s", p->fault, good ? "" : "; what was there is now ",
+                 good ? "" : old);
+        break;
+    default: /* what is still there is told with the folder that it is in */
+        p->part++;
+        place_next(c);
+        break;
     }
 }
 
@@ -327,6 +413,7 @@ static void staged(struct conn *c, struct answer *a)
         write_more(c);
         break;
     case PUSH_ATTRS:
+    case PUSH_SETSTAT:
         p->step = PUSH_CHECK;
         p->hash = sha256_new();
         reads_begin(f, part->size);
@@ -350,11 +437,12 @@ static void placing(struct conn *c, struct answer *a)
     const struct copy_part *part = &f->what->v[p->part];
     CLEANUP_FREE char *to = target(f, part);
 
-    if (p->step == PUSH_AWAY) {
-        if (sftp_denied(a))
-            sftp_refused(c, COPY_EXIT_MOVE, to, a);
-        else
-            do_rename(f, to); /* which fails when it was more than "no such file" */
+    if (p->step == PUSH_MODE && sftp_status(a) == FX_UNSUPPORTED) {
+        note_unset(p, part);
+        p->part++;
+        place_next(c);
+    } else if (p->step == PUSH_RENAME && sftp_status(a) != FX_OK && !sftp_denied(a) && !f->posix_rename) {
+        swap(c, a);
     } else if (sftp_status(a) != FX_OK) {
         sftp_refused(c, COPY_EXIT_MOVE, to, a);
     } else if (p->step == PUSH_FOLDER) {
@@ -378,6 +466,41 @@ static void check_answer(struct conn *c, struct answer *a)
         tell(c);
     } else {
         sftp_refused(c, COPY_EXIT_SUM, f->what->v[f->push->part].path, a);
+    }
+}
+
+/* Everything is in its place, and the folder of temporaries is gone, or stays. */
+static void placed(struct conn *c, struct answer *a)
+{
+    struct sftp *f = c->sftp;
+    const struct push *p = f->push;
+    uint32_t status = sftp_status(a);
+
+    if (p->unset)
+        sftp_tell(c, "the server sets no permissions and times: %zu that came %s those it gives itself, "
+                  "the first is %s", p->unset, p->unset == 1 ? "has" : "have", p->unset_name);
+    if (status != FX_OK && status != FX_NO_SUCH_FILE) {
+        CLEANUP_FREE char *why = sftp_why(p->stage, a);
+
+        sftp_tell(c, "a folder of temporary files could not be removed: %s", why);
+    }
+    session_progress(c->session, f->what->bytes, f->what->bytes);
+    sftp_end(c, 0, "%s, by sftp", f->what->text);
+}
+
+/* The attributes of a file were refused, in one of two ways. */
+static void unset(struct conn *c, struct answer *a)
+{
+    struct push *p = c->sftp->push;
+    const struct copy_part *part = &c->sftp->what->v[p->part];
+
+    if (p->step == PUSH_ATTRS) {
+        by_name(c->sftp);
+    } else if (sftp_status(a) == FX_UNSUPPORTED) {
+        note_unset(p, part);
+        staged(c, a);
+    } else {
+        sftp_refused(c, COPY_EXIT_TAR, part->path, a);
     }
 }
 
@@ -409,17 +532,23 @@ void push_answer(struct conn *c, struct answer *a)
         break;
     case PUSH_FOLDER:
     case PUSH_MODE:
-    case PUSH_AWAY:
     case PUSH_RENAME:
         placing(c, a);
         break;
+    case PUSH_ASIDE:
+    case PUSH_REPLACE:
+    case PUSH_OLD:
+    case PUSH_BACK:
+        swap(c, a);
+        break;
     case PUSH_LEFT:
-        session_progress(c->session, f->what->bytes, f->what->bytes);
-        sftp_end(c, 0, "%s, by sftp", f->what->text);
+        placed(c, a);
         break;
     default:
-        if (sftp_status(a) == FX_OK || (p->step == PUSH_ATTRS && sftp_status(a) == FX_UNSUPPORTED)) {
+        if (sftp_status(a) == FX_OK) {
             staged(c, a);
+        } else if (p->step == PUSH_ATTRS || p->step == PUSH_SETSTAT) {
+            unset(c, a);
         } else if (p->step == PUSH_STAGE) {
             CLEANUP_FREE char *up = parent(f);
 

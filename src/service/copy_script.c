@@ -79,6 +79,14 @@ static const char push_script[] =
     "if [ -n \"$into\" ]; then place \"$s\" \"${d%/}\"; else place \"$s/$2\" \"$p\"; fi; "
     "printf \"%s\\n\" \"$3\"";
 
+/* A newline in a name would end its line: not every program for sums escapes it, so that is done here as
+ * GNU's does. $0 is the program. */
+#define ODD_SUM                                                                                \
+    "o='n=$(printf \"\\nx\"); n=${n%x}; for f do h=$($0 <\"$f\") || exit 1; e=; "                \
+    "while [ -n \"$f\" ]; do t=${f#?}; c=${f%\"$t\"}; f=$t; case $c in \"$n\") e=$e\\\\n;; "       \
+    "\\\\) e=$e\\\\\\\\;; *) e=$e$c;; esac; done; "                                               \
+    "printf \"%s\\n\" \"\\\\${h%% *}  $e\"; done'; "
+
 /* $1 what is wanted. A first line that says what comes, the sums and an empty line, the tar: names in
  * it begin in the folder. A file that grows (a log) is summed as far as it was at first. */
 static const char pull_script[] =
@@ -90,7 +98,11 @@ static const char pull_script[] =
     "[ -n \"$b\" ] || no 71 \"the whole file system is no folder to copy: name one in it\"; "
     "k=$(du -sk . 2>/dev/null | { read -r k x; echo $k; }); "
     "printf \"%s\\n\" \"" COPY_PULL_MAGIC " $((${k:-0} * 1024)) folder $b\"; "
-    "find . -type f -exec $sum {} + || no 72 \"not everything in $p can be read\"; echo; "
+    "n=$(printf \"\\nx\"); n=${n%x}; "
+    "if [ -n \"$(find . -name \"*$n*\" -print)\" ]; then " ODD_SUM
+    "find . -type f ! -path \"*$n*\" -exec $sum {} + && "
+    "find . -type f -path \"*$n*\" -exec sh -c \"$o\" \"$sum\" {} +; "
+    "else find . -type f -exec $sum {} +; fi || no 72 \"not everything in $p can be read\"; echo; "
     TAR("") "-cf - .; } 2>/dev/null; r=$?; "
     "elif [ -f \"$p\" ]; then [ -r \"$p\" ] || no 72 \"$p cannot be read\"; "
     "case $p in */*) d=${p%/*}/;; *) d=./;; esac; "

@@ -302,6 +302,31 @@ class Pull(Base):
         self.assertEqual(x['bytesDone'], 50 << 20)
         self.assertEqual(x['bytesTotal'], 50 << 20)
 
+    def test_a_newline_in_a_name(self):
+        """Also where the program for sums does not escape it."""
+        tree = self.tree()
+        for name in ('new\nline', 'tail\n', '\n', 'a\\b\nc', 'a\n\n\nb', 'fol\nder/in it', 'fol\nder/back\\slash',
+                     "fol\nder/q'\"$(id)*\n!"):
+            self.write('tree/' + name, name)
+        os.mkfifo(self.path('tree', 'a\npipe'))
+        real = shutil.which('sha256sum')
+        self.write('bin/sha256sum', '#!/bin/sh\n[ $# -gt 0 ] || exec %s\nfor f do h=$(%s <"$f") || exit 1\n'
+                   'printf "%%s  %%s\\n" "${h%%%% *}" "$f"\ndone\n' % (real, real))
+        os.chmod(self.path('bin/sha256sum'), 0o755)
+        for shell in (None, 'bash', 'dash', 'tcsh', 'fish'):
+            if shell and not shutil.which(shell):
+                continue
+            out = 'out-%s' % shell
+            more = {'SHELL': shutil.which(shell)} if shell else {}
+            r = self.ok('pull', '-w', 'n001', tree, out, env=dict(
+                PATH=self.path('bin') + ':' + os.environ['PATH'], **more))
+            self.assertIn('not taken: a^Jpipe', r.err)
+            os.unlink(self.path('tree/a\npipe'))
+            same(self, tree, self.path(out, 'n001/tree'))
+            os.mkfifo(self.path('tree', 'a\npipe'))
+        r = self.ok('pull', '-w', 'n001', tree, 'out')
+        self.assertEqual(self.read('out/n001/tree/a\n\n\nb'), b'a\n\n\nb')
+
     def test_refused(self):
         self.write('file', '')
         self.refused(self.muster('pull', '-w', 'n001', '/etc/hostname', 'file'), 2, 'no folder')

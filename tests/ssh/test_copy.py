@@ -256,6 +256,31 @@ class SftpOnly(SftpTest):
         self.serve("ForceCommand internal-sftp -P posix-rename")
         self.there_and_back()
 
+    def test_odd_names(self):
+        self.serve("ForceCommand internal-sftp")
+        for name in (b"new\nline", b"tail\n", b"\n", b"a\\b\nc", b"fol\nder/in it", b"bad\xff\xfe", b" lead",
+                     b"-dash", b"empty dir/sub/", b"back\\slash"):
+            path = os.path.join(os.fsencode(self.path("odd")), name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if not name.endswith(b"/"):
+                with open(path, "wb") as f:
+                    f.write(name)
+        os.symlink(".", self.path("odd/loop"))
+        os.mkfifo(self.path("odd/pipe"))
+        text = self.go("pull", self.path("odd"), "out")
+        self.assertIn("not taken: pipe (a device or a pipe)", text)
+        os.unlink(self.path("odd/pipe"))
+        self.alike(self.path("odd"), self.path("out/only/odd"))
+        text = self.go("push", self.path("odd"), self.path("dst"), rc=2)
+        self.assertIn("a newline in a name cannot be sent", text)
+        for name in os.listdir(self.path("odd")):
+            if "\n" in name:
+                shutil.rmtree(self.path("odd", name), ignore_errors=True)
+                if os.path.lexists(self.path("odd", name)):
+                    os.unlink(self.path("odd", name))
+        self.go("push", self.path("odd"), self.path("dst"))
+        self.alike(self.path("odd"), self.path("dst/odd"))
+
     @unittest.skipUnless(os.path.exists(SFTP_SERVER), "there is no sftp-server")
     def test_command_that_is_the_server(self):
         """Its command is forced on ours too, which it takes for broken sftp."""
@@ -320,7 +345,7 @@ class SftpOnly(SftpTest):
     def test_hostile_names(self):
         with open(self.path("fake"), "w", encoding="ascii") as f:
             f.write(FAKE)
-        for name in ("a/b", "../up", "", "new\nline", "nul\0", "n" * 300):
+        for name in ("a/b", "../up", "", "nul\0", "n" * 300):
             with self.subTest(name):
                 with open(self.path("name"), "w", encoding="ascii", newline="") as f:
                     f.write(name)
@@ -376,6 +401,166 @@ def private_mounts():
     libc = ctypes.CDLL(None, use_errno=True)
     return (os.geteuid() == 0 and libc.unshare(0x00020000) == 0 and
             subprocess.run(["mount", "--make-rprivate", "/"], check=False).returncode == 0)
+
+
+# Refuses commands; else between the client and a server that replaces nothing by a rename. It answers some
+# requests itself, or holds one until it may pass.
+PROXY = """
+import os, struct, subprocess, sys, threading, time
+if "/bin/sh" in os.environ.get("SSH_ORIGINAL_COMMAND", ""):
+    sys.exit(1)
+what, here = sys.argv[2], sys.argv[3]
+server = subprocess.Popen([sys.argv[1], "-P", "posix-rename"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+lock = threading.Lock()
+
+def packet(f):
+    head = f.read(4)
+    return head + f.read(struct.unpack(">I", head)[0]) if len(head) == 4 else b""
+
+def give(data):
+    with lock:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+def answers():
+    while True:
+        data = packet(server.stdout)
+        if not data:
+            os._exit(0)
+        give(data)
+
+def texts(body):
+    out, at = [], 5
+    for _ in range(2):
+        n = struct.unpack(">I", body[at:at + 4])[0]
+        out.append(os.path.basename(body[at + 4:at + 4 + n].decode()))
+        at += 4 + n
+    return out
+
+threading.Thread(target=answers, daemon=True).start()
+old = False
+while True:
+    data = packet(sys.stdin.buffer)
+    if not data:
+        os._exit(0)
+    body, status = data[4:], None
+    if body[0] == 10 and "setstat" in what or body[0] == 9 and what == "setstat":
+        status = 8
+    if body[0] == 18:
+        name, to = texts(body)
+        old |= to.endswith(".old")
+        if old and name.isdigit() and what in ("swap", "back"):
+            status = 4
+        if name.endswith(".old") and what == "back":
+            status = 3
+        if old and name.isdigit() and what == "kill":
+            os._exit(1)
+        if old and name.isdigit() and what == "hold":
+            open(here + "/held", "w").close()
+            while not os.path.exists(here + "/go"):
+                time.sleep(0.01)
+    if status is None:
+        server.stdin.write(data)
+        server.stdin.flush()
+    else:
+        packed = b"\\x65" + body[1:5] + struct.pack(">III", status, 0, 0)
+        give(struct.pack(">I", len(packed)) + packed)
+"""
+
+
+@unittest.skipUnless(os.path.exists(SFTP_SERVER), "there is no sftp-server")
+class SftpPlain(SftpTest):
+    def proxy(self, what):
+        with open(self.path("proxy"), "w", encoding="ascii") as f:
+            f.write(PROXY)
+        self.serve(f"ForceCommand {sys.executable} {self.path('proxy')} {SFTP_SERVER} {what} {self.dir}")
+
+    def two(self):
+        """A file that is there, and a new one; the bytes of the old one."""
+        new, old = self.write("one", 70000), self.write("dst/one", 50000)
+        with open(old, "rb") as f:
+            return new, old, f.read()
+
+    def content(self, *path):
+        with open(self.path(*path), "rb") as f:
+            return f.read()
+
+    def test_replaced(self):
+        self.proxy("nothing")
+        new, old, _ = self.two()
+        os.symlink("gone", self.path("dst/link"))
+        os.mkdir(self.path("tree"))
+        os.symlink("else", self.path("tree/link"))
+        self.go("push", new, self.path("tree"), self.path("dst"))
+        self.same(new, old)
+        self.go("push", self.path("tree"), self.path("dst"))
+        self.go("push", new, self.path("dst/link"))     # one that leads nowhere is replaced too
+        self.same(new, self.path("dst/link"))
+        self.assertFalse(os.path.islink(self.path("dst/link")))
+        self.assertEqual(sorted(os.listdir(self.path("dst"))), ["link", "one", "tree"])
+
+    def test_not_replaced(self):
+        self.proxy("swap")
+        new, _, bytes_before = self.two()
+        text = self.go("push", new, self.path("dst"), rc=5)
+        self.assertIn("exit code 75", text)
+        self.assertIn("dst/one: failure", text)
+        self.assertEqual(self.content("dst", "one"), bytes_before)
+        self.assertEqual(os.listdir(self.path("dst")), ["one"])
+
+    def test_not_brought_back_either(self):
+        self.proxy("back")
+        new, _, bytes_before = self.two()
+        text = self.go("push", new, self.path("dst"), rc=5)
+        self.assertRegex(text, r"what was there is now \S+/\.muster-[0-9a-f]+/0\.old")
+        stage = os.listdir(self.path("dst"))
+        self.assertEqual(len(stage), 1)
+        self.assertEqual(self.content("dst", stage[0], "0.old"), bytes_before)
+
+    def test_killed_in_between(self):
+        self.proxy("kill")
+        new, _, bytes_before = self.two()
+        text = self.go("push", new, self.path("dst"), rc=3)
+        self.assertRegex(text, r"what was there may be \S+/0\.old")
+        stage = os.listdir(self.path("dst"))
+        self.assertEqual(self.content("dst", stage[0], "0.old"), bytes_before)
+
+    def test_cancelled_in_between(self):
+        self.proxy("hold")
+        new, old, _ = self.two()
+        p = subprocess.Popen(self.argv("push", new, self.write("two", 10), self.path("dst")), env=self.env,
+                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.addCleanup(p.stderr.close)
+        rig.wait_until(lambda: os.path.exists(self.path("held")), "the rename", 60)
+        p.send_signal(signal.SIGINT)
+        for line in p.stderr:
+            if b"(Ctrl-C again leaves at once)" in line:
+                break
+        with open(self.path("go"), "w", encoding="ascii"):
+            pass
+        p.wait(60)
+        self.same(new, old)     # what was begun is brought to its end
+        self.assertEqual(os.listdir(self.path("dst")), ["one"])
+        self.assertEqual(self.status()["reason"], "cancelled")
+
+    def test_attributes(self):
+        new = self.write("one", 1000)
+        os.chmod(new, 0o640)
+        os.utime(new, (10 ** 9, 10 ** 9))
+        self.proxy("fsetstat")
+        self.assertNotIn("permissions", self.go("push", new, self.path("dst")))
+        st = os.stat(self.path("dst/one"))
+        self.assertEqual((st.st_mode & 0o777, st.st_mtime), (0o640, 10 ** 9))
+
+    def test_no_attributes(self):
+        self.proxy("setstat")
+        os.mkdir(self.path("tree"))
+        os.chmod(self.write("tree/one", 1000), 0o751)
+        text = self.go("push", self.path("tree"), self.path("dst"))
+        self.assertIn("the server sets no permissions and times: 2 that came have those it gives itself, the "
+                      "first is tree/one", text)
+        self.assertEqual(os.stat(self.path("dst/tree/one")).st_mode & 0o777, 0o751)     # as it was made
+        self.assertEqual(os.listdir(self.path("dst")), ["tree"])
 
 
 class SftpChroot(SftpTest):
