@@ -403,8 +403,9 @@ static enum go pump(struct conn *c)
         return none(c);
     if (gone) {
         CLEANUP_FREE char *between = f->push ? push_between(f) : NULL;
-        CLEANUP_FREE char *doing = x_asprintf("copying by sftp%s%s", between ? ", and what was there may be " : "",
-                                              between ? between : "");
+        CLEANUP_FREE char *doing =
+            x_asprintf("copying by sftp%s%s", between ? ", and what was there may be " : "",
+                       between ? between : "");
 
         return conn_lost(c, rc ? LIBSSH2_ERROR_SOCKET_DISCONNECT : LIBSSH2_ERROR_EAGAIN, doing);
     }

@@ -187,6 +187,11 @@ int copy_request_make(struct copy_request *c, bool pull, const char *const *loca
                       const char *remote, struct err *e)
 {
     memset(c, 0, sizeof *c);
+    int rc = check_name("REMOTE", remote, e);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = check_name(pull ? "LOCALDIR" : "LOCAL", local[i], e);
+    if (rc != 0)
+        return rc;
     c->pull = pull;
     c->remote = x_strdup(remote);
     c->action = action_text(pull, local, n, remote);

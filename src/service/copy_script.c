@@ -53,6 +53,8 @@ static const char push_script[] =
     "s=; "
     "trap \"rc=\\$?; trap - EXIT; [ -z \\\"\\$s\\\" ] || rm -rf \\\"\\$s\\\"; exit \\$rc\" EXIT; "
     "trap \"exit 129\" HUP; trap \"exit 130\" INT; trap \"exit 143\" TERM; "
+    /* Nobody is there any more to be told why: that must not keep the folder. */
+    "trap \"exit 141\" PIPE; "
     "into=; case $p in */) into=1;; esac; [ -n \"$2\" ] || into=1; "
     "if [ -d \"$p\" ]; then into=1; "
     "elif [ -n \"$into\" ]; then no 71 \"$p: no such folder\"; fi; "

@@ -117,6 +117,9 @@ class Push(Base):
     def test_refused_here(self):
         self.write('a', 'a')
         os.mkfifo(self.path('pipe'))
+        for name in (b'bad\xff', b'new\nline'):
+            r = self.muster('push', '-w', 'n001', name, self.path('dst/'))
+            self.refused(r, 2, 'LOCAL ', 'what is not UTF-8, cannot stand in a name given here')
         r = self.muster('push', '-w', 'n001', 'a', 'gone', 'pipe', self.path('dst/'))
         self.refused(r, 2, 'gone: No such file', 'pipe: a device')
         self.refused(self.muster('push', '-w', 'n001', 'a'), 2, 'LOCAL... REMOTE')
@@ -305,8 +308,8 @@ class Pull(Base):
     def test_a_newline_in_a_name(self):
         """Also where the program for sums does not escape it."""
         tree = self.tree()
-        for name in ('new\nline', 'tail\n', '\n', 'a\\b\nc', 'a\n\n\nb', 'fol\nder/in it', 'fol\nder/back\\slash',
-                     "fol\nder/q'\"$(id)*\n!"):
+        for name in ('new\nline', 'tail\n', '\n', 'a\\b\nc', 'a\n\n\nb', 'fol\nder/in it',
+                     'fol\nder/back\\slash', "fol\nder/q'\"$(id)*\n!"):
             self.write('tree/' + name, name)
         os.mkfifo(self.path('tree', 'a\npipe'))
         real = shutil.which('sha256sum')

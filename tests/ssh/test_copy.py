@@ -162,6 +162,46 @@ class Copy(unittest.TestCase):
         self.assertEqual(os.listdir(self.path("dst")), [])
 
 
+    def sessions(self):
+        """The processes of our sshd that serve somebody."""
+        for pid in rig.descendants(int(self.rig.env["RIG_SSHD_PID"])):
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                if f.read().startswith(b"sshd: "):
+                    yield pid
+
+    def killed(self, how, *flags):
+        with open(self.path("sparse"), "wb") as f:
+            f.truncate(800 << 20)
+        with open(self.path("dst/sparse"), "w", encoding="ascii") as f:
+            f.write("old")
+        p = subprocess.Popen([MUSTER, "push", "-F", "none", "-w", "n001", *flags, self.path("sparse"),
+                              self.path("dst")], env=self.env, cwd=self.dir, stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        rig.wait_until(lambda: any(os.path.getsize(os.path.join(top, "sparse")) > 1000 for top, _, names
+                                   in os.walk(self.path("dst")) if "sparse" in names), "the push", 60)
+        if how == "muster":
+            p.kill()
+        else:
+            for pid in self.sessions():
+                os.kill(pid, signal.SIGKILL)
+        p.wait(60)
+        rig.wait_until(lambda: os.listdir(self.path("dst")) == ["sparse"], "the folder to go", 60)
+        self.assertEqual(os.path.getsize(self.path("dst/sparse")), 3)
+        self.assertEqual(self.status()["executions"][0]["reason"], "lost")
+
+    def test_killed_here(self):
+        self.killed("muster")
+
+    def test_killed_there(self):
+        self.killed("sshd")
+
+    @unittest.skipUnless(shutil.which("ssh"), "there is no ssh program")
+    def test_openssh_killed(self):
+        for how in ("muster", "sshd"):
+            with self.subTest(how):
+                self.killed(how, "--transport", "openssh")
+
+
 class SftpTest(unittest.TestCase):
     """A server of its own for each test, that runs no commands."""
 
