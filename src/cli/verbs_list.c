@@ -569,8 +569,12 @@ static int nodes(struct cli *c, struct service *s, struct err *e)
             rc = service_targets(s, &q, &t, e);
     }
     const struct fleet *f = rc == 0 ? service_fleet(s, e) : NULL;
-    if (!f)
+    if (!f) {
+        target_set_clear(&t);
         return rc != 0 ? rc : -ERR_VALIDATION;
+    }
+    if (some) /* else the table of sources says it */
+        service_fleet_warnings(f, &t.warnings);
     cli_warnings(&t.warnings);
     if (c->set[OPT_JSON]) {
         nodes_json(f, some ? t.nodes : NULL);

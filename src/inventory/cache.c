@@ -230,18 +230,26 @@ static int lock(const struct cache *c)
     return fd;
 }
 
-/* Whoever waited for another process that did the same uses what that one has made. */
+static char *last_failure(const struct cache *c, int64_t *when);
+
+/* Whoever waited for another process that did the same uses what that one has made, or why it has not: a
+ * program that hangs is not waited for by one after the other. */
 static int renew(struct cache *c, struct err *e)
 {
     int64_t asked_ms = wall_ms(clock_system());
+    int64_t failed_ms = 0;
     int made = io_mkdirs(c->o->dir, 0700), fd = made == 0 ? lock(c) : -1, rc;
-    CLEANUP_FREE char *head = NULL;
+    CLEANUP_FREE char *head = NULL, *why = fd >= 0 ? last_failure(c, &failed_ms) : NULL;
     struct strbuf body;
 
     read_copy(c);
     if (c->body && c->same && c->saved_ms > asked_ms) {
         close(fd);
         return 0;
+    }
+    if (why && failed_ms > asked_ms) {
+        close(fd);
+        return err_set(e, ERR_VALIDATION, "%s", why);
     }
     strbuf_init(&body, INVENTORY_FILE_MAX);
     rc = run_source(c, &body, e);

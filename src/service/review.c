@@ -261,7 +261,7 @@ static int review_stages(const struct service *s, const struct batch_request *r,
 }
 
 /* What runs on an old copy is to be known before it does. */
-static void warn_of_stale(const struct fleet *f, struct strv *warnings)
+void service_fleet_warnings(const struct fleet *f, struct strv *warnings)
 {
     for (size_t i = 0; i < f->n_sources; i++) {
         const struct fleet_source *x = &f->sources[i];
@@ -303,7 +303,7 @@ int service_review(struct service *s, const struct batch_request *r, struct batc
     if (rc == 0 && out->plan)
         warn_of_types(r, &out->plan->plan.params, &out->warnings);
     if (rc == 0)
-        warn_of_stale(s->fleet, &out->warnings);
+        service_fleet_warnings(s->fleet, &out->warnings);
     if (rc == 0)
         warn_of_localhost(s, r, out);
     if (rc == 0)

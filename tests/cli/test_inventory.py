@@ -32,12 +32,33 @@ class Inventories(Case):
         self.assertIn('exit code 1', s['error'])
         self.assertRegex(self.ok('nodes', '--sources', '--refresh', '-i', spec).text,
                          r'(?m)^command +stale +\S+ +1 +0 +the copy of \S+ ago serves: ')
-        self.ok('nodes', '-a', '-i', spec)
+        r = self.ok('nodes', '-a', '-i', spec)
+        self.assertRegex(r.err, r'is stale: the copy of \S+ ago serves: .*exit code 1')
         r = self.ok('run', '-i', spec, '-w', 'h1', '--transport', 'local', '--', 'true')
         self.assertRegex(r.err, r'is stale: the copy of \S+ ago serves: .*exit code 1')
         # without a copy there is nothing to serve
         r = self.muster('nodes', '-i', spec + ' ')
         self.refused(r, 2, 'exit code 1')
+
+    def test_who_waits_shares_a_failure(self):
+        """A program that hangs is not run by one after the other."""
+        spec = ('command:echo x >> %s; [ ! -e %s ] || { until [ -e %s ]; do sleep 0.02; done; exit 3; }; '
+                'echo h1' % (self.path('runs'), self.path('down'), self.path('go')))
+        self.ok('nodes', '-a', '-i', spec)
+        self.write('down', '')
+        all_of_them = [self.start('nodes', '-a', '--refresh', '-i', spec) for _ in range(4)]
+
+        def waits(p):
+            fds = '/proc/%d/fd/' % p.pid
+            return any(os.readlink(fds + fd).endswith('.lock') for fd in os.listdir(fds)
+                       if os.path.lexists(fds + fd))
+        until(lambda: all(waits(p) for p in all_of_them), 'all to wait for the lock')
+        self.write('go', '')
+        for p in all_of_them:
+            r = self.end(p)
+            self.assertEqual((r.rc, r.lines), (0, ['h1']), str(r))
+            self.assertIn('ended with exit code 3', r.err)
+        self.assertEqual(self.runs(), 2)
 
     def test_unknown_transport_fails_by_its_name(self):
         script = self.write('inv', '#!/bin/sh\necho \'{"g": {"hosts": ["w"], "vars": '

@@ -199,6 +199,10 @@ char *service_stdin_path(const char *typed);
 /* Copies a descriptor to its end into a file without a name. Its descriptor, or -code. */
 int service_stdin_spool(int fd, struct err *e);
 
+struct fleet;
+/* A line for each inventory of which an old copy serves, since its program failed. */
+void service_fleet_warnings(const struct fleet *f, struct strv *warnings);
+
 /* What a request would do, before it is made. */
 struct batch_review {
     struct strv nodes;     /* expanded, in order */
