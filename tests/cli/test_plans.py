@@ -205,8 +205,8 @@ class Plans(Case):
         self.write('lame.yaml', 'parameters: {targets: {type: TargetSpec}}\nsteps:\n'
                    '  - {task: lame, targets: $targets}\n  - {task: gone, targets: $targets}\n'
                    '  - {task: none, targets: $targets}\n  - {task: part, targets: $targets}\n')
-        words = ('step 1 ', 'mod/files/none.sh is in no folder of modules', 'step 2 ', 'gone.py cannot be read',
-                 'step 3 ', 'there is no script beside its metadata')
+        words = ('step 1 ', 'mod/files/none.sh is in no folder of modules', 'step 2 ',
+                 'gone.py cannot be read', 'step 3 ', 'there is no script beside its metadata')
         last = ('step 4 ', 'mod/lib/gone.sh is in no folder of modules')
         self.refused(self.muster('plans', './lame.yaml'), 2, *words, *last)
         for flags in ([], ['--dry-run']):

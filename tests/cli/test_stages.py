@@ -27,16 +27,17 @@ class Stages(Case):
                      '--serial-by rack: there is no'):
             self.assertIn(word, r.err)
         self.assertEqual((r.rc, r.err.count('there is no canary')), (2, 0), str(r))
-        r = self.muster('run', '-w', 'n001', '--pause', 'soon', '-f', 'x', '--retries', 'y', '--nosuch', '--',
-                        'true')
+        r = self.muster('run', '-w', 'n001', '--pause', 'soon', '-f', 'x', '--retries', 'y', '--nosuch',
+                        '--', 'true')
         for word in ('--pause soon', '-f x', '--retries y', 'unknown option --nosuch'):
             self.assertIn(word, r.err)
         self.assertEqual(r.rc, 2)
-        self.write('r.json', '{"action": "true", "targetNodeIds": ["n001"], "pause": "soon", "waves": "x"}')
+        self.write('r.json', '{"action": "true", "targetNodeIds": ["n001"], "pause": "soon", '
+                   '"waves": "x"}')
         r = self.muster('run', '--request', 'r.json')
         self.refused(r, 2, '"pause" soon: a time', '--waves x')
-        self.refused(self.muster('push', '-w', 'n001', '--pause', 'soon', '--max-fail', 'x', 'r.json', '/tmp/'),
-                     2, '--pause soon', '--max-fail x')
+        r = self.muster('push', '-w', 'n001', '--pause', 'soon', '--max-fail', 'x', 'r.json', '/tmp/')
+        self.refused(r, 2, '--pause soon', '--max-fail x')
         self.assertFalse(os.path.exists(self.db_path))
 
     def test_max_fail(self):
