@@ -26,7 +26,7 @@ static int check_task(struct service *s, const struct plan_run *p, const struct 
     if (rc == 0 && part.task.task.remote)
         rc = plan_refuse_remote(name, e);
     if (rc == 0)
-        rc = task_files_check(s, &part.task.task, true, e);
+        rc = task_files_check(s, &part.task.task, TASK_FILES_SHELL, e);
     if (rc == 0)
         rc = plan_check_known(p, &part, e);
     if (rc == 0)

@@ -144,7 +144,7 @@ static int ready_task(struct service *s, const struct plan_run *p, struct plan_p
     if (rc == 0 && part->task.task.remote)
         rc = plan_refuse_remote(name, e);
     if (rc == 0)
-        rc = task_files_check(s, &part->task.task, false, e);
+        rc = task_files_check(s, &part->task.task, TASK_FILES_OWN, e);
     if (rc == 0 && part->step->parameters && plan_value_by_node(part->step->parameters))
         rc = plan_check_known(p, part, e);
     return rc == 0 ? pick_impls(s, p, part, e) : rc;

@@ -100,7 +100,7 @@ int task_run_find(struct service *s, const struct work_request *w, struct task_r
         rc = err_set(e, ERR_VALIDATION, "task %s is a \"remote\" one, which runs on another machine for its "
                      "targets: these cannot be run here", out->task.name);
     if (rc == 0)
-        rc = task_files_check(s, &out->task, false, e);
+        rc = task_files_check(s, &out->task, TASK_FILES_OWN, e);
     if (rc == 0)
         rc = hash_task(out, e);
     if (rc != 0)
@@ -299,13 +299,15 @@ static void check_files(struct service *s, const struct task *t, const struct st
     }
 }
 
-int task_files_check(struct service *s, const struct task *t, bool all, struct err *e)
+int task_files_check(struct service *s, const struct task *t, enum task_files which, struct err *e)
 {
     struct strbuf faults;
+    size_t plain = which == TASK_FILES_SHELL ? pick(t, NULL) : t->n_impls;
     strbuf_init(&faults, 0);
     check_files(s, t, &t->files, &faults);
-    for (size_t i = 0; all && i < t->n_impls; i++)
-        check_files(s, t, &t->impls[i].files, &faults);
+    for (size_t i = 0; i < t->n_impls; i++)
+        if (which == TASK_FILES_ALL || i == plain)
+            check_files(s, t, &t->impls[i].files, &faults);
     return files_err(&faults, t, e);
 }
 

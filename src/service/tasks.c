@@ -223,7 +223,7 @@ int service_tasks(struct service *s, struct action_list *out, struct err *e)
         struct task t;
         if (load(&l.v[i], &t, &why) == 0) {
             hidden[i] = t.is_private;
-            if (task_files_check(s, &t, true, &why) != 0)
+            if (task_files_check(s, &t, TASK_FILES_ALL, &why) != 0)
                 v[i].error = X_STEAL(why.msg);
             v[i].description = X_STEAL(t.description);
             v[i].path = X_STEAL(t.path);

@@ -83,9 +83,11 @@ struct task_run {
 /* Finds it and checks what was given: -ERR_VALIDATION, all faults. */
 int task_run_find(struct service *s, const struct work_request *w, struct task_run *out,
                   struct err *e);
-/* Whether the files are there that go with it: of `files`, and all that its implementations name when `all`.
+/* Whether the files that go with a task are there: those of the task itself; also those of the implementation
+ * that a node takes which has only a shell; or those of all.
  * -ERR_VALIDATION: names all that are not. */
-int task_files_check(struct service *s, const struct task *t, bool all, struct err *e);
+enum task_files { TASK_FILES_OWN, TASK_FILES_SHELL, TASK_FILES_ALL };
+int task_files_check(struct service *s, const struct task *t, enum task_files which, struct err *e);
 /* An implementation for each node. -ERR_VALIDATION: names the nodes that have none. */
 int task_run_pick(struct service *s, struct task_run *r, const struct strv *nodes, struct err *e);
 /* What the nodes are sent. */

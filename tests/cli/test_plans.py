@@ -211,11 +211,18 @@ class Plans(Case):
         self.refused(self.muster('plans', './lame.yaml'), 2, *words, *last)
         for flags in ([], ['--dry-run']):
             self.refused(self.muster('run', '-w', 'n001', '--plan', './lame.yaml', *flags), 2, *words)
+        self.assertEqual(self.rows(), (0, 0))
+        # One of an implementation that no plain node takes is missed by nobody.
+        self.write('config/muster/tasks/win.json', '{"implementations": [{"name": "lame.sh", '
+                   '"requirements": ["powershell"], "files": ["mod/lib/gone.sh"]}, {"name": "none.sh"}]}')
+        self.write('config/muster/tasks/none.sh', '#!/bin/sh\n')
+        self.write('win.yaml', 'steps:\n  - {task: win, targets: n001}\n')
+        self.ok('plans', './win.yaml')
+        self.ok('run', '--plan', './win.yaml')
         # That one counts for the nodes that take this implementation.
         self.write('part.yaml', 'steps:\n  - {task: part, targets: n001}\n')
         self.refused(self.muster('plans', './part.yaml'), 2, 'step 1 ', last[1])
         self.refused(self.muster('run', '--plan', './part.yaml'), 2, last[1])
-        self.assertEqual(self.rows(), (0, 0))
 
     def test_options_of_the_wrong_type(self):
         step = 'steps:\n  - {task: facts, targets: n001, parameters: {%s}}\n'
